@@ -1,0 +1,199 @@
+//! One claim's life, from join to leave, whatever is dropped on the way (clauses C5, C9, C14).
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    backend::SharedSession,
+    claim::{Claim, ClaimId, Grant, Ticket},
+    error::{Effect, Error, ErrorKind, Result},
+    name::LineId,
+    runtime::{BoxFuture, SharedRuntime, jitter},
+    session::Lease,
+};
+
+/// A place in line. Dropping it leaves the line in the background; [`leave`](Self::leave) waits for that.
+#[derive(Debug)]
+pub(crate) struct Place {
+    debt: Debt,
+    ticket: Ticket,
+}
+
+impl Place {
+    /// Takes a place at the end of the line. If the future is dropped, the join under way is finished in the background, and left.
+    pub(crate) async fn join(via: Via, line: &LineId, claim: Claim) -> Result<Self> {
+        let debt = Debt::new(via.clone(), line, claim.id);
+        let line = line.clone();
+        let call = Box::pin(async move { via.exactly_once(|| via.session.join(&line, &claim)).await });
+        let (ticket, debt) = debt.incur(call).await?;
+        tracing::debug!(line = %ticket.line, claim = %ticket.claim, place = ticket.place, "joined");
+        Ok(Self { debt, ticket })
+    }
+
+    /// Takes a place if it is granted at once, and none otherwise.
+    pub(crate) async fn try_join(via: Via, line: &LineId, claim: Claim) -> Result<Option<(Self, Grant)>> {
+        let debt = Debt::new(via.clone(), line, claim.id);
+        let line = line.clone();
+        let call = Box::pin(async move { via.exactly_once(|| via.session.try_join(&line, &claim)).await });
+        let (answer, mut debt) = debt.incur(call).await?;
+        debt.owed = answer.is_some();
+        debt.via.lease().check()?;
+        Ok(answer.map(|(ticket, grant)| (Self { debt, ticket }, grant)))
+    }
+
+    /// Waits for the turn. When the session is lost meanwhile, so is the place: nothing is granted under a dead session (C10).
+    pub(crate) async fn granted(&self) -> Result<Grant> {
+        let session = &self.debt.via.session;
+        let grant = tokio::select! { biased;
+            grant = session.granted(&self.ticket) => grant?,
+            reason = session.lease().lost() => return Err(Error::lost(reason)),
+        };
+        session.lease().check()?;
+        Ok(grant)
+    }
+
+    /// Leaves the line. Dropping the future does not stop it.
+    pub(crate) async fn leave(self) -> Result<()> {
+        self.debt.pay().await
+    }
+
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    pub(crate) fn via(&self) -> &Via {
+        &self.debt.via
+    }
+}
+
+/// The way to the store: a session, and the runtime that finishes what callers drop.
+#[derive(Clone, Debug)]
+pub(crate) struct Via {
+    pub(crate) session: SharedSession,
+    pub(crate) runtime: SharedRuntime,
+}
+
+impl Via {
+    pub(crate) fn lease(&self) -> &Lease {
+        self.session.lease()
+    }
+
+    /// Repeats an idempotent call while the store does not answer and the session lives.
+    pub(crate) async fn exactly_once<'a, T>(&'a self, call: impl Fn() -> Call<'a, T> + Send) -> Result<T> {
+        let mut pause = Duration::from_millis(10);
+        let mut effect = Effect::None;
+        loop {
+            let outcome = tokio::select! { biased;
+                outcome = call() => outcome,
+                reason = self.lease().lost() => Err(Error::lost(reason)),
+            };
+            let error = match outcome {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if error.effect() == Effect::Unknown {
+                effect = Effect::Unknown;
+            }
+            if error.kind() != ErrorKind::Unavailable || self.lease().check().is_err() {
+                return Err(if effect == Effect::Unknown { error.with_unknown_effect() } else { error });
+            }
+            tracing::debug!(%error, "will be repeated");
+            jitter(&*self.runtime, pause).await;
+            pause = (pause * 2).min(self.lease().ttl() / 10);
+        }
+    }
+}
+
+/// One call of the seam.
+type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// A `leave` that is owed to the store for one claim. Dropping it pays in the background.
+#[derive(Debug)]
+struct Debt {
+    via: Via,
+    line: LineId,
+    claim: ClaimId,
+    owed: bool,
+}
+
+impl Debt {
+    fn new(via: Via, line: &LineId, claim: ClaimId) -> Self {
+        Self { via, line: line.clone(), claim, owed: true }
+    }
+
+    /// Runs the call that makes the claim. When it fails, what may have taken effect is undone before the error is returned.
+    async fn incur<T: Send + 'static>(self, call: BoxFuture<Result<T>>) -> Result<(T, Self)> {
+        let runtime = self.via.runtime.clone();
+        // The debt travels with the call: whoever finishes the call gets it.
+        let call = Box::pin(async move { (call.await, self) });
+        let (outcome, mut debt) = Unfinished { call: Some(call), runtime }.await;
+        match outcome {
+            Ok(value) => Ok((value, debt)),
+            Err(error) => {
+                debt.owed = error.effect() == Effect::Unknown;
+                if debt.owed {
+                    // A payment that fails has lost the session, and the claim with it.
+                    let _gone = debt.pay().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Leaves, and waits for it.
+    async fn pay(mut self) -> Result<()> {
+        self.owed = false;
+        Unfinished { call: Some(self.payment()), runtime: self.via.runtime.clone() }.await
+    }
+
+    fn payment(&self) -> BoxFuture<Result<()>> {
+        let (via, line, claim) = (self.via.clone(), self.line.clone(), self.claim);
+        Box::pin(async move {
+            via.exactly_once(|| via.session.leave(&line, claim)).await?;
+            tracing::debug!(%line, %claim, "left");
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Debt {
+    fn drop(&mut self) {
+        // With a session that is lost the claim is gone too; one that was abandoned says nothing more.
+        if self.owed && self.via.lease().check().is_ok() {
+            let payment = self.payment();
+            self.via.runtime.spawn(Box::pin(async move {
+                if let Err(error) = payment.await {
+                    tracing::warn!(%error, "could not leave; the ttl will free the line");
+                }
+            }));
+        }
+    }
+}
+
+/// A call that must not be torn: when it is dropped half way, the runtime finishes it, and drops what it returns.
+pub(crate) struct Unfinished<T: Send + 'static> {
+    pub(crate) call: Option<BoxFuture<T>>,
+    pub(crate) runtime: SharedRuntime,
+}
+
+impl<T: Send + 'static> Future for Unfinished<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(call) = &mut self.call else { return Poll::Pending };
+        let outcome = std::task::ready!(call.as_mut().poll(cx));
+        self.call = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<T: Send + 'static> Drop for Unfinished<T> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.runtime.spawn(Box::pin(async move { drop(call.await) }));
+        }
+    }
+}

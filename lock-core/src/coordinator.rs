@@ -1,0 +1,312 @@
+//! What a user opens.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    backend::Backend,
+    capability::{Capabilities, Requirement},
+    claim::{Claim, ClaimId, Payload, Unfinished, Via},
+    error::{Error, ErrorKind, Result},
+    line::Mode,
+    name::{Kind, LineId},
+    options::{Options, Resolved},
+    recipe::{Entrance, Mutex, Task},
+    runtime::{BoxFuture, SharedRuntime, jitter},
+    session::{Health, LostReason, SessionId, SessionOptions},
+    sync::Signal,
+};
+
+/// The way to one store: hands out locks and tasks, which share one session. Cheap to clone.
+///
+/// When the session is lost, its guards are dead, and the next acquire opens a new session. Waiters of the lost session queue anew at
+/// the back of their lines.
+///
+/// # Drop
+///
+/// Dropping the last handle (coordinator, lock or guard) closes the session in the background; [`close`](Self::close) waits for that.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    shared: Arc<Shared>,
+}
+
+/// What all handles of one coordinator share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    backend: Arc<dyn Backend>,
+    options: Resolved,
+    pub(crate) runtime: SharedRuntime,
+    /// The session in use.
+    open: Signal<Arc<Open>>,
+    /// Held while a lost session is replaced, or the last one closed.
+    replacing: tokio::sync::Mutex<()>,
+    /// Set once, when the user is done.
+    ended: OnceLock<LostReason>,
+}
+
+/// One session, and the numbers of its claims.
+#[derive(Debug)]
+pub(crate) struct Open {
+    id: SessionId,
+    pub(crate) via: Via,
+    claims: AtomicU64,
+}
+
+impl Coordinator {
+    /// Opens a session with the store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] and [`ErrorKind::RuntimeStopped`] before any I/O; then whatever keeps the store from being used,
+    /// within its connect timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the session is closed in the background.
+    pub async fn open(backend: Arc<dyn Backend>, options: Options) -> Result<Self> {
+        let opening = |error: Error| error.during("connect");
+        let options = options.resolve().map_err(opening)?;
+        let runtime = options.runtime.clone();
+        let call: BoxFuture<Result<Self>> = Box::pin(async move {
+            let open = Open::new(&*backend, &options).await?;
+            let shared = Shared {
+                backend,
+                runtime: options.runtime.clone(),
+                options,
+                open: Signal::new(open),
+                replacing: tokio::sync::Mutex::default(),
+                ended: OnceLock::new(),
+            };
+            Ok(Self { shared: Arc::new(shared) })
+        });
+        Unfinished { call: Some(call), runtime }.await.map_err(opening)
+    }
+
+    /// The lock called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
+    pub fn mutex(&self, name: impl AsRef<str>) -> Result<Mutex> {
+        self.entrance("mutex", Kind::Mutex, name.as_ref()).map(Mutex::new)
+    }
+
+    /// The scheduled task called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
+    pub fn task(&self, name: impl AsRef<str>) -> Result<Task> {
+        self.entrance("task", Kind::Task, name.as_ref()).map(Task::new)
+    }
+
+    fn entrance(&self, operation: &'static str, kind: Kind, name: &str) -> Result<Entrance> {
+        let name = name.parse().map_err(|error: Error| error.during(operation))?;
+        Ok(Entrance::new(self.shared.clone(), LineId::new(kind, name)))
+    }
+
+    /// How the session is doing, by the clock as it is now. `Lost` until the next acquire opens a new one.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Follows [`health`](Self::health), over the loss of a session and its replacement.
+    #[must_use]
+    pub fn watch_health(&self) -> HealthWatch {
+        HealthWatch { shared: self.shared.clone(), seen: None }
+    }
+
+    /// The session in use, as its claims are called in the store.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.shared.current().id
+    }
+
+    /// What the store promises.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.shared.current().via.session.capabilities()
+    }
+
+    /// Refuses at start a store that promises less than the program cannot live without.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] for the first requirement that is not met.
+    pub fn require(&self, needed: &[Requirement]) -> Result<()> {
+        let capabilities = self.capabilities();
+        needed
+            .iter()
+            .try_for_each(|needed| capabilities.require(*needed))
+            .map_err(|error| error.during("require"))
+    }
+
+    /// Ends all guards, leaves all lines, and closes the session. Every handle of this coordinator then answers with
+    /// [`ErrorKind::Closed`]. Closing twice is harmless.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not be told: then the ttl frees what was held. May be called again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop it: closing goes on in the background.
+    pub async fn close(&self) -> Result<()> {
+        let shared = self.shared.clone();
+        let _first = shared.ended.set(LostReason::Closed);
+        shared.current().via.lease().lose(LostReason::Closed);
+        let call = Box::pin(async move {
+            // A session that is just being opened must not escape.
+            let _alone = shared.replacing.lock().await;
+            shared.current().close().await
+        });
+        let closed = Unfinished { call: Some(call), runtime: self.shared.runtime.clone() }.await;
+        closed.map_err(|error| error.during("close"))
+    }
+
+    /// Ends all guards and stops talking to the store, as a crash would: others wait for the ttl. For tests and demonstrations.
+    pub fn abandon(&self) {
+        let _first = self.shared.ended.set(LostReason::Abandoned);
+        self.shared.current().abandon();
+    }
+}
+
+impl Shared {
+    fn current(&self) -> Arc<Open> {
+        self.open.read(Arc::clone)
+    }
+
+    fn health(&self) -> Health {
+        self.current().via.lease().health()
+    }
+
+    /// The session to use: a new one when the last was lost.
+    pub(crate) async fn session(self: &Arc<Self>) -> Result<Arc<Open>> {
+        if let Some(open) = self.usable()? {
+            return Ok(open);
+        }
+        let shared = self.clone();
+        let call: BoxFuture<_> = Box::pin(async move { shared.replace().await });
+        Unfinished { call: Some(call), runtime: self.runtime.clone() }.await
+    }
+
+    /// The current session unless it is lost; an error when no other may follow it.
+    fn usable(&self) -> Result<Option<Arc<Open>>> {
+        if let Some(reason) = self.ended.get() {
+            return Err(Error::lost(*reason));
+        }
+        let open = self.current();
+        match open.via.lease().check() {
+            Ok(()) => Ok(Some(open)),
+            Err(error) if error.kind() == ErrorKind::SessionLost => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn replace(&self) -> Result<Arc<Open>> {
+        let _alone = self.replacing.lock().await;
+        if let Some(open) = self.usable()? {
+            return Ok(open);
+        }
+        // Whatever ended this session ended many others: they must not all come back at once.
+        jitter(&*self.runtime, self.options.ttl / 10).await;
+        let open = Open::new(&*self.backend, &self.options).await?;
+        let lost = self.open.update(|current| std::mem::replace(current, open.clone()));
+        tracing::warn!(lost = %lost.id, opened = %open.id, "a new session replaces the lost one");
+        self.runtime.spawn(Box::pin(async move {
+            // It is lost here, but the store may keep its claims for a while yet.
+            if let Err(error) = lost.close().await {
+                tracing::debug!(%error, "could not close the lost session; the ttl will");
+            }
+        }));
+        match self.ended.get() {
+            None => Ok(open),
+            // `close` waits for us and will close it; a crash leaves it to the ttl.
+            Some(reason) => {
+                if *reason == LostReason::Abandoned {
+                    open.abandon();
+                }
+                Err(Error::lost(*reason))
+            }
+        }
+    }
+
+    /// Who makes this coordinator's claims.
+    pub(crate) fn claim(&self, open: &Open, mode: Mode, payload: Payload) -> Claim {
+        Claim {
+            id: ClaimId { session: open.id, number: open.claims.fetch_add(1, Ordering::Relaxed) },
+            mode,
+            owner: self.options.owner.clone(),
+            payload,
+            since: self.runtime.wall_clock(),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.ended.get().is_some() {
+            return;
+        }
+        let open = self.current();
+        self.runtime.spawn(Box::pin(async move {
+            if let Err(error) = open.close().await {
+                tracing::warn!(%error, "could not close the session; the ttl will");
+            }
+        }));
+    }
+}
+
+impl Open {
+    async fn new(backend: &dyn Backend, options: &Resolved) -> Result<Arc<Self>> {
+        let (id, runtime) = (SessionId::new(options.runtime.random_u64()), options.runtime.clone());
+        let session = backend.open(SessionOptions { id, ttl: options.ttl, runtime: runtime.clone() }).await?;
+        runtime.spawn(Box::pin(session.lease().clone().watch()));
+        tracing::info!(session = %id, ttl = ?options.ttl, "session opened");
+        Ok(Arc::new(Self { id, via: Via { session, runtime }, claims: AtomicU64::new(0) }))
+    }
+
+    /// The guards end before the store may grant their lines to others.
+    async fn close(&self) -> Result<()> {
+        self.via.lease().lose(LostReason::Closed);
+        self.via.session.close().await
+    }
+
+    fn abandon(&self) {
+        self.via.lease().lose(LostReason::Abandoned);
+        self.via.session.abandon();
+    }
+}
+
+/// Follows the health of a coordinator's session; see [`Coordinator::watch_health`].
+#[derive(Debug)]
+pub struct HealthWatch {
+    shared: Arc<Shared>,
+    seen: Option<Health>,
+}
+
+impl HealthWatch {
+    /// The health at first, and then each time that it turns into another state. Renewals, which only move a deadline, do not count;
+    /// a slow reader misses states that did not last.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop and to call again.
+    pub async fn next(&mut self) -> Health {
+        loop {
+            let open = self.shared.current();
+            let health = open.via.lease().health();
+            let Some(seen) = self.seen.filter(|seen| !health.differs(seen)) else {
+                self.seen = Some(health);
+                return health;
+            };
+            tokio::select! { biased;
+                () = self.shared.open.wait(|current| (!Arc::ptr_eq(current, &open)).then_some(())) => {}
+                _ = open.via.lease().differs_from(seen) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What a user holds while it is their turn.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use crate::{
+    claim::{ClaimId, Grant, Place, Ticket, Via},
+    coordinator::Shared,
+    error::{Error, Result},
+    name::LineId,
+    runtime::Moment,
+    session::LostReason,
+    token::FencingToken,
+};
+
+/// Your turn, until it is released, dropped or lost.
+///
+/// It is `'static`, `Send` and `Sync`, and keeps its coordinator open. It does not give access to any data, for it protects nothing
+/// in this process: what it protects is elsewhere, and that is where its [`token`](Self::token) should be checked.
+///
+/// A guard cannot promise that nobody else acts: the store may give the lock away while this process is stopped. It promises that it
+/// is invalid by then (clause C7), so work that goes through [`run`](Self::run) or asks [`check`](Self::check) stops in time, up to
+/// the one step that it is in. For that step there is the token.
+///
+/// # Drop
+///
+/// Leaves the line in the background, on the runtime that the coordinator was opened on, and never blocks or panics. The next in line is
+/// granted soon after, not at once; [`release`](Self::release) waits for it. When that runtime has ended, the ttl
+/// frees the line. A guard that is lost has nothing to leave.
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct Guard {
+    place: Place,
+    grant: Grant,
+    /// When the guard ends by its owner's wish.
+    hold_until: Option<Moment>,
+    waited: Duration,
+    /// Keeps the session open.
+    shared: Arc<Shared>,
+}
+
+/// The end of somebody's turn: a guard that is valid no more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line}: no longer held (token {token}): {reason}")]
+#[non_exhaustive]
+pub struct Lost {
+    /// Which line.
+    pub line: LineId,
+    /// The token of the turn that ended.
+    pub token: FencingToken,
+    /// Why it ended.
+    pub reason: LostReason,
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Self {
+        Self::lost(lost.reason).on(&lost.line)
+    }
+}
+
+impl Guard {
+    /// A guard for a claim that was just granted.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        place: Place,
+        grant: Grant,
+        claimed: Moment,
+        max_hold: Option<Duration>,
+    ) -> Self {
+        let runtime = &place.via().runtime;
+        let now = runtime.now();
+        let waited = now.saturating_since(claimed);
+        let Ticket { line, claim, .. } = place.ticket();
+        tracing::debug!(%line, %claim, token = %grant.token, ?waited, "granted");
+        let hold_until = max_hold.map(|max_hold| now + max_hold);
+        if let Some(end) = hold_until {
+            runtime.spawn(Box::pin(end_hold(
+                place.via().clone(),
+                place.ticket().clone(),
+                grant.clone(),
+                end,
+            )));
+        }
+        Self { place, grant, hold_until, waited, shared }
+    }
+
+    /// What a resource can tell a late holder by: it has seen a higher token.
+    #[must_use]
+    pub fn token(&self) -> FencingToken {
+        self.grant.token
+    }
+
+    /// The claim behind this guard, as [`inspect`](crate::Mutex::inspect) shows it.
+    #[must_use]
+    pub fn claim(&self) -> ClaimId {
+        self.place.ticket().claim
+    }
+
+    /// How long it took from the call to the grant.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// When this guard turns invalid as things stand, on the clock of the coordinator's runtime. Renewals move it; what ends the guard
+    /// sooner, such as an eviction, does not show here.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        let session = self.place.via().lease().deadline();
+        self.hold_until.map_or(session, |hold| hold.min(session))
+    }
+
+    /// How long this guard stays valid as things stand; zero when it is not.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        if self.is_valid() { self.deadline().saturating_since(self.now()) } else { Duration::ZERO }
+    }
+
+    /// Whether it is still your turn, by the clock as it is now.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.loss().is_none()
+    }
+
+    /// `Ok` while it is still your turn, by the clock as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`], with the reason.
+    pub fn check(&self) -> Result<(), Lost> {
+        self.loss().map_or(Ok(()), |reason| Err(self.lost_by(reason)))
+    }
+
+    /// Waits until the guard is invalid, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop and to call again.
+    pub async fn lost(&self) -> LostReason {
+        tokio::select! { biased;
+            reason = self.grant.fate.ended() => reason,
+            reason = self.place.via().lease().lost() => reason,
+        }
+    }
+
+    /// Runs `work` while it is your turn: drops it as soon as the guard is lost. The clock is read at each poll, so a process that was
+    /// stopped or suspended beyond its deadline does not take one step more.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`]; `work` was dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel-safe as `work`.
+    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
+        let (mut lost, mut work) = (pin!(self.lost()), pin!(work));
+        poll_fn(|context| {
+            if let Some(reason) = self.loss() {
+                return Poll::Ready(Err(self.lost_by(reason)));
+            }
+            if let Poll::Ready(reason) = lost.as_mut().poll(context) {
+                return Poll::Ready(Err(self.lost_by(reason)));
+            }
+            work.as_mut().poll(context).map(Ok)
+        })
+        .await
+    }
+
+    /// Gives the turn to the next in line, and waits until the store has done so.
+    ///
+    /// # Errors
+    ///
+    /// When the guard was lost before: then somebody else may have had a turn already. That is harmless to them (clause C12).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop the release: it goes on in the background.
+    pub async fn release(self) -> Result<()> {
+        let line = self.line().clone();
+        let on_line = |error: Error| error.during("release").on(&line);
+        self.check().map_err(|lost| on_line(lost.into()))?;
+        self.place.leave().await.map_err(on_line)
+    }
+
+    pub(crate) fn line(&self) -> &LineId {
+        &self.place.ticket().line
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.shared.runtime.now()
+    }
+
+    fn loss(&self) -> Option<LostReason> {
+        if let Some(reason) = self.grant.fate.end_reason() {
+            return Some(reason);
+        }
+        if let crate::Health::Lost(reason) = self.place.via().lease().health() {
+            return Some(reason);
+        }
+        self.hold_until.filter(|end| self.now() >= *end).map(|_| LostReason::MaxHold)
+    }
+
+    fn lost_by(&self, reason: LostReason) -> Lost {
+        Lost { line: self.line().clone(), token: self.token(), reason }
+    }
+}
+
+/// Ends a guard when its owner's limit is reached, unless it ends before.
+async fn end_hold(via: Via, ticket: Ticket, grant: Grant, end: Moment) {
+    tokio::select! { biased;
+        _ = grant.fate.ended() => return,
+        _ = via.lease().lost() => return,
+        () = via.runtime.sleep_until(end) => grant.fate.end(LostReason::MaxHold),
+    }
+    tracing::warn!(line = %ticket.line, claim = %ticket.claim, "held for as long as its owner allowed");
+    if let Err(error) = via.exactly_once(|| via.session.leave(&ticket.line, ticket.claim)).await {
+        tracing::warn!(%error, "could not leave; the ttl will free the line");
+    }
+}

@@ -1,0 +1,40 @@
+//! The contract of yourturn, and everything that is written once over it.
+//!
+//! Users depend on the facade, `yourturn`; this crate is for those who add a store. [`backend`] is the seam that a store implements,
+//! [`line`] the pure rule of who is granted, [`Memory`] the in-process store, which is also the reference for every other.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+mod capability;
+mod claim;
+mod coordinator;
+mod error;
+mod guard;
+pub mod line;
+mod memory;
+mod name;
+mod options;
+mod recipe;
+pub mod runtime;
+mod session;
+mod sync;
+mod token;
+mod uri;
+
+pub use backend::{Line, LinePlace};
+pub use capability::{Capabilities, Consistency, Fairness, Liveness, Modes, Requirement, TokenScope, WakeUp};
+pub use claim::{Claim, ClaimId, Fate, Grant, Payload, Ticket};
+pub use coordinator::{Coordinator, HealthWatch};
+pub use error::{Effect, Error, ErrorKind, Result};
+pub use guard::{Guard, Lost};
+pub use line::Mode;
+pub use memory::Memory;
+#[cfg(feature = "testkit")]
+pub use memory::Residue;
+pub use name::{Kind, LineId, Name};
+pub use options::Options;
+pub use recipe::{Mutex, Outcome, Task, Turn};
+pub use runtime::Moment;
+pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};
+pub use token::FencingToken;
+pub use uri::{Uri, UriOptions};

@@ -1,0 +1,63 @@
+//! Faults for tests: what goes wrong between a session and the store.
+
+use std::{sync::Mutex, time::Duration};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    runtime::Runtime,
+    sync::locked,
+};
+
+/// What is to go wrong for one session.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Mutex<Plan>);
+
+#[derive(Debug, Default)]
+struct Plan {
+    renewals_paused: bool,
+    /// How many replies still come through before one is lost.
+    lose_after: Option<u64>,
+    delay: Duration,
+    /// How many calls the store has served.
+    requests: u64,
+}
+
+impl Faults {
+    pub(super) fn pause_renewals(&self, paused: bool) {
+        locked(&self.0).renewals_paused = paused;
+    }
+
+    pub(super) fn renewals_paused(&self) -> bool {
+        locked(&self.0).renewals_paused
+    }
+
+    pub(super) fn lose_reply(&self, after: u64) {
+        locked(&self.0).lose_after = Some(after);
+    }
+
+    pub(super) fn delay_replies(&self, delay: Duration) {
+        locked(&self.0).delay = delay;
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        locked(&self.0).requests
+    }
+
+    /// Takes a reply on its way to the client: what was done is done, whatever becomes of the reply.
+    pub(super) async fn on_reply<T>(&self, runtime: &dyn Runtime, reply: Result<T>) -> Result<T> {
+        let (delay, lost) = {
+            let mut plan = locked(&self.0);
+            plan.requests += 1;
+            let lost = plan.lose_after == Some(0);
+            plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
+            (plan.delay, lost)
+        };
+        if !delay.is_zero() {
+            runtime.sleep_until(runtime.now() + delay).await;
+        }
+        if lost {
+            return Err(Error::new(ErrorKind::Unavailable, "the reply was lost").with_unknown_effect());
+        }
+        reply
+    }
+}

@@ -1,0 +1,55 @@
+//! Which claims of a session have left.
+
+use std::collections::BTreeMap;
+
+/// A set of numbers, kept as runs. Claims are numbered without gaps and nearly all of them have left, so this takes space for those
+/// that have not, not for those that have.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// First number of each run, and the number after its last.
+    runs: BTreeMap<u64, u64>,
+}
+
+impl Left {
+    pub(super) fn contains(&self, number: u64) -> bool {
+        self.runs.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
+    }
+
+    pub(super) fn insert(&mut self, number: u64) {
+        if self.contains(number) {
+            return;
+        }
+        let end = self.runs.remove(&(number + 1)).unwrap_or(number + 1);
+        match self.runs.range_mut(..number).next_back() {
+            Some((_, before)) if *before == number => *before = end,
+            _ => {
+                self.runs.insert(number, end);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_set_in_as_few_runs_as_there_are_gaps(numbers in prop::collection::vec(0..40_u64, 0..60)) {
+            let (mut left, mut set) = (Left::default(), BTreeSet::new());
+            for number in numbers {
+                left.insert(number);
+                set.insert(number);
+                for candidate in 0..41 {
+                    prop_assert_eq!(left.contains(candidate), set.contains(&candidate));
+                }
+                let runs = set.iter().filter(|n| !set.contains(&(**n + 1))).count();
+                prop_assert_eq!(left.runs.len(), runs);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A session with the store in memory.
+
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use futures_core::{Stream, stream::BoxStream};
+
+use super::store::{Member, Observer, Store};
+use crate::{
+    backend::{Cell, CellVersion, Line, Session},
+    capability::{Capabilities, TokenScope},
+    claim::{Claim, ClaimId, Grant, Payload, Ticket},
+    error::{Error, ErrorKind, Result},
+    line::Mode,
+    name::LineId,
+    runtime::{BoxFuture, SharedRuntime},
+    session::{Lease, LostReason},
+};
+
+#[derive(Debug)]
+pub(super) struct MemorySession {
+    store: Arc<Store>,
+    member: Arc<Member>,
+    lease: Arc<Lease>,
+    /// Unused without test hooks: this store's replies are not lost, and come at once.
+    #[cfg_attr(not(feature = "testkit"), expect(dead_code))]
+    runtime: SharedRuntime,
+}
+
+impl MemorySession {
+    pub(super) fn new(
+        store: Arc<Store>,
+        member: Arc<Member>,
+        lease: Arc<Lease>,
+        runtime: SharedRuntime,
+    ) -> Self {
+        Self { store, member, lease, runtime }
+    }
+
+    #[cfg(feature = "testkit")]
+    async fn reply<T>(&self, reply: Result<T>) -> Result<T> {
+        self.member.faults.on_reply(&*self.runtime, reply).await
+    }
+
+    #[cfg(not(feature = "testkit"))]
+    #[expect(clippy::unused_async, reason = "test hooks may lose or delay the reply")]
+    async fn reply<T>(&self, reply: Result<T>) -> Result<T> {
+        reply
+    }
+
+    async fn grant(&self, ticket: &Ticket) -> Result<Grant> {
+        let Some(fate) = self.store.fate(&self.member, ticket) else {
+            self.member.check()?;
+            return Err(Error::new(ErrorKind::NotHeld, "the claim is not in line"));
+        };
+        let token = fate.granted().await.map_err(Error::lost)?;
+        Ok(Grant { token, fate })
+    }
+}
+
+/// Renews the session, and ends those of others whose ttl has passed, until this one is over.
+pub(super) async fn keep(store: Arc<Store>, member: Arc<Member>, lease: Arc<Lease>, runtime: SharedRuntime) {
+    let mut due = runtime.now() + lease.ttl() / 3;
+    loop {
+        let mut opened = pin!(store.opened().notified());
+        opened.as_mut().enable();
+        let next = due.min(runtime.now() + store.next_expiry());
+        tokio::select! { biased;
+            _ = lease.lost() => return,
+            () = opened => {}
+            () = runtime.sleep_until(next) => {}
+        }
+        store.sweep();
+        let sent = runtime.now();
+        if sent < due {
+            continue;
+        }
+        due = sent + lease.ttl() / 3;
+        #[cfg(feature = "testkit")]
+        if member.faults.renewals_paused() {
+            continue;
+        }
+        if store.renew(&member) {
+            lease.renewed(sent, lease.ttl());
+        } else {
+            lease.lose(LostReason::Expired);
+        }
+    }
+}
+
+#[async_trait]
+impl Session for MemorySession {
+    fn capabilities(&self) -> Capabilities {
+        let recovery_slack = std::time::Duration::from_millis(10);
+        Capabilities { tokens: TokenScope::Process, recovery_slack, ..Capabilities::strongest() }
+    }
+
+    fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        claim.mode.validate()?;
+        self.reply(self.store.join(&self.member, line, claim)).await
+    }
+
+    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
+        self.grant(ticket).await
+    }
+
+    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        claim.mode.validate()?;
+        let Some(ticket) = self.reply(self.store.try_join(&self.member, line, claim)).await? else {
+            return Ok(None);
+        };
+        let grant = self.grant(&ticket).await?;
+        Ok(Some((ticket, grant)))
+    }
+
+    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
+        self.store.leave(&self.member, line, claim, LostReason::Released);
+        self.reply(Ok(())).await
+    }
+
+    async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        self.reply(self.store.update(ticket, payload)).await
+    }
+
+    async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        weaker.validate()?;
+        self.reply(self.store.set_mode(ticket, weaker)).await
+    }
+
+    async fn inspect(&self, line: &LineId) -> Result<Line> {
+        self.reply(Ok(self.store.inspect(line))).await
+    }
+
+    async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
+        let observer = Arc::new(self.store.observe(line));
+        let changes = Changes { next: None, seen: None, observer, lease: self.lease.clone(), over: false };
+        self.reply(Ok(Box::pin(changes) as BoxStream<'static, _>)).await
+    }
+
+    async fn cell(&self, line: &LineId) -> Result<Cell> {
+        self.reply(Ok(self.store.cell(line))).await
+    }
+
+    async fn put_cell(
+        &self,
+        line: &LineId,
+        expected: CellVersion,
+        bytes: &[u8],
+        under: Option<&Ticket>,
+    ) -> Result<CellVersion> {
+        Cell::check_size(bytes)?;
+        self.member.check()?;
+        self.reply(self.store.put_cell(line, expected, bytes, under)).await
+    }
+
+    async fn forget(&self, line: &LineId) -> Result<()> {
+        self.store.forget(line);
+        self.reply(Ok(())).await
+    }
+
+    async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
+        self.reply(Ok(self.store.evict(line, claim))).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.lease.lose(LostReason::Closed);
+        self.store.close(&self.member, LostReason::Closed);
+        self.reply(Ok(())).await
+    }
+
+    fn abandon(&self) {
+        // The keeper stops when the lease is lost; nothing else ever speaks for the session.
+        self.lease.lose(LostReason::Abandoned);
+    }
+}
+
+/// A line, now and whenever it has changed.
+struct Changes {
+    next: Option<BoxFuture<Result<Line>>>,
+    seen: Option<u64>,
+    observer: Arc<Observer>,
+    lease: Arc<Lease>,
+    over: bool,
+}
+
+impl Stream for Changes {
+    type Item = Result<Line>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Line>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let (observer, lease, seen) = (self.observer.clone(), self.lease.clone(), self.seen);
+        let next = self.next.get_or_insert_with(|| {
+            Box::pin(async move {
+                tokio::select! { biased;
+                    reason = lease.lost() => Err(Error::lost(reason)),
+                    line = observer.next(seen) => Ok(line),
+                }
+            })
+        });
+        let line = std::task::ready!(next.as_mut().poll(cx));
+        self.next = None;
+        match &line {
+            Ok(line) => self.seen = Some(line.revision),
+            Err(_) => self.over = true,
+        }
+        Poll::Ready(Some(line))
+    }
+}

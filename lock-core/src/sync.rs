@@ -1,0 +1,68 @@
+//! A value that many may wait on.
+
+use std::{
+    pin::pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// Locks; a panic elsewhere while it was locked does not spread.
+///
+/// Every critical section of this crate leaves its data whole at each step, so there is nothing to protect by poisoning.
+pub(crate) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A value, and a bell that rings when it changes.
+///
+/// Not `tokio::sync::watch`: that one wakes its waiters in a random order, which no simulation can repeat, and takes ten times
+/// the space of this, once for each waiting claim.
+#[derive(Debug)]
+pub(crate) struct Signal<T> {
+    value: Mutex<T>,
+    changed: Notify,
+}
+
+impl<T> Signal<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { value: Mutex::new(value), changed: Notify::const_new() }
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&locked(&self.value))
+    }
+
+    /// Changes the value and wakes everybody who waits, in the order in which they came.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let result = self.update_silently(change);
+        self.ring();
+        result
+    }
+
+    /// Changes the value in a way that nobody waits for.
+    pub(crate) fn update_silently<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        change(&mut locked(&self.value))
+    }
+
+    /// Wakes everybody who waits.
+    pub(crate) fn ring(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until `look` finds what it looks for. Cancel-safe; no change is missed.
+    pub(crate) async fn wait<R>(&self, mut look: impl FnMut(&T) -> Option<R>) -> R {
+        loop {
+            if let Some(found) = self.read(&mut look) {
+                return found;
+            }
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            // It may have changed before the bell was armed.
+            if let Some(found) = self.read(&mut look) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Futures dropped at every await point leave nothing behind (C5). Every seam call yields before and after the store acts, so each
+//! poll goes one await further; each operation is polled k times and dropped, for every k until it ends.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use lock_core::{
+    Capabilities, Claim, ClaimId, Coordinator, Grant, Lease, Line, LineId, Mode, Payload, Result,
+    SessionOptions, Ticket,
+    backend::{Backend, Cell, CellVersion, Session, SharedSession},
+};
+
+use crate::support::{MILLI, World, background, settle};
+
+/// The point that was passed last.
+type Here = Arc<Mutex<String>>;
+
+#[derive(Debug)]
+struct Yielding<T> {
+    inner: T,
+    here: Here,
+}
+
+impl<T> Yielding<T> {
+    async fn around<R>(&self, call: &str, inner: impl Future<Output = R>) -> R {
+        *self.here.lock().unwrap() = format!("before {call}");
+        tokio::task::yield_now().await;
+        *self.here.lock().unwrap() = format!("in {call}");
+        let result = inner.await;
+        *self.here.lock().unwrap() = format!("after {call}");
+        tokio::task::yield_now().await;
+        result
+    }
+}
+
+#[async_trait]
+impl Backend for Yielding<lock_core::Memory> {
+    async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
+        let inner = self.around("open", self.inner.open(options)).await?;
+        Ok(Arc::new(Yielding { inner, here: self.here.clone() }))
+    }
+}
+
+#[async_trait]
+impl Session for Yielding<SharedSession> {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn lease(&self) -> &Arc<Lease> {
+        self.inner.lease()
+    }
+    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        self.around("join", self.inner.join(line, claim)).await
+    }
+    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
+        self.around("granted", self.inner.granted(ticket)).await
+    }
+    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        self.around("try_join", self.inner.try_join(line, claim)).await
+    }
+    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
+        self.around("leave", self.inner.leave(line, claim)).await
+    }
+    async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        self.around("update", self.inner.update(ticket, payload)).await
+    }
+    async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        self.around("set_mode", self.inner.set_mode(ticket, weaker)).await
+    }
+    async fn inspect(&self, line: &LineId) -> Result<Line> {
+        self.around("inspect", self.inner.inspect(line)).await
+    }
+    async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
+        self.around("changes", self.inner.changes(line)).await
+    }
+    async fn cell(&self, line: &LineId) -> Result<Cell> {
+        self.around("cell", self.inner.cell(line)).await
+    }
+    async fn put_cell(
+        &self,
+        line: &LineId,
+        expected: CellVersion,
+        bytes: &[u8],
+        under: Option<&Ticket>,
+    ) -> Result<CellVersion> {
+        self.around("put_cell", self.inner.put_cell(line, expected, bytes, under)).await
+    }
+    async fn forget(&self, line: &LineId) -> Result<()> {
+        self.around("forget", self.inner.forget(line)).await
+    }
+    async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
+        self.around("evict", self.inner.evict(line, claim)).await
+    }
+    async fn close(&self) -> Result<()> {
+        self.around("close", self.inner.close()).await
+    }
+    fn abandon(&self) {
+        self.inner.abandon();
+    }
+}
+
+/// Somebody else holds the line for a while, or nobody does.
+#[derive(Clone, Copy, Debug)]
+enum Contention {
+    Free,
+    Held,
+}
+
+const HELD_FOR: Duration = Duration::from_millis(20);
+
+async fn drop_at_every_await<F: Future>(
+    name: &str,
+    contention: Contention,
+    operation: impl Fn(Coordinator) -> F,
+) -> BTreeSet<String> {
+    let mut points = BTreeSet::new();
+    for polls in 0.. {
+        let world = World::new();
+        let here = Here::default();
+        let backend = Yielding { inner: world.memory.clone(), here: here.clone() };
+        let coordinator = Coordinator::open(Arc::new(backend), world.options()).await.unwrap();
+        let other = world.coordinator().await;
+        settle().await;
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if let Contention::Held = contention {
+            let mutex_guard = other.mutex("x").unwrap().lock().await.unwrap();
+            let task_line = other.task("x").unwrap().at_least_for(HELD_FOR);
+            let _ = task_line.run(1, async {}).await.unwrap();
+            let runtime = world.runtime.clone();
+            background(async move {
+                lock_core::runtime::Runtime::sleep_until(
+                    &runtime,
+                    lock_core::runtime::Runtime::now(&runtime) + HELD_FOR,
+                )
+                .await;
+                drop(mutex_guard);
+            });
+        }
+        // Between two polls time passes and others run: a poll that finds nothing new stays where it is.
+        let finished = {
+            let mut future = pin!(operation(coordinator.clone()));
+            let mut finished = false;
+            for _ in 0..polls {
+                if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                    finished = true;
+                    break;
+                }
+                world.sleep(MILLI).await;
+            }
+            finished
+        };
+        if finished {
+            break;
+        }
+        let point = here.lock().unwrap().clone();
+        points.insert(format!("{name}, {contention:?}: {point}"));
+        let what = format!("{name} dropped {point} ({contention:?})");
+        if let Contention::Held = contention {
+            world.sleep(HELD_FOR + MILLI).await;
+        }
+        world.assert_clean_soon(&what).await;
+        let guard = other.mutex("x").unwrap().try_lock().await.unwrap();
+        assert!(guard.is_some(), "{what}: the lock is stuck");
+        drop(guard);
+        world
+            .until(&format!("no task is left after {what}"), async || {
+                tokio::runtime::Handle::current().metrics().num_alive_tasks() <= tasks
+            })
+            .await;
+    }
+    points
+}
+
+#[tokio::test(start_paused = true)]
+async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
+    let mut points = BTreeSet::new();
+    for contention in [Contention::Free, Contention::Held] {
+        points.extend(
+            drop_at_every_await("lock", contention, async |c: Coordinator| {
+                drop(c.mutex("x").unwrap().lock().await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("max_hold", contention, async |c: Coordinator| {
+                drop(c.mutex("x").unwrap().max_hold(MILLI).lock().await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("try_lock", contention, async |c: Coordinator| {
+                drop(c.mutex("x").unwrap().try_lock().await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("try_lock_for, patient", contention, async |c: Coordinator| {
+                drop(c.mutex("x").unwrap().try_lock_for(HELD_FOR * 2).await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("try_lock_for, impatient", contention, async |c: Coordinator| {
+                drop(c.mutex("x").unwrap().try_lock_for(HELD_FOR / 2).await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("release", contention, async |c: Coordinator| {
+                let _ = c.mutex("x").unwrap().lock().await.unwrap().release().await;
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("task", contention, async |c: Coordinator| {
+                let _ = c.task("x").unwrap().run(2, tokio::task::yield_now()).await.unwrap();
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("inspect and evict", contention, async |c: Coordinator| {
+                let line = c.mutex("x").unwrap().inspect().await.unwrap();
+                for holder in line.holders() {
+                    c.mutex("x").unwrap().evict(holder.claim).await.unwrap();
+                }
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("close", contention, async |c: Coordinator| {
+                let guard = c.mutex("x").unwrap().lock().await.unwrap();
+                c.close().await.unwrap();
+                drop(guard);
+            })
+            .await,
+        );
+    }
+    for point in &points {
+        println!("dropped: {point}");
+    }
+    println!("{} points", points.len());
+    for call in ["join", "granted", "try_join", "leave", "cell", "put_cell", "inspect", "evict", "close"] {
+        for side in ["before", "after"] {
+            let hit = points.iter().any(|point| point.ends_with(&format!("{side} {call}")));
+            assert!(hit, "no future was dropped {side} {call}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c5_opening_dropped_at_any_await_leaves_no_session() {
+    for polls in 0.. {
+        let world = World::new();
+        let backend = Arc::new(Yielding { inner: world.memory.clone(), here: Here::default() });
+        let finished = {
+            let mut opening = pin!(Coordinator::open(backend, world.options()));
+            let poll = |_| opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            (0..polls).any(poll)
+        };
+        world.until("the session is closed", async || world.memory.residue().sessions == 0).await;
+        if finished {
+            assert!(polls > 2);
+            break;
+        }
+    }
+}

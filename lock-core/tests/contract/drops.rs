@@ -1,0 +1,108 @@
+//! Dropping handles: inside a runtime, outside one, after it ended (C14); and what kind of values they are.
+
+use std::sync::Arc;
+
+use lock_core::{
+    Coordinator, ErrorKind, Guard, LostReason, Memory, Mutex, Options, Task, runtime::SimulatedRuntime,
+};
+use tokio::runtime::Builder;
+
+use crate::support::{TTL, World};
+
+fn owned_and_shareable<T: Send + Sync + 'static>() {}
+fn sendable<T: Send>(value: T) -> T {
+    value
+}
+
+#[test]
+fn handles_are_owned_and_shareable_and_futures_are_send() {
+    owned_and_shareable::<Guard>();
+    owned_and_shareable::<Coordinator>();
+    owned_and_shareable::<Mutex>();
+    owned_and_shareable::<Task>();
+    owned_and_shareable::<lock_core::Error>();
+    owned_and_shareable::<lock_core::Lost>();
+    let _ = |coordinator: Coordinator, mutex: Mutex, task: Task, guard: Guard| {
+        drop(sendable(mutex.lock()));
+        drop(sendable(mutex.try_lock()));
+        drop(sendable(mutex.try_lock_for(TTL)));
+        drop(sendable(mutex.inspect()));
+        drop(sendable(task.run(1, async {})));
+        drop(sendable(guard.run(async {})));
+        drop(sendable(guard.lost()));
+        drop(sendable(guard.release()));
+        drop(sendable(coordinator.watch_health().next()));
+        drop(sendable(coordinator.close()));
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn c14_a_dropped_guard_frees_the_line() {
+    let world = World::new();
+    let mutex = world.coordinator().await.mutex("x").unwrap();
+    drop(mutex.lock().await.unwrap());
+    world.assert_clean_soon("a dropped guard").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c14_a_guard_outlives_every_other_handle_and_the_last_one_closes_the_session() {
+    let world = World::new();
+    let guard = world.coordinator().await.mutex("x").unwrap().lock().await.unwrap();
+    world.sleep(TTL * 2).await;
+    assert!(guard.is_valid(), "renewed");
+    drop(guard);
+    world.until("the session is closed", async || world.memory.residue().sessions == 0).await;
+    assert_eq!(world.memory.residue().claims, 0);
+}
+
+#[test]
+fn c14_handles_may_be_dropped_outside_a_runtime() {
+    // Real time: the guard is dropped by a thread that has no runtime, while another thread drives the one it belongs to.
+    let tokio = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let memory = Memory::new();
+    let (first, mutex) = tokio.block_on(async {
+        let coordinator = Coordinator::open(Arc::new(memory.clone()), Options::default()).await.unwrap();
+        let mutex = coordinator.mutex("x").unwrap();
+        (mutex.lock().await.unwrap(), mutex)
+    });
+    let waiting = mutex.clone();
+    drop(first);
+    let second = tokio.block_on(async move { waiting.lock().await.unwrap() });
+    drop((second, mutex));
+    while memory.residue().sessions > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn c14_after_the_runtime_ended_handles_are_dead_and_the_ttl_frees_the_line() {
+    let alive = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let simulated = alive.block_on(async { SimulatedRuntime::new(1).unwrap() });
+    let memory = Memory::with_clock(simulated.shared());
+
+    let ends = Builder::new_current_thread().enable_time().build().unwrap();
+    let (coordinator, mutex, guard) = ends.block_on(async {
+        let options = Options::default().ttl(TTL);
+        let coordinator = Coordinator::open(Arc::new(memory.clone()), options).await.unwrap();
+        let mutex = coordinator.mutex("x").unwrap();
+        let guard = mutex.lock().await.unwrap();
+        (coordinator, mutex, guard)
+    });
+    drop(ends);
+    assert!(!guard.is_valid());
+
+    alive.block_on(async {
+        assert_eq!(guard.lost().await, LostReason::RuntimeStopped);
+        assert_eq!(mutex.lock().await.unwrap_err().kind(), ErrorKind::RuntimeStopped);
+        assert_eq!(mutex.try_lock().await.unwrap_err().kind(), ErrorKind::RuntimeStopped);
+    });
+    drop((coordinator, mutex, guard));
+    assert_eq!(memory.residue().claims, 1, "nobody could tell the store");
+
+    alive.block_on(async {
+        let options = Options::default().ttl(TTL).runtime(simulated.shared());
+        let other = Coordinator::open(Arc::new(memory.clone()), options).await.unwrap();
+        let _guard = other.mutex("x").unwrap().lock().await.unwrap();
+        assert_eq!(memory.residue().sessions, 1);
+    });
+}

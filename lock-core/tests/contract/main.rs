@@ -1,0 +1,11 @@
+//! The contract on the in-process store: what a user can rely on, clause by clause (`docs/contract.md`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod cancellation;
+mod drops;
+mod input;
+mod mutex;
+mod seam;
+mod support;
+mod task;
+mod threads;
