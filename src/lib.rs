@@ -1,1 +1,7 @@
-//! yourturn
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod connect;
+
+pub use connect::Coordinator;
+pub use lock_core::*;

@@ -35,8 +35,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 /// Liveness in a store, and every operation on lines. All that a session put into the store vanishes when it ends, cells apart.
 ///
 /// The core calls [`leave`](Self::leave) for each claim that it stops wanting. It never drops the future of a call that changes
-/// the store before it has ended ([`Place`](crate::claim) hands it to the runtime), so these need not be cancel-safe;
-/// [`granted`](Self::granted) and the reading calls must be. A call that fails with a retryable error is repeated while the session
+/// the store before it has ended (what a caller drops, the runtime finishes), so these need not be cancel-safe; [`granted`](Self::granted), the
+/// reading calls and [`put_cell`](Self::put_cell) must be. A call that fails with a retryable error is repeated while the session
 /// lives, with the same arguments.
 ///
 /// Errors need not name the operation or the line: the core adds them.

@@ -145,7 +145,7 @@ impl Coordinator {
     }
 
     /// Ends all guards, leaves all lines, and closes the session. Every handle of this coordinator then answers with
-    /// [`ErrorKind::Closed`]. Closing twice is harmless.
+    /// [`ErrorKind::Closed`]. Closing twice is harmless; closing what was abandoned says nothing to the store.
     ///
     /// # Errors
     ///
@@ -156,7 +156,9 @@ impl Coordinator {
     /// Dropping the future does not stop it: closing goes on in the background.
     pub async fn close(&self) -> Result<()> {
         let shared = self.shared.clone();
-        let _first = shared.ended.set(LostReason::Closed);
+        if shared.ended.get_or_init(|| LostReason::Closed) == &LostReason::Abandoned {
+            return Ok(());
+        }
         shared.current().via.lease().lose(LostReason::Closed);
         let call = Box::pin(async move {
             // A session that is just being opened must not escape.

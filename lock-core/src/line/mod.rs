@@ -10,7 +10,7 @@
 //! | **permits** | yes | yes | when the sum is above the limit of the one behind | no |
 //! | **present** | no | no | no | no |
 //!
-//! Stores that keep the queue themselves call [`Occupancy`] at each step; [`decide`] answers for one claim of a whole line and
+//! Stores that keep the queue themselves call [`Occupancy`] at each step; [`decide()`] answers for one claim of a whole line and
 //! says whose departure it must wait for. `tests/kernel.rs` checks both against a definition that shares no code with them.
 
 mod decide;

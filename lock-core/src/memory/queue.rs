@@ -43,6 +43,7 @@ impl Queue {
         self.holders.is_empty() && self.waiters.is_empty()
     }
 
+    #[cfg(feature = "testkit")]
     pub(super) fn len(&self) -> usize {
         self.holders.len() + self.waiters.len()
     }

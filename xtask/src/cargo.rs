@@ -1,0 +1,48 @@
+//! Calls to cargo.
+
+use std::{env, process::Command};
+
+use serde_json::Value;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// Runs cargo, and fails when it does.
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    eprintln!("+ cargo {}", arguments.join(" "));
+    let status = cargo(arguments).status()?;
+    if status.success() { Ok(()) } else { Err(format!("cargo {}: {status}", arguments.join(" ")).into()) }
+}
+
+/// Compiles every package with each of its features alone, and with none.
+pub(crate) fn check_features() -> Result<()> {
+    for (package, features) in features()? {
+        let check = ["check", "--quiet", "--package", &package, "--no-default-features"];
+        run(&check)?;
+        for feature in features.iter().filter(|feature| *feature != "default") {
+            run(&[&check[..], &["--features", feature]].concat())?;
+        }
+    }
+    Ok(())
+}
+
+/// The packages of this workspace, with their features.
+fn features() -> Result<Vec<(String, Vec<String>)>> {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let packages =
+        metadata.get("packages").and_then(Value::as_array).ok_or("cargo metadata lists no packages")?;
+    let read = |package: &Value| {
+        let name = package.get("name")?.as_str()?.to_owned();
+        Some((name, package.get("features")?.as_object()?.keys().cloned().collect()))
+    };
+    packages
+        .iter()
+        .map(|package| read(package).ok_or_else(|| "cargo metadata has another form".into()))
+        .collect()
+}
