@@ -1,8 +1,11 @@
 //! What a user opens.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::{
@@ -13,7 +16,7 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Entrance, Mutex, Task},
+    recipe::{Election, Entrance, Mutex, Task},
     runtime::{BoxFuture, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -91,6 +94,15 @@ impl Coordinator {
     /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
     pub fn mutex(&self, name: impl AsRef<str>) -> Result<Mutex> {
         self.entrance("mutex", Kind::Mutex, name.as_ref()).map(Mutex::new)
+    }
+
+    /// The election called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
+    pub fn election(&self, name: impl AsRef<str>) -> Result<Election> {
+        self.entrance("election", Kind::Election, name.as_ref()).map(Election::new)
     }
 
     /// The scheduled task called `name`.
@@ -177,6 +189,10 @@ impl Coordinator {
 }
 
 impl Shared {
+    pub(crate) fn ttl(&self) -> Duration {
+        self.options.ttl
+    }
+
     fn current(&self) -> Arc<Open> {
         self.open.read(Arc::clone)
     }

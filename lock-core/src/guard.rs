@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     name::LineId,
     runtime::Moment,
-    session::LostReason,
+    session::{Health, LostReason},
     token::FencingToken,
 };
 
@@ -182,10 +182,18 @@ impl Guard {
     ///
     /// Dropping the future does not stop the release: it goes on in the background.
     pub async fn release(self) -> Result<()> {
-        let line = self.line().clone();
-        let on_line = |error: Error| error.during("release").on(&line);
-        self.check().map_err(|lost| on_line(lost.into()))?;
-        self.place.leave().await.map_err(on_line)
+        self.leave("release").await
+    }
+
+    /// Releases, whoever else has a handle. What the guard owes the store when it is dropped is owed no more.
+    pub(crate) async fn leave(&self, operation: &'static str) -> Result<()> {
+        let context = |error: Error| error.during(operation).on(self.line());
+        self.check().map_err(|lost| context(lost.into()))?;
+        self.place.leave().await.map_err(context)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.place.via().lease().health()
     }
 
     pub(crate) fn line(&self) -> &LineId {
@@ -204,7 +212,7 @@ impl Guard {
         if let Some(reason) = self.grant.fate.end_reason() {
             return Some(reason);
         }
-        if let crate::Health::Lost(reason) = self.place.via().lease().health() {
+        if let Health::Lost(reason) = self.health() {
             return Some(reason);
         }
         self.hold_until.filter(|end| self.now() >= *end).map(|_| LostReason::MaxHold)

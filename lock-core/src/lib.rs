@@ -33,7 +33,7 @@ pub use memory::Memory;
 pub use memory::Residue;
 pub use name::{Kind, LineId, Name};
 pub use options::Options;
-pub use recipe::{Mutex, Outcome, Task, Turn};
+pub use recipe::{Election, Leader, Leadership, Mutex, Observer, Outcome, Standing, Task, Turn};
 pub use runtime::Moment;
 pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};
 pub use token::FencingToken;

@@ -140,6 +140,8 @@ impl fmt::Debug for Name {
 pub enum Kind {
     /// [`Mutex`](crate::Mutex)
     Mutex,
+    /// [`Election`](crate::Election)
+    Election,
     /// [`Task`](crate::Task)
     Task,
 }
@@ -150,6 +152,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mutex => "mutex",
+            Self::Election => "election",
             Self::Task => "task",
         }
     }
@@ -303,7 +306,7 @@ mod tests {
 
         #[test]
         fn c11_two_names_or_kinds_never_share_or_nest_keys(a in names(), b in names()) {
-            let lines: Vec<LineId> = [Kind::Mutex, Kind::Task]
+            let lines: Vec<LineId> = [Kind::Mutex, Kind::Election, Kind::Task]
                 .into_iter()
                 .flat_map(|kind| [LineId::new(kind, a.clone()), LineId::new(kind, b.clone())])
                 .collect();

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -38,8 +39,10 @@ impl Place {
         let debt = Debt::new(via.clone(), line, claim.id);
         let line = line.clone();
         let call = Box::pin(async move { via.exactly_once(|| via.session.try_join(&line, &claim)).await });
-        let (answer, mut debt) = debt.incur(call).await?;
-        debt.owed = answer.is_some();
+        let (answer, debt) = debt.incur(call).await?;
+        if answer.is_none() {
+            debt.forgive();
+        }
         debt.via.lease().check()?;
         Ok(answer.map(|(ticket, grant)| (Self { debt, ticket }, grant)))
     }
@@ -55,8 +58,8 @@ impl Place {
         Ok(grant)
     }
 
-    /// Leaves the line. Dropping the future does not stop it.
-    pub(crate) async fn leave(self) -> Result<()> {
+    /// Leaves the line. Dropping the future does not stop it. The place is void from then on.
+    pub(crate) async fn leave(&self) -> Result<()> {
         self.debt.pay().await
     }
 
@@ -116,12 +119,12 @@ struct Debt {
     via: Via,
     line: LineId,
     claim: ClaimId,
-    owed: bool,
+    owed: AtomicBool,
 }
 
 impl Debt {
     fn new(via: Via, line: &LineId, claim: ClaimId) -> Self {
-        Self { via, line: line.clone(), claim, owed: true }
+        Self { via, line: line.clone(), claim, owed: AtomicBool::new(true) }
     }
 
     /// Runs the call that makes the claim. When it fails, what may have taken effect is undone before the error is returned.
@@ -129,24 +132,29 @@ impl Debt {
         let runtime = self.via.runtime.clone();
         // The debt travels with the call: whoever finishes the call gets it.
         let call = Box::pin(async move { (call.await, self) });
-        let (outcome, mut debt) = Unfinished { call: Some(call), runtime }.await;
+        let (outcome, debt) = Unfinished { call: Some(call), runtime }.await;
         match outcome {
             Ok(value) => Ok((value, debt)),
+            Err(error) if error.effect() == Effect::None => {
+                debt.forgive();
+                Err(error)
+            }
             Err(error) => {
-                debt.owed = error.effect() == Effect::Unknown;
-                if debt.owed {
-                    // A payment that fails has lost the session, and the claim with it.
-                    let _gone = debt.pay().await;
-                }
+                // A payment that fails has lost the session, and the claim with it.
+                let _gone = debt.pay().await;
                 Err(error)
             }
         }
     }
 
     /// Leaves, and waits for it.
-    async fn pay(mut self) -> Result<()> {
-        self.owed = false;
+    async fn pay(&self) -> Result<()> {
+        self.forgive();
         Unfinished { call: Some(self.payment()), runtime: self.via.runtime.clone() }.await
+    }
+
+    fn forgive(&self) {
+        self.owed.store(false, Ordering::Relaxed);
     }
 
     fn payment(&self) -> BoxFuture<Result<()>> {
@@ -162,7 +170,7 @@ impl Debt {
 impl Drop for Debt {
     fn drop(&mut self) {
         // With a session that is lost the claim is gone too; one that was abandoned says nothing more.
-        if self.owed && self.via.lease().check().is_ok() {
+        if *self.owed.get_mut() && self.via.lease().check().is_ok() {
             let payment = self.payment();
             self.via.runtime.spawn(Box::pin(async move {
                 if let Err(error) = payment.await {

@@ -1,12 +1,16 @@
 //! What users come for. Each recipe is written once, over the seam, and knows no store.
 
+mod election;
 mod mutex;
 mod task;
 
+pub use election::{Election, Leader, Leadership, Observer, Standing};
 pub use mutex::Mutex;
 pub use task::{Outcome, Task, Turn};
 
 use std::{sync::Arc, time::Duration};
+
+use futures_core::stream::BoxStream;
 
 use crate::{
     backend::{Cell, CellVersion, Line},
@@ -16,7 +20,7 @@ use crate::{
     guard::Guard,
     line::Mode,
     name::LineId,
-    runtime::Moment,
+    runtime::{Moment, jitter},
     session::LostReason,
 };
 
@@ -139,6 +143,17 @@ impl Entrance {
             tracing::warn!(line = %self.line, %claim, "evicted");
         }
         Ok(evicted)
+    }
+
+    async fn changes(&self) -> Result<BoxStream<'static, Result<Line>>> {
+        let context = self.context("observe");
+        let open = self.shared.session().await.map_err(&context)?;
+        open.via.exactly_once(|| open.via.session.changes(&self.line)).await.map_err(&context)
+    }
+
+    /// Lets a random part of a tenth of the ttl pass.
+    async fn pause(&self) {
+        jitter(&*self.shared.runtime, self.shared.ttl() / 10).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -132,6 +132,7 @@ async fn drop_at_every_await<F: Future>(
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         if let Contention::Held = contention {
             let mutex_guard = other.mutex("x").unwrap().lock().await.unwrap();
+            let leadership = other.election("x").unwrap().campaign("other").await.unwrap();
             let task_line = other.task("x").unwrap().at_least_for(HELD_FOR);
             let _ = task_line.run(1, async {}).await.unwrap();
             let runtime = world.runtime.clone();
@@ -141,7 +142,7 @@ async fn drop_at_every_await<F: Future>(
                     lock_core::runtime::Runtime::now(&runtime) + HELD_FOR,
                 )
                 .await;
-                drop(mutex_guard);
+                drop((mutex_guard, leadership));
             });
         }
         // Between two polls time passes and others run: a poll that finds nothing new stays where it is.
@@ -235,6 +236,30 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
             .await,
         );
         points.extend(
+            drop_at_every_await("campaign", contention, async |c: Coordinator| {
+                let leadership = c.election("x").unwrap().campaign("a").await.unwrap();
+                leadership.proclaim("b").await.unwrap();
+                leadership.resign().await.unwrap();
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("run an election", contention, async |c: Coordinator| {
+                let work = async |leadership: Arc<lock_core::Leadership>| {
+                    tokio::task::yield_now().await;
+                    std::ops::ControlFlow::Break(leadership.term())
+                };
+                c.election("x").unwrap().run("a", work).await.unwrap()
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("observe", contention, async |c: Coordinator| {
+                c.election("x").unwrap().observe().next().await.unwrap()
+            })
+            .await,
+        );
+        points.extend(
             drop_at_every_await("close", contention, async |c: Coordinator| {
                 let guard = c.mutex("x").unwrap().lock().await.unwrap();
                 c.close().await.unwrap();
@@ -247,7 +272,10 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
         println!("dropped: {point}");
     }
     println!("{} points", points.len());
-    for call in ["join", "granted", "try_join", "leave", "cell", "put_cell", "inspect", "evict", "close"] {
+    for call in [
+        "join", "granted", "try_join", "leave", "cell", "put_cell", "inspect", "evict", "update", "changes",
+        "close",
+    ] {
         for side in ["before", "after"] {
             let hit = points.iter().any(|point| point.ends_with(&format!("{side} {call}")));
             assert!(hit, "no future was dropped {side} {call}");

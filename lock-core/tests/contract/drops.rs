@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lock_core::{
-    Coordinator, ErrorKind, Guard, LostReason, Memory, Mutex, Options, Task, runtime::SimulatedRuntime,
+    Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, Mutex, Options, Task,
+    runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
-use crate::support::{TTL, World};
+use crate::support::{TTL, World, in_real_time};
 
 fn owned_and_shareable<T: Send + Sync + 'static>() {}
 fn sendable<T: Send>(value: T) -> T {
@@ -20,6 +21,8 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<Coordinator>();
     owned_and_shareable::<Mutex>();
     owned_and_shareable::<Task>();
+    owned_and_shareable::<Election>();
+    owned_and_shareable::<Leadership>();
     owned_and_shareable::<lock_core::Error>();
     owned_and_shareable::<lock_core::Lost>();
     let _ = |coordinator: Coordinator, mutex: Mutex, task: Task, guard: Guard| {
@@ -67,11 +70,13 @@ fn c14_handles_may_be_dropped_outside_a_runtime() {
     });
     let waiting = mutex.clone();
     drop(first);
-    let second = tokio.block_on(async move { waiting.lock().await.unwrap() });
+    let second = tokio.block_on(in_real_time(async move { waiting.lock().await.unwrap() }));
     drop((second, mutex));
-    while memory.residue().sessions > 0 {
-        std::thread::yield_now();
-    }
+    tokio.block_on(in_real_time(async {
+        while memory.residue().sessions > 0 {
+            tokio::task::yield_now().await;
+        }
+    }));
 }
 
 #[test]

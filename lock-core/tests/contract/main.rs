@@ -3,6 +3,7 @@
 
 mod cancellation;
 mod drops;
+mod election;
 mod input;
 mod mutex;
 mod seam;

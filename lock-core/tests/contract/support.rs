@@ -75,6 +75,12 @@ pub(crate) fn background<T: Send + 'static>(
     tokio::spawn(future)
 }
 
+/// Fails a test on the real clock that hangs, long after it should have ended.
+#[expect(clippy::disallowed_methods, reason = "a test on the real clock")]
+pub(crate) async fn in_real_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("it hangs")
+}
+
 /// Lets every task that can run do so, without time passing.
 pub(crate) async fn settle() {
     for _ in 0..100 {

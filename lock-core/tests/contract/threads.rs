@@ -7,7 +7,7 @@ use std::sync::{
 
 use lock_core::{Coordinator, Memory, Options};
 
-use crate::support::background;
+use crate::support::{background, in_real_time};
 
 const LINES: usize = 3;
 
@@ -21,6 +21,10 @@ struct Protected {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_c3_c5_threads_that_lock_try_and_cancel_never_meet_and_leave_nothing() {
+    in_real_time(lock_try_and_cancel()).await;
+}
+
+async fn lock_try_and_cancel() {
     let memory = Memory::new();
     let protected: Arc<[Protected; LINES]> = Arc::default();
     let mut tasks = Vec::new();
