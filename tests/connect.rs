@@ -18,6 +18,9 @@ async fn coordinators_of_one_uri_share_a_store_and_others_do_not() {
     assert!(b.mutex("x").unwrap().try_lock().await.unwrap().is_none());
     assert!(other.mutex("x").unwrap().try_lock().await.unwrap().is_some());
     assert!(namespace.mutex("x").unwrap().try_lock().await.unwrap().is_some());
+    let named = std::sync::Arc::new(yourturn::Memory::named("shared"));
+    let by_hand = Coordinator::open(named, yourturn::Options::default()).await.unwrap();
+    assert!(by_hand.mutex("x").unwrap().try_lock().await.unwrap().is_none());
     guard.release().await.unwrap();
     let guard = b.mutex("x").unwrap().try_lock().await.unwrap().unwrap();
     let line = a.mutex("x").unwrap().inspect().await.unwrap();

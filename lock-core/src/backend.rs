@@ -63,7 +63,7 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     /// Granted now, or nothing stays in line (C6). Idempotent by claim id.
     async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>>;
 
-    /// Withdraws or releases. After `Ok`, no join of that id can ever take effect, even one that is under way; whatever else is in
+    /// Withdraws or releases, and ends the claim's [`Fate`](crate::Fate). After `Ok`, no join of that id can ever take effect, even one that is under way; whatever else is in
     /// line stays untouched (C12). An id that is not there is `Ok` too.
     async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()>;
 

@@ -29,7 +29,7 @@ use crate::{
 ///
 /// # Drop
 ///
-/// Dropping the last handle (coordinator, lock or guard) closes the session in the background; [`close`](Self::close) waits for that.
+/// Dropping the last handle (coordinator, lock, guard or whatever else came from it) closes the session in the background; [`close`](Self::close) waits for that.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// The session in use.
     open: Signal<Arc<Open>>,
     /// Held while a lost session is replaced, or the last one closed.
-    replacing: tokio::sync::Mutex<()>,
+    replacing: Arc<tokio::sync::Mutex<()>>,
     /// Set once, when the user is done.
     ended: OnceLock<LostReason>,
 }
@@ -79,12 +79,12 @@ impl Coordinator {
                 runtime: options.runtime.clone(),
                 options,
                 open: Signal::new(open),
-                replacing: tokio::sync::Mutex::default(),
+                replacing: Arc::default(),
                 ended: OnceLock::new(),
             };
             Ok(Self { shared: Arc::new(shared) })
         });
-        Unfinished { call: Some(call), runtime }.await.map_err(opening)
+        Unfinished::new(&runtime, call).await.map_err(opening)
     }
 
     /// The lock called `name`.
@@ -116,7 +116,11 @@ impl Coordinator {
 
     fn entrance(&self, operation: &'static str, kind: Kind, name: &str) -> Result<Entrance> {
         let name = name.parse().map_err(|error: Error| error.during(operation))?;
-        Ok(Entrance::new(self.shared.clone(), LineId::new(kind, name)))
+        Ok(self.entrance_of(LineId::new(kind, name)))
+    }
+
+    pub(crate) fn entrance_of(&self, line: LineId) -> Entrance {
+        Entrance::new(self.shared.clone(), line)
     }
 
     /// How the session is doing, by the clock as it is now. `Lost` until the next acquire opens a new one.
@@ -177,8 +181,7 @@ impl Coordinator {
             let _alone = shared.replacing.lock().await;
             shared.current().close().await
         });
-        let closed = Unfinished { call: Some(call), runtime: self.shared.runtime.clone() }.await;
-        closed.map_err(|error| error.during("close"))
+        Unfinished::new(&self.shared.runtime, call).await.map_err(|error| error.during("close"))
     }
 
     /// Ends all guards and stops talking to the store, as a crash would: others wait for the ttl. For tests and demonstrations.
@@ -189,8 +192,9 @@ impl Coordinator {
 }
 
 impl Shared {
-    pub(crate) fn ttl(&self) -> Duration {
-        self.options.ttl
+    /// How long those pause at most who failed together with many others.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        (self.options.ttl / 10).min(Duration::from_secs(1))
     }
 
     fn current(&self) -> Arc<Open> {
@@ -206,9 +210,16 @@ impl Shared {
         if let Some(open) = self.usable()? {
             return Ok(open);
         }
+        let alone = self.replacing.clone().lock_owned().await;
+        if let Some(open) = self.usable()? {
+            return Ok(open);
+        }
         let shared = self.clone();
-        let call: BoxFuture<_> = Box::pin(async move { shared.replace().await });
-        Unfinished { call: Some(call), runtime: self.runtime.clone() }.await
+        let call = Box::pin(async move {
+            let _alone = alone;
+            shared.replace().await
+        });
+        Unfinished::new(&self.runtime, call).await
     }
 
     /// The current session unless it is lost; an error when no other may follow it.
@@ -225,12 +236,8 @@ impl Shared {
     }
 
     async fn replace(&self) -> Result<Arc<Open>> {
-        let _alone = self.replacing.lock().await;
-        if let Some(open) = self.usable()? {
-            return Ok(open);
-        }
         // Whatever ended this session ended many others: they must not all come back at once.
-        jitter(&*self.runtime, self.options.ttl / 10).await;
+        jitter(&*self.runtime, self.longest_pause()).await;
         let open = Open::new(&*self.backend, &self.options).await?;
         let lost = self.open.update(|current| std::mem::replace(current, open.clone()));
         tracing::warn!(lost = %lost.id, opened = %open.id, "a new session replaces the lost one");
@@ -307,20 +314,24 @@ pub struct HealthWatch {
 }
 
 impl HealthWatch {
-    /// The health at first, and then each time that it turns into another state. Renewals, which only move a deadline, do not count;
-    /// a slow reader misses states that did not last.
+    /// The health at first, and then each time that it turns into another state; `None` when that was the last, because the coordinator
+    /// was closed or abandoned, or its runtime has ended. Renewals, which only move a deadline, do not count; a slow reader misses
+    /// states that did not last.
     ///
     /// # Cancel safety
     ///
     /// Safe to drop and to call again.
-    pub async fn next(&mut self) -> Health {
+    pub async fn next(&mut self) -> Option<Health> {
         loop {
             let open = self.shared.current();
             let health = open.via.lease().health();
             let Some(seen) = self.seen.filter(|seen| !health.differs(seen)) else {
                 self.seen = Some(health);
-                return health;
+                return Some(health);
             };
+            if self.shared.usable().is_err() {
+                return None;
+            }
             tokio::select! { biased;
                 () = self.shared.open.wait(|current| (!Arc::ptr_eq(current, &open)).then_some(())) => {}
                 _ = open.via.lease().differs_from(seen) => {}

@@ -189,6 +189,8 @@ impl Guard {
     pub(crate) async fn leave(&self, operation: &'static str) -> Result<()> {
         let context = |error: Error| error.during(operation).on(self.line());
         self.check().map_err(|lost| context(lost.into()))?;
+        // Before the store may grant the next: other handles must not believe in it any more (C7).
+        self.grant.fate.end(LostReason::Released);
         self.place.leave().await.map_err(context)
     }
 
@@ -231,7 +233,11 @@ async fn end_hold(via: Via, ticket: Ticket, grant: Grant, end: Moment) {
         () = via.runtime.sleep_until(end) => grant.fate.end(LostReason::MaxHold),
     }
     tracing::warn!(line = %ticket.line, claim = %ticket.claim, "held for as long as its owner allowed");
-    if let Err(error) = via.exactly_once(|| via.session.leave(&ticket.line, ticket.claim)).await {
-        tracing::warn!(%error, "could not leave; the ttl will free the line");
+    let leave = via.change(move |session| {
+        let ticket = ticket.clone();
+        async move { session.leave(&ticket.line, ticket.claim).await }
+    });
+    if let Err(error) = leave.await {
+        tracing::warn!(%error, "could not leave; the end of the session will free the line");
     }
 }

@@ -173,8 +173,9 @@ impl Lease {
     /// A renewal that was sent at `sent` has been acknowledged with `ttl`. Replies that overtook one another are put in order.
     /// A lost lease stays lost.
     pub fn renewed(&self, sent: Moment, ttl: Duration) {
-        let now = self.runtime.now();
         let changed = self.state.update_silently(|state| {
+            // Read under the lock: a lease that somebody has seen lost must not be found alive by an older time.
+            let now = self.runtime.now();
             let before = state.health_at(now);
             // A reply that comes after the deadline has passed must not revive guards that were seen dead.
             if let Health::Lost(reason) = before {
@@ -197,9 +198,8 @@ impl Lease {
 
     /// The session is over. The first reason stands.
     pub fn lose(&self, reason: LostReason) {
-        let now = self.runtime.now();
         self.state.update(|state| {
-            state.lost = match state.health_at(now) {
+            state.lost = match state.health_at(self.runtime.now()) {
                 Health::Lost(earlier) => Some(earlier),
                 Health::Live { .. } | Health::Suspect { .. } => Some(reason),
             }
@@ -209,8 +209,7 @@ impl Lease {
     /// How the session is doing at this moment.
     #[must_use]
     pub fn health(&self) -> Health {
-        let now = self.runtime.now();
-        self.state.read(|state| state.health_at(now))
+        self.state.read(|state| state.health_at(self.runtime.now()))
     }
 
     /// Until when guards are valid as things stand.

@@ -12,7 +12,7 @@ use crate::{
     claim::{Claim, ClaimId, Grant, Ticket},
     error::{Effect, Error, ErrorKind, Result},
     name::LineId,
-    runtime::{BoxFuture, SharedRuntime, jitter},
+    runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::Lease,
 };
 
@@ -26,19 +26,23 @@ pub(crate) struct Place {
 impl Place {
     /// Takes a place at the end of the line. If the future is dropped, the join under way is finished in the background, and left.
     pub(crate) async fn join(via: Via, line: &LineId, claim: Claim) -> Result<Self> {
-        let debt = Debt::new(via.clone(), line, claim.id);
-        let line = line.clone();
-        let call = Box::pin(async move { via.exactly_once(|| via.session.join(&line, &claim)).await });
+        let (debt, line) = (Debt::new(via.clone(), line, claim.id), line.clone());
+        let call = Box::pin(async move { via.repeat(None, || via.session.join(&line, &claim)).await });
         let (ticket, debt) = debt.incur(call).await?;
         tracing::debug!(line = %ticket.line, claim = %ticket.claim, place = ticket.place, "joined");
         Ok(Self { debt, ticket })
     }
 
-    /// Takes a place if it is granted at once, and none otherwise.
-    pub(crate) async fn try_join(via: Via, line: &LineId, claim: Claim) -> Result<Option<(Self, Grant)>> {
-        let debt = Debt::new(via.clone(), line, claim.id);
-        let line = line.clone();
-        let call = Box::pin(async move { via.exactly_once(|| via.session.try_join(&line, &claim)).await });
+    /// Takes a place if it is granted at once, and none otherwise. Gives up at `end` when the store does not answer.
+    pub(crate) async fn try_join(
+        via: Via,
+        line: &LineId,
+        claim: Claim,
+        end: Moment,
+    ) -> Result<Option<(Self, Grant)>> {
+        let (debt, line) = (Debt::new(via.clone(), line, claim.id), line.clone());
+        let call =
+            Box::pin(async move { via.repeat(Some(end), || via.session.try_join(&line, &claim)).await });
         let (answer, debt) = debt.incur(call).await?;
         if answer.is_none() {
             debt.forgive();
@@ -84,34 +88,59 @@ impl Via {
         self.session.lease()
     }
 
-    /// Repeats an idempotent call while the store does not answer and the session lives.
-    pub(crate) async fn exactly_once<'a, T>(&'a self, call: impl Fn() -> Call<'a, T> + Send) -> Result<T> {
+    /// A call that only looks, or whose effect the store guards: repeated while the store does not answer and the session lives. It may
+    /// be dropped at any time.
+    pub(crate) async fn look<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        tokio::select! { biased;
+            outcome = self.repeat(None, call) => outcome,
+            reason = self.lease().lost() => Err(Error::lost(reason).with_unknown_effect()),
+        }
+    }
+
+    /// An idempotent call that changes the store, repeated in the same way. When the caller drops it, or when the session is lost, the call
+    /// under way is finished in the background.
+    pub(crate) async fn change<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        &self,
+        call: impl Fn(SharedSession) -> F + Send + Sync + 'static,
+    ) -> Result<T> {
+        let via = self.clone();
+        self.finish(Box::pin(async move { via.repeat(None, || call(via.session.clone())).await })).await
+    }
+
+    async fn finish<T: Send + 'static>(&self, call: BoxFuture<Result<T>>) -> Result<T> {
+        tokio::select! { biased;
+            outcome = Unfinished::new(&self.runtime, call) => outcome,
+            reason = self.lease().lost() => Err(Error::lost(reason).with_unknown_effect()),
+        }
+    }
+
+    /// Repeats an idempotent call while the store does not answer, the session lives, and `end` has not come.
+    async fn repeat<T, F: Future<Output = Result<T>>>(
+        &self,
+        end: Option<Moment>,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
         let mut pause = Duration::from_millis(10);
         let mut effect = Effect::None;
+        self.lease().check()?;
         loop {
-            let outcome = tokio::select! { biased;
-                outcome = call() => outcome,
-                reason = self.lease().lost() => Err(Error::lost(reason)),
-            };
-            let error = match outcome {
+            let error = match call().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             if error.effect() == Effect::Unknown {
                 effect = Effect::Unknown;
             }
-            if error.kind() != ErrorKind::Unavailable || self.lease().check().is_err() {
+            let too_late = end.is_some_and(|end| self.runtime.now() >= end) || self.lease().check().is_err();
+            if error.kind() != ErrorKind::Unavailable || too_late {
                 return Err(if effect == Effect::Unknown { error.with_unknown_effect() } else { error });
             }
             tracing::debug!(%error, "will be repeated");
             jitter(&*self.runtime, pause).await;
-            pause = (pause * 2).min(self.lease().ttl() / 10);
+            pause = (pause * 2).min(self.lease().ttl() / 10).min(Duration::from_secs(1));
         }
     }
 }
-
-/// One call of the seam.
-type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// A `leave` that is owed to the store for one claim. Dropping it pays in the background.
 #[derive(Debug)]
@@ -127,30 +156,24 @@ impl Debt {
         Self { via, line: line.clone(), claim, owed: AtomicBool::new(true) }
     }
 
-    /// Runs the call that makes the claim. When it fails, what may have taken effect is undone before the error is returned.
+    /// Runs the call that makes the claim. What may have taken effect when it fails is undone in the background.
     async fn incur<T: Send + 'static>(self, call: BoxFuture<Result<T>>) -> Result<(T, Self)> {
-        let runtime = self.via.runtime.clone();
+        let via = self.via.clone();
         // The debt travels with the call: whoever finishes the call gets it.
-        let call = Box::pin(async move { (call.await, self) });
-        let (outcome, debt) = Unfinished { call: Some(call), runtime }.await;
-        match outcome {
-            Ok(value) => Ok((value, debt)),
-            Err(error) if error.effect() == Effect::None => {
-                debt.forgive();
-                Err(error)
+        via.finish(Box::pin(async move {
+            let outcome = call.await;
+            if outcome.as_ref().is_err_and(|error| error.effect() == Effect::None) {
+                self.forgive();
             }
-            Err(error) => {
-                // A payment that fails has lost the session, and the claim with it.
-                let _gone = debt.pay().await;
-                Err(error)
-            }
-        }
+            Ok((outcome?, self))
+        }))
+        .await
     }
 
     /// Leaves, and waits for it.
     async fn pay(&self) -> Result<()> {
         self.forgive();
-        Unfinished { call: Some(self.payment()), runtime: self.via.runtime.clone() }.await
+        self.via.finish(self.payment()).await
     }
 
     fn forgive(&self) {
@@ -160,7 +183,7 @@ impl Debt {
     fn payment(&self) -> BoxFuture<Result<()>> {
         let (via, line, claim) = (self.via.clone(), self.line.clone(), self.claim);
         Box::pin(async move {
-            via.exactly_once(|| via.session.leave(&line, claim)).await?;
+            via.repeat(None, || via.session.leave(&line, claim)).await?;
             tracing::debug!(%line, %claim, "left");
             Ok(())
         })
@@ -174,7 +197,7 @@ impl Drop for Debt {
             let payment = self.payment();
             self.via.runtime.spawn(Box::pin(async move {
                 if let Err(error) = payment.await {
-                    tracing::warn!(%error, "could not leave; the ttl will free the line");
+                    tracing::debug!(%error, "could not leave; the end of the session will free the line");
                 }
             }));
         }
@@ -183,8 +206,14 @@ impl Drop for Debt {
 
 /// A call that must not be torn: when it is dropped half way, the runtime finishes it, and drops what it returns.
 pub(crate) struct Unfinished<T: Send + 'static> {
-    pub(crate) call: Option<BoxFuture<T>>,
-    pub(crate) runtime: SharedRuntime,
+    call: Option<BoxFuture<T>>,
+    runtime: SharedRuntime,
+}
+
+impl<T: Send + 'static> Unfinished<T> {
+    pub(crate) fn new(runtime: &SharedRuntime, call: BoxFuture<T>) -> Self {
+        Self { call: Some(call), runtime: runtime.clone() }
+    }
 }
 
 impl<T: Send + 'static> Future for Unfinished<T> {

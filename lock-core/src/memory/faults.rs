@@ -17,6 +17,7 @@ struct Plan {
     renewals_paused: bool,
     /// How many replies still come through before one is lost.
     lose_after: Option<u64>,
+    lose_all: bool,
     delay: Duration,
     /// How many calls the store has served.
     requests: u64,
@@ -35,6 +36,10 @@ impl Faults {
         locked(&self.0).lose_after = Some(after);
     }
 
+    pub(super) fn lose_all_replies(&self, all: bool) {
+        locked(&self.0).lose_all = all;
+    }
+
     pub(super) fn delay_replies(&self, delay: Duration) {
         locked(&self.0).delay = delay;
     }
@@ -48,7 +53,7 @@ impl Faults {
         let (delay, lost) = {
             let mut plan = locked(&self.0);
             plan.requests += 1;
-            let lost = plan.lose_after == Some(0);
+            let lost = plan.lose_all || plan.lose_after == Some(0);
             plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
             (plan.delay, lost)
         };

@@ -15,6 +15,11 @@ impl Left {
         self.runs.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
     }
 
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
     pub(super) fn insert(&mut self, number: u64) {
         if self.contains(number) {
             return;
@@ -48,7 +53,7 @@ mod tests {
                     prop_assert_eq!(left.contains(candidate), set.contains(&candidate));
                 }
                 let runs = set.iter().filter(|n| !set.contains(&(**n + 1))).count();
-                prop_assert_eq!(left.runs.len(), runs);
+                prop_assert_eq!(left.runs(), runs);
             }
         }
     }

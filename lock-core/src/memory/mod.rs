@@ -75,7 +75,11 @@ impl Memory {
         if uri.authority().is_empty() {
             return Err(Error::new(ErrorKind::InvalidOption, "a store in memory has a name: memory://name"));
         }
-        Ok(Self::named(&format!("{}/{}", uri.authority(), uri.path())))
+        let name = match uri.path() {
+            "" => uri.authority().to_owned(),
+            path => format!("{}/{path}", uri.authority()),
+        };
+        Ok(Self::named(&name))
     }
 }
 
@@ -139,6 +143,11 @@ mod testkit {
         /// Loses a reply to this session, after so many that come through. What was asked for is done.
         pub fn lose_reply(&self, session: SessionId, after: u64) {
             self.member(session, |member| member.faults.lose_reply(after));
+        }
+
+        /// Loses every reply to this session, or none any more. Its renewals come through.
+        pub fn lose_all_replies(&self, session: SessionId, all: bool) {
+            self.member(session, |member| member.faults.lose_all_replies(all));
         }
 
         /// Delays every reply to this session from now on.

@@ -66,16 +66,13 @@ impl Queue {
     }
 
     /// Gives up the place, granted or not, and grants those whom that lets in.
-    pub(super) fn leave(&mut self, place: u64, revision: u64) -> Option<(Entry, Granted)> {
-        let entry = match self.holders.remove(&place) {
-            Some(holder) => {
-                self.occupancy.remove(holder.claim.mode);
-                holder
-            }
-            None => self.waiters.remove(&place)?,
-        };
+    pub(super) fn leave(&mut self, place: u64, revision: u64) -> Option<Granted> {
+        match self.holders.remove(&place) {
+            Some(holder) => self.occupancy.remove(holder.claim.mode),
+            None => drop(self.waiters.remove(&place)?),
+        }
         self.revision = revision;
-        Some((entry, self.admit_waiters()))
+        Some(self.admit_waiters())
     }
 
     /// The holder at `place`, if it is this claim's.
@@ -190,7 +187,7 @@ mod tests {
                     Step::Leave(index) if !line.is_empty() => {
                         let gone = index.get(&line).place;
                         told.remove(&gone);
-                        queue.leave(gone, place).unwrap().1
+                        queue.leave(gone, place).unwrap()
                     }
                     Step::Weaken(index, mode) if !line.is_empty() => {
                         let LinePlace { place: at, claim, mode: now, .. } = *index.get(&line);

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use futures_core::{Stream, stream::BoxStream};
 
-use super::store::{Member, Observer, Store};
+use super::store::{Member, Observer, Seen, Store};
 use crate::{
     backend::{Cell, CellVersion, Line, Session},
     capability::{Capabilities, TokenScope},
@@ -53,7 +53,7 @@ impl MemorySession {
     }
 
     async fn grant(&self, ticket: &Ticket) -> Result<Grant> {
-        let Some(fate) = self.store.fate(&self.member, ticket) else {
+        let Some(fate) = self.store.fate(&self.member, ticket)? else {
             self.member.check()?;
             return Err(Error::new(ErrorKind::NotHeld, "the claim is not in line"));
         };
@@ -122,8 +122,7 @@ impl Session for MemorySession {
     }
 
     async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        self.store.leave(&self.member, line, claim, LostReason::Released);
-        self.reply(Ok(())).await
+        self.reply(self.store.leave(&self.member, line, claim)).await
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
@@ -167,12 +166,12 @@ impl Session for MemorySession {
     }
 
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
-        self.reply(Ok(self.store.evict(line, claim))).await
+        self.reply(self.store.evict(line, claim)).await
     }
 
     async fn close(&self) -> Result<()> {
         self.lease.lose(LostReason::Closed);
-        self.store.close(&self.member, LostReason::Closed);
+        self.store.close(self.member.id());
         self.reply(Ok(())).await
     }
 
@@ -185,7 +184,7 @@ impl Session for MemorySession {
 /// A line, now and whenever it has changed.
 struct Changes {
     next: Option<BoxFuture<Result<Line>>>,
-    seen: Option<u64>,
+    seen: Option<Seen>,
     observer: Arc<Observer>,
     lease: Arc<Lease>,
     over: bool,
@@ -210,7 +209,7 @@ impl Stream for Changes {
         let line = std::task::ready!(next.as_mut().poll(cx));
         self.next = None;
         match &line {
-            Ok(line) => self.seen = Some(line.revision),
+            Ok(line) => self.seen = Some(Seen::of(line)),
             Err(_) => self.over = true,
         }
         Poll::Ready(Some(line))

@@ -65,7 +65,7 @@ pub(super) struct Member {
     pub(super) faults: super::faults::Faults,
 }
 
-/// Some of a session's claims.
+/// Every [`PARTS`]th of a session's claims, numbered without gaps again.
 #[derive(Debug, Default)]
 struct Stripe {
     in_line: HashMap<u64, InLine>,
@@ -90,8 +90,15 @@ impl InLine {
 struct Shard {
     queues: HashMap<LineId, Queue>,
     cells: HashMap<LineId, Cell>,
-    /// Rung when the line changes. There is one while somebody watches the line.
-    observers: HashMap<LineId, Arc<Notify>>,
+    /// There is one while somebody watches the line.
+    observed: HashMap<LineId, Observed>,
+}
+
+#[derive(Debug, Default)]
+struct Observed {
+    /// Rings when the line changes.
+    changed: Arc<Notify>,
+    observers: usize,
 }
 
 impl Store {
@@ -178,10 +185,10 @@ impl Store {
         let earliest = members.values().map(|member| member.expires.load(Ordering::Relaxed)).min();
         self.earliest_expiry.store(earliest.unwrap_or(u64::MAX), Ordering::Relaxed);
         drop(members);
-        for member in expired {
+        for member in &expired {
             tracing::warn!(session = %member.id, "the session expired");
-            self.end_claims(&member, LostReason::Expired);
         }
+        self.end_claims(&expired, LostReason::Expired);
     }
 
     /// How long it is at least until some session may expire.
@@ -194,18 +201,20 @@ impl Store {
         &self.opened
     }
 
-    pub(super) fn close(&self, member: &Member, reason: LostReason) {
-        locked(&self.members).remove(&member.id);
-        self.end_claims(member, reason);
+    pub(super) fn close(&self, id: SessionId) {
+        let closed = locked(&self.members).remove(&id);
+        self.end_claims(closed.as_slice(), LostReason::Closed);
     }
 
-    /// Those behind in the same line go first, so that no place is handed from one dead claim to the next.
-    fn end_claims(&self, member: &Member, reason: LostReason) {
-        // A join that holds its stripe now is in `in_line` before we look; one that comes later sees this.
-        member.ended.store(true, Ordering::Release);
+    /// Those behind in a line go first, so that no place is handed from one dead claim to another.
+    fn end_claims(&self, members: &[Arc<Member>], reason: LostReason) {
         let mut claims: Vec<InLine> = Vec::new();
-        for stripe in &member.stripes {
-            claims.extend(locked(stripe).in_line.drain().map(|(_, claim)| claim));
+        for member in members {
+            // A join that holds its stripe now is in `in_line` before we look; one that comes later sees this.
+            member.ended.store(true, Ordering::Release);
+            for stripe in &member.stripes {
+                claims.extend(locked(stripe).in_line.drain().map(|(_, claim)| claim));
+            }
         }
         claims.sort_by_key(|claim| std::cmp::Reverse(claim.place));
         for claim in &claims {
@@ -217,36 +226,38 @@ impl Store {
 
     pub(super) fn join(&self, member: &Member, line: &LineId, claim: &Claim) -> Result<Ticket> {
         self.sweep();
-        let mut stripe = locked(member.stripe(claim.id));
-        if let Some(there) = stripe.in_line.get(&claim.id.number) {
+        let (stripe, number) = member.stripe(claim.id)?;
+        let mut stripe = locked(stripe);
+        if let Some(there) = stripe.in_line.get(&number) {
             return Ok(there.ticket(claim.id));
         }
         member.check()?;
-        if stripe.left.contains(claim.id.number) {
+        if stripe.left.contains(number) {
             return Err(Error::new(ErrorKind::NotHeld, "this claim has left the line"));
         }
         let (there, granted) = self.enter(&mut locked(self.shard(line)), line, claim)?;
-        stripe.in_line.insert(claim.id.number, there.clone());
+        stripe.in_line.insert(number, there.clone());
         grant(granted);
         Ok(there.ticket(claim.id))
     }
 
     pub(super) fn try_join(&self, member: &Member, line: &LineId, claim: &Claim) -> Result<Option<Ticket>> {
         self.sweep();
-        let mut stripe = locked(member.stripe(claim.id));
-        if let Some(there) = stripe.in_line.get(&claim.id.number) {
+        let (stripe, number) = member.stripe(claim.id)?;
+        let mut stripe = locked(stripe);
+        if let Some(there) = stripe.in_line.get(&number) {
             return Ok(Some(there.ticket(claim.id)));
         }
         member.check()?;
         let mut shard = locked(self.shard(line));
         let busy = shard.queues.get(line).is_some_and(|queue| !queue.admits(claim.mode));
-        if busy || stripe.left.contains(claim.id.number) {
-            stripe.left.insert(claim.id.number);
+        if busy || stripe.left.contains(number) {
+            stripe.left.insert(number);
             return Ok(None);
         }
         let (there, granted) = self.enter(&mut shard, line, claim)?;
         drop(shard);
-        stripe.in_line.insert(claim.id.number, there.clone());
+        stripe.in_line.insert(number, there.clone());
         grant(granted);
         Ok(Some(there.ticket(claim.id)))
     }
@@ -262,22 +273,43 @@ impl Store {
         Ok((there, granted))
     }
 
-    /// Where the claim stands, if it is in line.
-    pub(super) fn fate(&self, member: &Member, ticket: &Ticket) -> Option<Arc<Fate>> {
-        let stripe = locked(member.stripe(ticket.claim));
-        let there = stripe.in_line.get(&ticket.claim.number)?;
-        (there.place == ticket.place).then(|| there.fate.clone())
+    /// What becomes of the claim, if it is in line.
+    pub(super) fn fate(&self, member: &Member, ticket: &Ticket) -> Result<Option<Arc<Fate>>> {
+        let (stripe, number) = member.stripe(ticket.claim)?;
+        let stripe = locked(stripe);
+        let there = stripe.in_line.get(&number).filter(|there| there.place == ticket.place);
+        Ok(there.map(|there| there.fate.clone()))
     }
 
-    pub(super) fn leave(&self, member: &Member, line: &LineId, claim: ClaimId, reason: LostReason) -> bool {
-        let mut stripe = locked(member.stripe(claim));
-        if stripe.in_line.get(&claim.number).is_some_and(|there| there.line != *line) {
-            return false;
+    /// Withdraws or releases; no join of this claim takes effect after it.
+    pub(super) fn leave(&self, member: &Member, line: &LineId, claim: ClaimId) -> Result<()> {
+        // A claim of a session that should have ended must not get the turn.
+        self.sweep();
+        let (stripe, number) = member.stripe(claim)?;
+        let mut stripe = locked(stripe);
+        if stripe.in_line.get(&number).is_some_and(|there| there.line != *line) {
+            return Err(Error::new(ErrorKind::InvalidOption, "the claim is in another line"));
         }
-        stripe.left.insert(claim.number);
-        let Some(there) = stripe.in_line.remove(&claim.number) else { return false };
-        self.depart(&there, reason);
-        true
+        stripe.left.insert(number);
+        if let Some(there) = stripe.in_line.remove(&number) {
+            self.depart(&there, LostReason::Released);
+        }
+        Ok(())
+    }
+
+    pub(super) fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
+        self.sweep();
+        let Some(member) = locked(&self.members).get(&claim.session).cloned() else { return Ok(false) };
+        let (stripe, number) = member.stripe(claim)?;
+        let mut stripe = locked(stripe);
+        if stripe.in_line.get(&number).is_none_or(|there| there.line != *line) {
+            return Ok(false);
+        }
+        stripe.left.insert(number);
+        if let Some(there) = stripe.in_line.remove(&number) {
+            self.depart(&there, LostReason::Evicted);
+        }
+        Ok(true)
     }
 
     /// The one who goes knows it before the one who comes.
@@ -285,19 +317,13 @@ impl Store {
         claim.fate.end(reason);
         let mut shard = locked(self.shard(&claim.line));
         let Some(queue) = shard.queues.get_mut(&claim.line) else { return };
-        let Some((_, granted)) = queue.leave(claim.place, self.next_number()) else { return };
+        let Some(granted) = queue.leave(claim.place, self.next_number()) else { return };
         if queue.is_empty() {
             shard.queues.remove(&claim.line);
         }
         shard.ring(&claim.line);
         drop(shard);
         grant(granted);
-    }
-
-    pub(super) fn evict(&self, line: &LineId, claim: ClaimId) -> bool {
-        self.sweep();
-        let member = locked(&self.members).get(&claim.session).cloned();
-        member.is_some_and(|member| self.leave(&member, line, claim, LostReason::Evicted))
     }
 
     pub(super) fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
@@ -346,8 +372,10 @@ impl Store {
     }
 
     pub(super) fn observe(self: &Arc<Self>, line: &LineId) -> Observer {
-        let changed = locked(self.shard(line)).observers.entry(line.clone()).or_default().clone();
-        Observer { store: self.clone(), line: line.clone(), changed }
+        let mut shard = locked(self.shard(line));
+        let observed = shard.observed.entry(line.clone()).or_default();
+        observed.observers += 1;
+        Observer { store: self.clone(), line: line.clone(), changed: observed.changed.clone() }
     }
 
     // Cells
@@ -396,6 +424,12 @@ impl Store {
         self.sweep();
     }
 
+    /// How much space the session's past takes.
+    #[cfg(test)]
+    fn runs_of_left(member: &Member) -> usize {
+        member.stripes.iter().map(|stripe| locked(stripe).left.runs()).sum()
+    }
+
     #[cfg(feature = "testkit")]
     pub(super) fn residue(&self) -> super::Residue {
         let mut residue = super::Residue { sessions: locked(&self.members).len(), ..Default::default() };
@@ -404,15 +438,23 @@ impl Store {
             residue.lines += shard.queues.len();
             residue.claims += shard.queues.values().map(Queue::len).sum::<usize>();
             residue.cells += shard.cells.len();
-            residue.observers += shard.observers.len();
+            residue.observers += shard.observed.values().map(|observed| observed.observers).sum::<usize>();
         }
         residue
     }
 }
 
 impl Member {
-    fn stripe(&self, claim: ClaimId) -> &Mutex<Stripe> {
-        part(&self.stripes, claim.number)
+    /// Where the claim belongs, and its number there.
+    fn stripe(&self, claim: ClaimId) -> Result<(&Mutex<Stripe>, u64)> {
+        if claim.session != self.id {
+            return Err(Error::new(ErrorKind::InvalidOption, "the claim is another session's"));
+        }
+        Ok((part(&self.stripes, claim.number), claim.number / PARTS as u64))
+    }
+
+    pub(super) fn id(&self) -> SessionId {
+        self.id
     }
 
     /// `Ok` unless the session has ended.
@@ -423,8 +465,8 @@ impl Member {
 
 impl Shard {
     fn ring(&self, line: &LineId) {
-        if let Some(changed) = self.observers.get(line) {
-            changed.notify_waiters();
+        if let Some(observed) = self.observed.get(line) {
+            observed.changed.notify_waiters();
         }
     }
 }
@@ -438,13 +480,13 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// The line as soon as its revision is another than `seen`.
-    pub(super) async fn next(&self, seen: Option<u64>) -> Line {
+    /// The line as soon as it is another than `seen`.
+    pub(super) async fn next(&self, seen: Option<Seen>) -> Line {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             let line = self.store.inspect(&self.line);
-            if seen != Some(line.revision) {
+            if seen != Some(Seen::of(&line)) {
                 return line;
             }
             changed.await;
@@ -452,12 +494,27 @@ impl Observer {
     }
 }
 
+/// What an observer has seen. A line that is empty has no revision of its own, but nothing is emptier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Empty,
+    Revision(u64),
+}
+
+impl Seen {
+    pub(super) fn of(line: &Line) -> Self {
+        if line.places.is_empty() { Self::Empty } else { Self::Revision(line.revision) }
+    }
+}
+
 impl Drop for Observer {
     fn drop(&mut self) {
         let mut shard = locked(self.store.shard(&self.line));
-        // One is ours, one is the shard's.
-        if Arc::strong_count(&self.changed) == 2 {
-            shard.observers.remove(&self.line);
+        if let Some(observed) = shard.observed.get_mut(&self.line) {
+            observed.observers -= 1;
+            if observed.observers == 0 {
+                shard.observed.remove(&self.line);
+            }
         }
     }
 }
@@ -479,4 +536,72 @@ fn nanos(duration: Duration) -> u64 {
 fn part<T>(parts: &[T; PARTS], number: u64) -> &T {
     let [first, ..] = parts;
     usize::try_from(number % PARTS as u64).ok().and_then(|index| parts.get(index)).unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::name::Kind;
+
+    fn claim(session: SessionId, number: u64) -> Claim {
+        let (owner, payload) = ("test".into(), Payload::default());
+        let id = ClaimId { session, number };
+        Claim { id, mode: Mode::Exclusive, owner, payload, since: SystemTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_session_takes_no_more_space_the_longer_it_lives() {
+        let (store, line) = (Store::new(None), LineId::new(Kind::Mutex, "x".parse().unwrap()));
+        let member = store.open(SessionId::new(1), Duration::from_mins(1)).unwrap();
+        let long_held = claim(member.id, 5);
+        for number in 0..10_000 {
+            let claim = claim(member.id, number);
+            if claim == long_held {
+                store.join(&member, &LineId::new(Kind::Mutex, "y".parse().unwrap()), &claim).unwrap();
+            } else if number % 2 == 0 {
+                store.join(&member, &line, &claim).unwrap();
+                store.leave(&member, &line, claim.id).unwrap();
+            } else {
+                store.try_join(&member, &line, &claim).unwrap().unwrap();
+                store.leave(&member, &line, claim.id).unwrap();
+            }
+        }
+        assert!(Store::runs_of_left(&member) <= PARTS + 1, "{}", Store::runs_of_left(&member));
+    }
+
+    #[test]
+    fn c12_a_claim_of_another_session_or_line_is_not_touched() {
+        let store = Store::new(None);
+        let line = |name: &str| LineId::new(Kind::Mutex, name.parse().unwrap());
+        let [a, b] = [1, 2].map(|id| store.open(SessionId::new(id), Duration::from_mins(1)).unwrap());
+        let mine = claim(a.id, 0);
+        store.join(&a, &line("x"), &mine).unwrap();
+        assert!(store.leave(&a, &line("x"), ClaimId { session: b.id, number: 0 }).is_err());
+        assert!(store.leave(&a, &line("y"), mine.id).is_err());
+        assert!(!store.evict(&line("y"), mine.id).unwrap());
+        assert!(!store.evict(&line("x"), ClaimId { session: a.id, number: u64::MAX }).unwrap());
+        assert_eq!(store.inspect(&line("x")).places.len(), 1);
+        store.leave(&a, &line("x"), ClaimId { session: a.id, number: u64::MAX }).unwrap();
+    }
+
+    #[test]
+    fn c10_sessions_that_expire_together_grant_nothing_to_one_another() {
+        let (store, line) = (Store::new(None), LineId::new(Kind::Mutex, "x".parse().unwrap()));
+        let members: Vec<_> =
+            (1..=20).map(|id| store.open(SessionId::new(id), Duration::from_mins(1)).unwrap()).collect();
+        let tickets: Vec<_> =
+            members.iter().map(|m| store.join(m, &line, &claim(m.id, 0)).unwrap()).collect();
+        let fates: Vec<_> =
+            members.iter().zip(&tickets).map(|(m, t)| store.fate(m, t).unwrap().unwrap()).collect();
+        for member in members.iter().take(19) {
+            member.expires.store(0, Ordering::Relaxed);
+        }
+        store.earliest_expiry.store(0, Ordering::Relaxed);
+        store.leave(&members[0], &line, tickets[0].claim).unwrap();
+        let granted = fates.iter().position(|fate| fate.token().is_some());
+        assert_eq!(granted, Some(19), "only the one who lives");
+        assert_eq!(store.inspect(&line).places.len(), 1);
+    }
 }

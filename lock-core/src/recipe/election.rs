@@ -9,12 +9,12 @@ use std::{
 use futures_core::stream::BoxStream;
 
 use crate::{
-    backend::Line,
+    backend::{Line, SharedSession},
     claim::{ClaimId, Payload},
     error::{Error, ErrorKind, Result},
     guard::{Guard, Lost},
     line::Mode,
-    recipe::{Entrance, Patience, Request},
+    recipe::{Entrance, Request},
     runtime::Moment,
     session::{Health, LostReason},
     sync::locked,
@@ -134,8 +134,8 @@ impl Election {
     /// Dropping the future withdraws the candidate in the background.
     pub async fn campaign(&self, value: impl AsRef<[u8]>) -> Result<Leadership> {
         let payload = Payload::new(value.as_ref()).map_err(self.entrance.context("campaign"))?;
-        let request = Request { mode: Mode::Exclusive, payload, patience: Patience::Endless, max_hold: None };
-        let guard = Arc::new(self.entrance.acquire_patiently("campaign", request).await?);
+        let request = Request { mode: Mode::Exclusive, payload, max_hold: None };
+        let guard = Arc::new(self.entrance.acquire("campaign", &request).await?);
         *locked(&self.current) = Arc::downgrade(&guard);
         Ok(Leadership { guard })
     }
@@ -251,8 +251,12 @@ impl Leadership {
         let context = |error: Error| error.during("proclaim").on(self.guard.line());
         let payload = Payload::new(value.as_ref()).map_err(context)?;
         self.guard.check().map_err(Error::from).map_err(context)?;
-        let (via, ticket) = (self.guard.place().via(), self.guard.place().ticket());
-        via.exactly_once(|| via.session.update(ticket, payload.clone())).await.map_err(context)
+        let ticket = self.guard.place().ticket().clone();
+        let update = move |session: SharedSession| {
+            let (ticket, payload) = (ticket.clone(), payload.clone());
+            async move { session.update(&ticket, payload).await }
+        };
+        self.guard.place().via().change(update).await.map_err(context)
     }
 
     /// Gives leadership to the next candidate, and waits until the store has done so.

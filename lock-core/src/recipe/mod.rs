@@ -1,9 +1,13 @@
 //! What users come for. Each recipe is written once, over the seam, and knows no store.
 
+#[cfg(feature = "testkit")]
+mod claims;
 mod election;
 mod mutex;
 mod task;
 
+#[cfg(feature = "testkit")]
+pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
 pub use mutex::Mutex;
 pub use task::{Outcome, Task, Turn};
@@ -13,8 +17,8 @@ use std::{sync::Arc, time::Duration};
 use futures_core::stream::BoxStream;
 
 use crate::{
-    backend::{Cell, CellVersion, Line},
-    claim::{ClaimId, Grant, Payload, Place},
+    backend::{Cell, CellVersion, Line, SharedSession},
+    claim::{Claim, ClaimId, Grant, Payload, Place},
     coordinator::{Open, Shared},
     error::{Effect, Error, ErrorKind, Result},
     guard::Guard,
@@ -31,12 +35,14 @@ pub(crate) struct Entrance {
     line: LineId,
 }
 
+/// How long a try asks a store that does not answer, at least.
+const ASK_AGAIN_FOR: Duration = Duration::from_secs(1);
+
 /// How long somebody is willing to wait.
 #[derive(Clone, Copy, Debug)]
 enum Patience {
     None,
     Until(Moment),
-    Endless,
 }
 
 /// What is asked of a line.
@@ -44,7 +50,6 @@ enum Patience {
 struct Request {
     mode: Mode,
     payload: Payload,
-    patience: Patience,
     max_hold: Option<Duration>,
 }
 
@@ -62,65 +67,58 @@ impl Entrance {
         move |error| error.during(operation).on(&self.line)
     }
 
-    /// Waits for a turn, under as many sessions as that takes: with each new one it queues anew, at the back.
-    async fn acquire(&self, operation: &'static str, request: Request) -> Result<Option<Guard>> {
-        let context = self.context(operation);
-        check_max_hold(request.max_hold).map_err(&context)?;
+    /// Waits for a turn, however long that takes.
+    async fn acquire(&self, operation: &'static str, request: &Request) -> Result<Guard> {
         let claimed = self.now();
-        loop {
-            let open = self.shared.session().await.map_err(&context)?;
-            if !open.via.session.capabilities().modes.include(request.mode) {
-                let message = format!("the store has no {} claims", request.mode);
-                return Err(context(Error::new(ErrorKind::Unsupported, message)));
-            }
-            match self.take_turn(&open, &request).await {
-                Ok(None) => return Ok(None),
-                Ok(Some((place, grant))) => {
-                    let guard = Guard::new(self.shared.clone(), place, grant, claimed, request.max_hold);
-                    return Ok(Some(guard));
-                }
-                Err(error) if error.kind() == ErrorKind::SessionLost => {
-                    // The store may know before the lease does; the first reason stands.
-                    open.via.lease().lose(LostReason::Expired);
-                    tracing::warn!(line = %self.line, %error, "queueing anew, at the back");
-                }
-                Err(error) => return Err(context(error)),
-            }
-        }
-    }
-
-    /// As [`acquire`](Self::acquire), for a request whose patience has no end.
-    async fn acquire_patiently(&self, operation: &'static str, request: Request) -> Result<Guard> {
-        debug_assert!(matches!(request.patience, Patience::Endless));
-        loop {
-            if let Some(guard) = self.acquire(operation, request.clone()).await? {
-                return Ok(guard);
-            }
-        }
-    }
-
-    /// One attempt, under one session.
-    async fn take_turn(&self, open: &Open, request: &Request) -> Result<Option<(Place, Grant)>> {
-        let (via, line) = (|| open.via.clone(), &self.line);
-        let claim = || self.shared.claim(open, request.mode, request.payload.clone());
-        let end = match request.patience {
-            Patience::Endless => {
-                let place = Place::join(via(), line, claim()).await?;
-                let grant = place.granted().await?;
-                return Ok(Some((place, grant)));
-            }
-            Patience::None => return Place::try_join(via(), line, claim()).await,
-            Patience::Until(end) => end,
+        let attempt = |open: Arc<Open>| async move {
+            let place = Place::join(open.via.clone(), &self.line, self.claim(&open, request)).await?;
+            let grant = place.granted().await?;
+            Ok((place, grant))
         };
-        // A try first: if it fails, a conflicting claim was in line, and giving up later is right however slow the store is (C6).
-        let taken = Place::try_join(via(), line, claim()).await?;
-        if taken.is_some() || self.now() >= end {
-            return Ok(taken);
-        }
-        let place = Place::join(via(), line, claim()).await?;
+        let (place, grant) = self.under_a_session(operation, request, attempt).await?;
+        Ok(Guard::new(self.shared.clone(), place, grant, claimed, request.max_hold))
+    }
+
+    /// Waits for a turn as long as `patience` lasts.
+    async fn try_acquire(
+        &self,
+        operation: &'static str,
+        request: &Request,
+        patience: Patience,
+    ) -> Result<Option<Guard>> {
+        let claimed = self.now();
+        let attempt = |open: Arc<Open>| self.try_turn(open, request, patience);
+        let turn = self.under_a_session(operation, request, attempt).await?;
+        Ok(turn
+            .map(|(place, grant)| Guard::new(self.shared.clone(), place, grant, claimed, request.max_hold)))
+    }
+
+    async fn try_turn(
+        &self,
+        open: Arc<Open>,
+        request: &Request,
+        patience: Patience,
+    ) -> Result<Option<(Place, Grant)>> {
+        let via = || open.via.clone();
+        // A store that does not answer is asked again for a little while, or for as long as the caller would wait anyway.
+        let soon = self.now() + ASK_AGAIN_FOR;
+        let asked_until = if let Patience::Until(end) = patience { end.max(soon) } else { soon };
+        // Also for those who would wait: if it fails, a conflicting claim was in line, and giving up later is right however slow the
+        // store is (C6).
+        let taken = Place::try_join(via(), &self.line, self.claim(&open, request), asked_until).await?;
+        let end = match patience {
+            Patience::Until(end) if taken.is_none() && self.now() < end => end,
+            Patience::Until(_) | Patience::None => return Ok(taken),
+        };
+        let runtime = &self.shared.runtime;
+        let place = tokio::select! { biased;
+            place = Place::join(via(), &self.line, self.claim(&open, request)) => place?,
+            // The join that is under way is withdrawn in the background.
+            () = runtime.sleep_until(end) => return Ok(None),
+        };
         let grant = tokio::select! { biased;
             grant = place.granted() => grant?,
-            () = self.shared.runtime.sleep_until(end) => {
+            () = runtime.sleep_until(end) => {
                 place.leave().await?;
                 return Ok(None);
             }
@@ -128,48 +126,87 @@ impl Entrance {
         Ok(Some((place, grant)))
     }
 
+    fn claim(&self, open: &Open, request: &Request) -> Claim {
+        self.shared.claim(open, request.mode, request.payload.clone())
+    }
+
+    /// Makes attempts under as many sessions as that takes. With each new one a waiter queues anew, at the back.
+    async fn under_a_session<T, A: Future<Output = Result<T>>>(
+        &self,
+        operation: &'static str,
+        request: &Request,
+        attempt: impl Fn(Arc<Open>) -> A,
+    ) -> Result<T> {
+        let context = self.context(operation);
+        check_max_hold(request.max_hold).map_err(&context)?;
+        loop {
+            let open = self.shared.session().await.map_err(&context)?;
+            if !open.via.session.capabilities().modes.include(request.mode) {
+                let message = format!("the store has no {} claims", request.mode);
+                return Err(context(Error::new(ErrorKind::Unsupported, message)));
+            }
+            match attempt(open.clone()).await {
+                Err(error) if error.kind() == ErrorKind::SessionLost => {
+                    // The store may know before the lease does; the first reason stands.
+                    open.via.lease().lose(LostReason::Expired);
+                    tracing::warn!(line = %self.line, %error, "the session was lost; once more, at the back");
+                }
+                outcome => return outcome.map_err(&context),
+            }
+        }
+    }
+
     async fn inspect(&self) -> Result<Line> {
-        let context = self.context("inspect");
-        let open = self.shared.session().await.map_err(&context)?;
-        open.via.session.inspect(&self.line).await.map_err(&context)
+        let call = |session: SharedSession, line: LineId| async move { session.inspect(&line).await };
+        self.look("inspect", call).await
+    }
+
+    async fn changes(&self) -> Result<BoxStream<'static, Result<Line>>> {
+        let call = |session: SharedSession, line: LineId| async move { session.changes(&line).await };
+        self.look("observe", call).await
+    }
+
+    async fn cell(&self, operation: &'static str) -> Result<Cell> {
+        let call = |session: SharedSession, line: LineId| async move { session.cell(&line).await };
+        self.look(operation, call).await
     }
 
     async fn evict(&self, claim: ClaimId) -> Result<bool> {
-        let context = self.context("evict");
-        let open = self.shared.session().await.map_err(&context)?;
-        let evicted =
-            open.via.exactly_once(|| open.via.session.evict(&self.line, claim)).await.map_err(&context)?;
+        let call =
+            move |session: SharedSession, line: LineId| async move { session.evict(&line, claim).await };
+        let evicted = self.change("evict", call).await?;
         if evicted {
             tracing::warn!(line = %self.line, %claim, "evicted");
         }
         Ok(evicted)
     }
 
-    async fn changes(&self) -> Result<BoxStream<'static, Result<Line>>> {
-        let context = self.context("observe");
-        let open = self.shared.session().await.map_err(&context)?;
-        open.via.exactly_once(|| open.via.session.changes(&self.line)).await.map_err(&context)
-    }
-
-    /// Lets a random part of a tenth of the ttl pass.
-    async fn pause(&self) {
-        jitter(&*self.shared.runtime, self.shared.ttl() / 10).await;
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.shared.runtime.spawn(Box::pin(task));
-    }
-
     async fn forget(&self) -> Result<()> {
-        let context = self.context("forget");
-        let open = self.shared.session().await.map_err(&context)?;
-        open.via.exactly_once(|| open.via.session.forget(&self.line)).await.map_err(&context)
+        let call = |session: SharedSession, line: LineId| async move { session.forget(&line).await };
+        self.change("forget", call).await
     }
 
-    async fn cell(&self, operation: &'static str) -> Result<Cell> {
+    /// A call that may be dropped at any time.
+    async fn look<T, F: Future<Output = Result<T>> + Send>(
+        &self,
+        operation: &'static str,
+        call: impl Fn(SharedSession, LineId) -> F,
+    ) -> Result<T> {
         let context = self.context(operation);
         let open = self.shared.session().await.map_err(&context)?;
-        open.via.exactly_once(|| open.via.session.cell(&self.line)).await.map_err(&context)
+        open.via.look(|| call(open.via.session.clone(), self.line.clone())).await.map_err(&context)
+    }
+
+    /// A call that is finished whatever the caller does.
+    async fn change<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        &self,
+        operation: &'static str,
+        call: impl Fn(SharedSession, LineId) -> F + Send + Sync + 'static,
+    ) -> Result<T> {
+        let context = self.context(operation);
+        let open = self.shared.session().await.map_err(&context)?;
+        let line = self.line.clone();
+        open.via.change(move |session| call(session, line.clone())).await.map_err(&context)
     }
 
     /// Writes the cell while `guard` holds. `bytes` must differ from all other writes of this cell: that is how a write whose reply was
@@ -183,14 +220,23 @@ impl Entrance {
     ) -> Result<CellVersion> {
         let context = self.context(operation);
         let (via, under) = (guard.place().via(), Some(guard.place().ticket()));
-        let put = via.exactly_once(|| via.session.put_cell(&self.line, expected, bytes, under)).await;
+        let put = via.look(|| via.session.put_cell(&self.line, expected, bytes, under)).await;
         match put {
             Err(error) if error.kind() == ErrorKind::Conflict && error.effect() == Effect::Unknown => {
-                let cell = via.exactly_once(|| via.session.cell(&self.line)).await.map_err(&context)?;
+                let cell = via.look(|| via.session.cell(&self.line)).await.map_err(&context)?;
                 if *cell.bytes == *bytes { Ok(cell.version) } else { Err(context(error)) }
             }
             put => put.map_err(&context),
         }
+    }
+
+    /// Lets a random part of a tenth of the ttl pass, and no more than a second.
+    async fn pause(&self) {
+        jitter(&*self.shared.runtime, self.shared.longest_pause()).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shared.runtime.spawn(Box::pin(task));
     }
 }
 

@@ -66,7 +66,7 @@ impl Mutex {
     ///
     /// Dropping the future withdraws in the background; nothing stays in line.
     pub async fn lock(&self) -> Result<Guard> {
-        self.entrance.acquire_patiently("lock", self.request(Patience::Endless)).await
+        self.entrance.acquire("lock", &self.request()).await
     }
 
     /// Takes the lock if it is free and nobody waits for it. `None` only when a conflicting claim was in line (clause C6);
@@ -80,7 +80,7 @@ impl Mutex {
     ///
     /// Dropping the future withdraws in the background; nothing stays in line.
     pub async fn try_lock(&self) -> Result<Option<Guard>> {
-        self.entrance.acquire("try_lock", self.request(Patience::None)).await
+        self.entrance.try_acquire("try_lock", &self.request(), Patience::None).await
     }
 
     /// Waits for the turn for at most `patience`, then withdraws and answers `None`: no later than one round trip after that.
@@ -94,7 +94,7 @@ impl Mutex {
     /// Dropping the future withdraws in the background; nothing stays in line.
     pub async fn try_lock_for(&self, patience: Duration) -> Result<Option<Guard>> {
         let end = self.entrance.now() + patience;
-        self.entrance.acquire("try_lock_for", self.request(Patience::Until(end))).await
+        self.entrance.try_acquire("try_lock_for", &self.request(), Patience::Until(end)).await
     }
 
     /// Who holds the lock, who waits, since when.
@@ -106,7 +106,8 @@ impl Mutex {
         self.entrance.inspect().await
     }
 
-    /// Removes somebody's claim by force, be it granted or waiting; tells whether it was there. Its owner is told, the next in line is
+    /// Removes somebody's claim by force, be it granted or waiting; tells whether it was there (`false` also when a first attempt removed it
+    /// and its reply was lost). Its owner is told, the next in line is
     /// granted, and tokens go on rising, so a resource that checks them refuses what the evicted one still does.
     ///
     /// # Errors
@@ -116,7 +117,7 @@ impl Mutex {
         self.entrance.evict(claim).await
     }
 
-    fn request(&self, patience: Patience) -> Request {
-        Request { mode: Mode::Exclusive, payload: Payload::default(), patience, max_hold: self.max_hold }
+    fn request(&self) -> Request {
+        Request { mode: Mode::Exclusive, payload: Payload::default(), max_hold: self.max_hold }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     guard::Guard,
     line::Mode,
-    recipe::{Entrance, Patience, Request, check_max_hold},
+    recipe::{Entrance, Request, check_max_hold},
     runtime::Moment,
     token::FencingToken,
 };
@@ -20,9 +20,10 @@ use crate::{
 /// Every process calls [`run`](Self::run) for each tick when it is due. One of them runs the work; the others wait in line and find it
 /// done. If the one who runs it dies, the next in line starts it again.
 ///
-/// **It guarantees** that a tick is recorded as completed at most once, and exactly once if a caller that asked for it lives on; that no
-/// two callers work on the task at a time, with the limits of every guard (see [`Guard`]); that one who finishes too late is refused
-/// (clause C17).
+/// **It guarantees** that a tick is recorded as completed at most once; that it is completed if a caller goes on asking for it until the
+/// outcome is neither an error nor [`Interrupted`](Outcome::Interrupted), unless a later tick takes its place (see
+/// [`in_order`](Self::in_order)); that no two callers work on the task at a time, with the limits of every guard (see [`Guard`]); that
+/// one who finishes too late is refused (clause C17).
 ///
 /// **It does not guarantee** that the *effects* of an interrupted tick did not happen: its work was dropped, or died with its process, at
 /// some step, and is started again from the beginning. Make it idempotent, or have the resource check the [token](Turn::token). Nor
@@ -131,9 +132,9 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// What [`Mutex::lock`](crate::Mutex::lock) fails with; when the turn was lost, `work` was dropped and `tick` is started again by the next
-    /// in line. When the turn was lost just as `work` ended, it may be started again all the same: the error then says that it may
-    /// have taken effect.
+    /// What [`Mutex::lock`](crate::Mutex::lock) fails with, without effect: `work` was not begun. With an unknown effect, the turn was lost after
+    /// that: `work` was dropped, or ended too late to be recorded, and `tick` is started again by the next in line. Call again to be
+    /// in line yourself.
     ///
     /// # Cancel safety
     ///
@@ -167,14 +168,16 @@ impl Task {
             release(guard).await;
             return Ok(outcome);
         }
-        let began = guard.now();
         let interrupted =
             last.filter(|last| last.tick == tick).map(|last| FencingToken::new(last.token)).transpose()?;
         let version = self.record(&guard, version, tick, State::Started).await?;
+        let began = guard.now();
         let turn = Turn { tick, token: guard.token(), waited: guard.waited(), interrupted };
         tracing::info!(line = %self.entrance.line, tick, token = %turn.token, ?interrupted, "tick started");
-        let value = guard.run(work(turn)).await.map_err(Error::from).map_err(self.entrance.context(RUN))?;
-        self.record(&guard, version, tick, State::Done).await?;
+        // From here on something has been done: the tick is on record as started, and so is what the work did.
+        let half_done = |error: Error| self.entrance.context(RUN)(error).with_unknown_effect();
+        let value = guard.run(work(turn)).await.map_err(Error::from).map_err(half_done)?;
+        self.record(&guard, version, tick, State::Done).await.map_err(half_done)?;
         tracing::info!(line = %self.entrance.line, tick, token = %turn.token, "tick done");
         if self.at_least_for.is_zero() {
             release(guard).await;
@@ -224,9 +227,9 @@ impl Task {
     }
 
     async fn turn(&self) -> Result<Guard> {
-        let (patience, max_hold) = (Patience::Endless, self.at_most_for);
-        let request = Request { mode: Mode::Exclusive, payload: Payload::default(), patience, max_hold };
-        self.entrance.acquire_patiently(RUN, request).await
+        let max_hold = self.at_most_for;
+        let request = Request { mode: Mode::Exclusive, payload: Payload::default(), max_hold };
+        self.entrance.acquire(RUN, &request).await
     }
 
     /// The last tick that was started, and the version of the cell that says so.

@@ -22,16 +22,25 @@ pub struct TokioRuntime {
     handle: Handle,
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
 impl TokioRuntime {
     /// The runtime that this is called in.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RuntimeStopped`] outside a tokio runtime.
+    /// [`ErrorKind::RuntimeStopped`] outside a tokio runtime, and in one that has no timers.
     pub fn current() -> Result<Self> {
         let handle = Handle::try_current().map_err(|source| {
             Error::new(ErrorKind::RuntimeStopped, "no tokio runtime is running here").with_source(source)
         })?;
+        // tokio panics when a runtime has no timers and does not tell beforehand.
+        let timers = std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
+        if timers.is_err() {
+            return Err(Error::new(
+                ErrorKind::RuntimeStopped,
+                "the tokio runtime was built without timers (enable_time)",
+            ));
+        }
         Ok(Self { handle })
     }
 }
@@ -47,13 +56,19 @@ impl Runtime for TokioRuntime {
     }
 
     fn sleep_until(&self, at: Moment) -> BoxFuture<()> {
+        let handle = self.handle.clone();
         Box::pin(async move {
             loop {
                 let left = at.saturating_since(boot_clock());
                 if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep(left.min(SLICE)).await;
+                // Whoever polls this may do so outside a runtime.
+                let slice = {
+                    let _inside = handle.enter();
+                    tokio::time::sleep(left.min(SLICE))
+                };
+                slice.await;
             }
         })
     }
@@ -106,6 +121,15 @@ mod tests {
         assert_eq!(TokioRuntime::current().unwrap_err().kind(), ErrorKind::RuntimeStopped);
     }
 
+    #[test]
+    fn a_runtime_without_timers_is_a_typed_error() {
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(
+            tokio.block_on(async { TokioRuntime::current().unwrap_err().kind() }),
+            ErrorKind::RuntimeStopped
+        );
+    }
+
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn the_clock_counts_from_boot() {
@@ -127,7 +151,7 @@ mod tests {
 
     #[test]
     fn c14_spawning_after_the_runtime_ended_drops_the_task() {
-        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let runtime = tokio.block_on(async { TokioRuntime::current().unwrap() });
         drop(tokio);
         let (sender, mut receiver) = tokio::sync::oneshot::channel::<()>();

@@ -284,6 +284,38 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c5_callers_that_are_dropped_while_a_lost_session_is_replaced_leave_nothing() {
+    for polls in 0..40 {
+        let world = World::new();
+        let backend = Yielding { inner: world.memory.clone(), here: Here::default() };
+        let coordinator = Coordinator::open(Arc::new(backend), world.options()).await.unwrap();
+        settle().await;
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        world.memory.expire_now(coordinator.session_id());
+        world.until("the loss is noticed", async || coordinator.health().is_lost()).await;
+        let mutex = coordinator.mutex("x").unwrap();
+        let mut callers: Vec<_> = (0..20).map(|_| Box::pin(mutex.lock())).collect();
+        for _ in 0..polls {
+            callers.retain_mut(|caller| {
+                caller.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+            });
+            world.sleep(50 * MILLI).await;
+        }
+        let joined = world.memory.residue().claims > 0;
+        drop(callers);
+        let alive = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        // The replacement that is under way, and the two tasks of the new session.
+        assert!(joined || alive <= tasks + 3, "{alive} tasks after {polls} polls, {tasks} before");
+        world.assert_clean_soon("callers dropped during replacement").await;
+        world
+            .until("no task is left", async || {
+                tokio::runtime::Handle::current().metrics().num_alive_tasks() <= tasks
+            })
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn c5_opening_dropped_at_any_await_leaves_no_session() {
     for polls in 0.. {
         let world = World::new();

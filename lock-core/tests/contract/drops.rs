@@ -1,6 +1,10 @@
 //! Dropping handles: inside a runtime, outside one, after it ended (C14); and what kind of values they are.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use lock_core::{
     Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, Mutex, Options, Task,
@@ -77,6 +81,34 @@ fn c14_handles_may_be_dropped_outside_a_runtime() {
             tokio::task::yield_now().await;
         }
     }));
+}
+
+#[test]
+fn futures_may_be_driven_outside_the_runtime() {
+    let tokio = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let memory = Memory::new();
+    let coordinator =
+        tokio.block_on(Coordinator::open(Arc::new(memory.clone()), Options::default())).unwrap();
+    let mutex = coordinator.mutex("x").unwrap();
+    let guard = tokio.block_on(mutex.lock()).unwrap();
+    // A timer, polled by a thread that knows no runtime.
+    let mut waiting = std::pin::pin!(mutex.try_lock_for(Duration::from_millis(50)));
+    let woken = Arc::new(Unpark(std::thread::current()));
+    let taken = loop {
+        match waiting.as_mut().poll(&mut Context::from_waker(&woken.clone().into())) {
+            Poll::Ready(taken) => break taken.unwrap(),
+            Poll::Pending => std::thread::park(),
+        }
+    };
+    assert!(taken.is_none() && guard.is_valid());
+}
+
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 #[test]

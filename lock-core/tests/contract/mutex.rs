@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lock_core::{ErrorKind, Health, LostReason, runtime::Runtime};
+use lock_core::{Effect, ErrorKind, Health, LostReason, runtime::Runtime};
 
 use crate::support::{MILLI, SECOND, TTL, World, background, settle, waiting};
 
@@ -148,6 +148,43 @@ async fn c6_a_slow_store_is_no_reason_to_say_that_a_free_lock_is_taken() {
     world.memory.delay_replies(coordinator.session_id(), SECOND);
     let mutex = coordinator.mutex("x").unwrap();
     assert!(mutex.try_lock_for(MILLI).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c6_patience_ends_within_a_round_trip_however_slow_the_store_is() {
+    let world = World::new();
+    let (holder, slow) = (world.coordinator().await, world.coordinator().await);
+    let _guard = holder.mutex("x").unwrap().lock().await.unwrap();
+    world.memory.delay_replies(slow.session_id(), SECOND);
+    let start = world.runtime.now();
+    assert!(slow.mutex("x").unwrap().try_lock_for(SECOND * 3 / 2).await.unwrap().is_none());
+    assert!(world.runtime.now().saturating_since(start) <= SECOND * 5 / 2);
+    world.until_in_line(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c6_a_store_that_does_not_answer_is_an_error_soon() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let mutex = coordinator.mutex("x").unwrap();
+    world.memory.lose_all_replies(coordinator.session_id(), true);
+    let start = world.runtime.now();
+    let error = mutex.try_lock().await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
+    assert!(world.runtime.now().saturating_since(start) < SECOND * 3);
+    world.memory.lose_all_replies(coordinator.session_id(), false);
+    world.assert_clean_soon("a try that got no answer").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_a_session_lost_under_a_call_leaves_its_effect_unknown_and_the_call_is_finished() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let guard = coordinator.mutex("x").unwrap().lock().await.unwrap();
+    world.memory.delay_replies(coordinator.session_id(), TTL * 2);
+    world.memory.pause_renewals(coordinator.session_id(), true);
+    let error = guard.release().await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::SessionLost, Effect::Unknown), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -401,16 +438,19 @@ async fn the_health_is_followed_over_loss_and_replacement() {
     let world = World::new();
     let coordinator = world.coordinator().await;
     let mut watch = coordinator.watch_health();
-    assert!(matches!(watch.next().await, Health::Live { .. }));
+    assert!(matches!(watch.next().await, Some(Health::Live { .. })));
     world.sleep(TTL * 3).await;
     assert!(matches!(coordinator.health(), Health::Live { .. }), "renewed");
     world.memory.pause_renewals(coordinator.session_id(), true);
-    assert!(matches!(watch.next().await, Health::Suspect { .. }));
+    assert!(matches!(watch.next().await, Some(Health::Suspect { .. })));
     world.memory.pause_renewals(coordinator.session_id(), false);
-    assert!(matches!(watch.next().await, Health::Live { .. }));
+    assert!(matches!(watch.next().await, Some(Health::Live { .. })));
     world.memory.pause_renewals(coordinator.session_id(), true);
-    assert!(matches!(watch.next().await, Health::Suspect { .. }));
-    assert_eq!(watch.next().await, Health::Lost(LostReason::Deadline));
+    assert!(matches!(watch.next().await, Some(Health::Suspect { .. })));
+    assert_eq!(watch.next().await, Some(Health::Lost(LostReason::Deadline)));
     let _guard = coordinator.mutex("x").unwrap().lock().await.unwrap();
-    assert!(matches!(watch.next().await, Health::Live { .. }));
+    assert!(matches!(watch.next().await, Some(Health::Live { .. })));
+    coordinator.close().await.unwrap();
+    assert_eq!(watch.next().await, Some(Health::Lost(LostReason::Closed)));
+    assert_eq!(watch.next().await, None);
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use lock_core::{Coordinator, Memory, Options};
+use lock_core::{Coordinator, ErrorKind, Memory, Options};
 
 use crate::support::{background, in_real_time};
 
@@ -22,6 +22,66 @@ struct Protected {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_c3_c5_threads_that_lock_try_and_cancel_never_meet_and_leave_nothing() {
     in_real_time(lock_try_and_cancel()).await;
+}
+
+/// Sessions that come and go, an operator who evicts, an observer: nothing hangs, nothing is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c5_c10_c16_churn_leaves_nothing() {
+    in_real_time(churn()).await;
+}
+
+async fn churn() {
+    let memory = Memory::new();
+    let open = async || Coordinator::open(Arc::new(memory.clone()), Options::default()).await.unwrap();
+    let (operator, watcher) = (open().await, open().await);
+    let observing = background(async move {
+        let mut observer = watcher.election("x").unwrap().observe();
+        let mut last = None;
+        loop {
+            if let Some(leader) = observer.next().await.unwrap() {
+                assert!(Some(leader.term) >= last);
+                last = Some(leader.term);
+            }
+        }
+    });
+    let mut tasks = Vec::new();
+    for worker in 0..8 {
+        let memory = memory.clone();
+        tasks.push(background(async move {
+            for round in 0..60 {
+                let coordinator =
+                    Coordinator::open(Arc::new(memory.clone()), Options::default()).await.unwrap();
+                let election = coordinator.election("x").unwrap();
+                for _ in 0..5 {
+                    match election.campaign("me").await {
+                        Ok(leadership) => drop(leadership.proclaim("still me").await),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::NotHeld, "{error}"),
+                    }
+                }
+                match (worker + round) % 3 {
+                    0 => coordinator.close().await.unwrap(),
+                    1 => memory.expire_now(coordinator.session_id()),
+                    _ => drop(coordinator),
+                }
+            }
+        }));
+    }
+    let election = operator.election("x").unwrap();
+    while !tasks.iter().all(|task| task.is_finished()) {
+        if let Some(leader) = election.leader().await.unwrap() {
+            election.evict(leader.claim).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    observing.abort();
+    drop((observing.await, election, operator));
+    while memory.residue().sessions > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((memory.residue().claims, memory.residue().observers), (0, 0));
 }
 
 async fn lock_try_and_cancel() {
