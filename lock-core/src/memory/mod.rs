@@ -104,7 +104,7 @@ mod testkit {
     use std::time::Duration;
 
     use super::{Memory, store::Member};
-    use crate::session::SessionId;
+    use crate::{backend::Line, name::LineId, session::SessionId};
 
     /// How much a store holds; see [`Memory::residue`].
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +127,12 @@ mod testkit {
         #[must_use]
         pub fn residue(&self) -> Residue {
             self.store.residue()
+        }
+
+        /// The line as it is, without a session and uncounted.
+        #[must_use]
+        pub fn peek(&self, line: &LineId) -> Line {
+            self.store.inspect(line)
         }
 
         /// How many calls of this session the store has served, renewals aside; 0 once it has ended.

@@ -1,0 +1,431 @@
+//! Stores that are broken on purpose: memory behind a wrapper that breaks one clause and keeps the others. What the suite, or the
+//! simulator, does not find wrong with them it would not find in a real store either.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use lock_core::{
+    Capabilities, Claim, ClaimId, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId, LostReason,
+    Memory, Mode, Payload, Result, SessionOptions, Ticket,
+    backend::{Backend, Cell, CellVersion, Session, SharedSession},
+    runtime::SharedRuntime,
+};
+use tokio::sync::Notify;
+
+use crate::suite::Clause;
+
+/// What is wrong with a store. Those that show only now and then say how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flaw {
+    /// Every fourth claim that waits behind a lone exclusive holder is granted beside it.
+    DoubleGrant,
+    /// Every second newcomer behind two others takes the place of the one before it.
+    Barging,
+    /// Every third grant of a line carries the token of the one before.
+    TokenRepeated,
+    /// Tokens begin anew when the queue was empty.
+    TokenReset,
+    /// A release makes every waiter look at the line.
+    WakeAll,
+    /// A join that was given up before anybody waited for its grant is not withdrawn.
+    GhostOnCancel,
+    /// A join that lands after its leave takes a place.
+    LateJoin,
+    /// A join that is repeated takes two places.
+    LostReplyTwice,
+    /// A waiter whose session has ended is granted.
+    GrantAfterExpiry,
+    /// A release of what is gone releases the holder.
+    ReleaseNewer,
+    /// `a/b` is the same line as `a`.
+    NameLeak,
+    /// The lease is believed three times as long as it lasts.
+    LateLost,
+    /// Every third try on a free line is answered `None`.
+    NoneFromFreeTry,
+    /// A cell is written under a ticket that is not granted any more.
+    StaleCellWrite,
+    /// Closing a session leaves its claims to the ttl.
+    ResidueAfterClose,
+}
+
+impl Flaw {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::DoubleGrant,
+        Self::Barging,
+        Self::TokenRepeated,
+        Self::TokenReset,
+        Self::WakeAll,
+        Self::GhostOnCancel,
+        Self::LateJoin,
+        Self::LostReplyTwice,
+        Self::GrantAfterExpiry,
+        Self::ReleaseNewer,
+        Self::NameLeak,
+        Self::LateLost,
+        Self::NoneFromFreeTry,
+        Self::StaleCellWrite,
+        Self::ResidueAfterClose,
+    ];
+
+    /// The clause that it breaks.
+    #[must_use]
+    pub const fn clause(self) -> Clause {
+        match self {
+            Self::DoubleGrant => Clause::C1Exclusion,
+            Self::Barging => Clause::C2Fifo,
+            Self::TokenRepeated | Self::TokenReset => Clause::C3Fencing,
+            Self::WakeAll => Clause::C4OneWake,
+            Self::GhostOnCancel => Clause::C5Cancellation,
+            Self::NoneFromFreeTry => Clause::C6Try,
+            Self::LateLost => Clause::C7Lost,
+            Self::LateJoin | Self::LostReplyTwice => Clause::C9LostReply,
+            Self::GrantAfterExpiry => Clause::C10Posthumous,
+            Self::NameLeak => Clause::C11Names,
+            Self::ReleaseNewer => Clause::C12Release,
+            Self::ResidueAfterClose => Clause::C16Close,
+            Self::StaleCellWrite => Clause::C17Cells,
+        }
+    }
+}
+
+/// A store in memory with a flaw.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    memory: Memory,
+    flaw: Flaw,
+    shared: Arc<Shared>,
+}
+
+impl Broken {
+    /// `memory`, as it looks through this flaw.
+    #[must_use]
+    pub fn new(memory: Memory, flaw: Flaw) -> Self {
+        Self { memory, flaw, shared: Arc::default() }
+    }
+}
+
+/// What all sessions of a broken store know.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Counts chances to go wrong.
+    chances: AtomicU64,
+    stand_ins: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Claims in line, with the session that made them.
+    joined: HashMap<ClaimId, (SharedSession, Claim)>,
+    /// Claims that have another place than their owner believes.
+    moved: HashMap<ClaimId, Ticket>,
+    /// Claims whose grant was waited for.
+    awaited: HashSet<ClaimId>,
+    last_token: HashMap<LineId, FencingToken>,
+    /// The place before the first since the line was empty.
+    base: HashMap<LineId, u64>,
+    bells: HashMap<LineId, Arc<Notify>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("joined", &self.joined.len()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this chance is one of every `n`.
+    fn every(&self, n: u64) -> bool {
+        (self.chances.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(n)
+    }
+
+    /// The same claim under an id that nobody else uses.
+    fn stand_in(&self, claim: &Claim) -> Claim {
+        let number = (1 << 40) + self.stand_ins.fetch_add(1, Ordering::Relaxed);
+        Claim { id: ClaimId { number, ..claim.id }, ..claim.clone() }
+    }
+
+    fn bell(&self, line: &LineId) -> Arc<Notify> {
+        self.state().bells.entry(line.clone()).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl Backend for Broken {
+    async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
+        let (runtime, ttl) = (options.runtime.clone(), options.ttl);
+        let inner = self.memory.open(options).await?;
+        let lease = if self.flaw == Flaw::LateLost {
+            let lease = Arc::new(Lease::new(runtime.clone(), runtime.now(), ttl * 3));
+            runtime.spawn(Box::pin(renew_three_times_as_long(lease.clone(), inner.clone(), runtime.clone())));
+            lease
+        } else {
+            inner.lease().clone()
+        };
+        let Self { memory, flaw, shared } = self.clone();
+        Ok(Arc::new(BrokenSession { inner, lease, memory, flaw, shared }))
+    }
+}
+
+async fn renew_three_times_as_long(lease: Arc<Lease>, inner: SharedSession, runtime: SharedRuntime) {
+    let ttl = inner.lease().ttl();
+    while inner.lease().check().is_ok() && lease.check().is_ok() {
+        lease.renewed(runtime.now(), ttl * 3);
+        runtime.sleep_until(runtime.now() + ttl / 10).await;
+    }
+}
+
+#[derive(Debug)]
+struct BrokenSession {
+    inner: SharedSession,
+    lease: Arc<Lease>,
+    memory: Memory,
+    flaw: Flaw,
+    shared: Arc<Shared>,
+}
+
+impl BrokenSession {
+    /// The line that is used for `line`.
+    fn line(&self, line: &LineId) -> LineId {
+        let first = line.name().as_str().split('/').next().unwrap_or_default();
+        match first.parse() {
+            Ok(name) if self.flaw == Flaw::NameLeak => LineId::new(line.kind(), name),
+            _ => line.clone(),
+        }
+    }
+
+    /// Where the claim really stands.
+    fn ticket(&self, ticket: &Ticket) -> Ticket {
+        let moved = self.shared.state().moved.get(&ticket.claim).cloned();
+        moved.unwrap_or_else(|| Ticket { line: self.line(&ticket.line), ..ticket.clone() })
+    }
+
+    fn grant(&self, ticket: &Ticket, grant: Grant) -> Grant {
+        let mut state = self.shared.state();
+        let token = match self.flaw {
+            Flaw::TokenRepeated if self.shared.every(3) => state.last_token.get(&ticket.line).copied(),
+            Flaw::TokenReset => {
+                let base = state.base.get(&ticket.line).copied().unwrap_or_default();
+                FencingToken::new(grant.token.get().saturating_sub(base)).ok()
+            }
+            _ => None,
+        };
+        let grant = Grant { token: token.unwrap_or(grant.token), ..grant };
+        state.last_token.insert(ticket.line.clone(), grant.token);
+        grant
+    }
+
+    /// The line was empty before this place was taken.
+    fn note_base(&self, ticket: &Ticket) {
+        if self.memory.peek(&ticket.line).places.first().is_none_or(|first| first.place == ticket.place) {
+            self.shared.state().base.insert(ticket.line.clone(), ticket.place - 1);
+        }
+    }
+
+    /// Moves the one before the last in line behind the last.
+    async fn demote(&self, line: &LineId) -> Result<()> {
+        let waiting: Vec<ClaimId> = self.memory.peek(line).waiters().map(|place| place.claim).collect();
+        let [.., victim, _] = waiting[..] else { return Ok(()) };
+        let Some((session, claim)) = self.shared.state().joined.get(&victim).cloned() else { return Ok(()) };
+        if !self.shared.every(2) {
+            return Ok(());
+        }
+        let stand_in = self.shared.stand_in(&claim);
+        let ticket = session.join(line, &stand_in).await?;
+        self.shared.state().moved.insert(victim, ticket);
+        session.leave(line, victim).await
+    }
+
+    fn forged(ticket: &Ticket) -> Result<Grant> {
+        let (fate, token) = (Arc::new(Fate::default()), FencingToken::new(ticket.place)?);
+        fate.grant(token);
+        Ok(Grant { token, fate })
+    }
+
+    /// Whether the claim is first behind a lone exclusive holder, and itself exclusive.
+    fn is_second(&self, ticket: &Ticket) -> bool {
+        let line = self.memory.peek(&ticket.line);
+        let exclusive =
+            |index: usize| line.places.get(index).is_some_and(|place| place.mode == Mode::Exclusive);
+        exclusive(0) && exclusive(1) && line.places.get(1).is_some_and(|place| place.claim == ticket.claim)
+    }
+
+    async fn granted_at_last(&self, ticket: &Ticket) -> Result<Grant> {
+        loop {
+            let now_at = self.ticket(ticket);
+            let bell = self.shared.bell(&now_at.line);
+            let outcome = tokio::select! { biased;
+                outcome = self.inner.granted(&now_at) => outcome,
+                () = bell.notified(), if self.flaw == Flaw::WakeAll => {
+                    self.inner.inspect(&now_at.line).await?;
+                    continue;
+                }
+            };
+            match outcome {
+                Ok(grant) => return Ok(grant),
+                // It was moved meanwhile.
+                Err(_) if self.ticket(ticket) != now_at => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Session for BrokenSession {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        let line = self.line(line);
+        let again = self.memory.peek(&line).places.iter().any(|place| place.claim == claim.id);
+        let ticket = match self.inner.join(&line, claim).await {
+            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Flaw::LateJoin => {
+                self.inner.join(&line, &self.shared.stand_in(claim)).await?
+            }
+            Ok(_) if again && self.flaw == Flaw::LostReplyTwice => {
+                let ticket = self.inner.join(&line, &self.shared.stand_in(claim)).await?;
+                self.shared.state().moved.insert(claim.id, ticket.clone());
+                ticket
+            }
+            ticket => ticket?,
+        };
+        self.shared.state().joined.insert(claim.id, (self.inner.clone(), claim.clone()));
+        match self.flaw {
+            Flaw::Barging => self.demote(&line).await?,
+            Flaw::TokenReset => self.note_base(&ticket),
+            // So that a caller can go away at this point.
+            Flaw::GhostOnCancel => tokio::task::yield_now().await,
+            _ => {}
+        }
+        Ok(Ticket { claim: claim.id, ..ticket })
+    }
+
+    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
+        self.shared.state().awaited.insert(ticket.claim);
+        if self.flaw == Flaw::DoubleGrant && self.is_second(ticket) && self.shared.every(4) {
+            return Self::forged(ticket);
+        }
+        match self.granted_at_last(ticket).await {
+            Err(error) if error.kind() == ErrorKind::SessionLost && self.flaw == Flaw::GrantAfterExpiry => {
+                Self::forged(ticket)
+            }
+            granted => Ok(self.grant(ticket, granted?)),
+        }
+    }
+
+    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        let line = self.line(line);
+        let free = self.memory.peek(&line).places.is_empty();
+        if self.flaw == Flaw::NoneFromFreeTry && free && self.shared.every(3) {
+            return Ok(None);
+        }
+        let Some((ticket, grant)) = self.inner.try_join(&line, claim).await? else { return Ok(None) };
+        self.shared.state().awaited.insert(claim.id);
+        self.note_base(&ticket);
+        let grant = self.grant(&ticket, grant);
+        Ok(Some((ticket, grant)))
+    }
+
+    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
+        let line = self.line(line);
+        let (moved, awaited) = {
+            let mut state = self.shared.state();
+            state.joined.remove(&claim);
+            (state.moved.get(&claim).map(|ticket| ticket.claim), state.awaited.contains(&claim))
+        };
+        let claim = moved.unwrap_or(claim);
+        let places = self.memory.peek(&line).places;
+        let in_line = places.iter().any(|place| place.claim == claim);
+        if self.flaw == Flaw::GhostOnCancel && in_line && !awaited {
+            return Ok(());
+        }
+        if self.flaw == Flaw::ReleaseNewer && !in_line {
+            let holder = places.first().map(|place| place.claim);
+            let known = holder.and_then(|holder| self.shared.state().joined.get(&holder).cloned());
+            if let Some((session, newer)) = known {
+                session.leave(&line, newer.id).await?;
+            }
+        }
+        self.inner.leave(&line, claim).await?;
+        self.shared.bell(&line).notify_waiters();
+        Ok(())
+    }
+
+    async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        self.inner.update(&self.ticket(ticket), payload).await
+    }
+
+    async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        self.inner.set_mode(&self.ticket(ticket), weaker).await
+    }
+
+    async fn inspect(&self, line: &LineId) -> Result<Line> {
+        self.inner.inspect(&self.line(line)).await
+    }
+
+    async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
+        self.inner.changes(&self.line(line)).await
+    }
+
+    async fn cell(&self, line: &LineId) -> Result<Cell> {
+        self.inner.cell(&self.line(line)).await
+    }
+
+    async fn put_cell(
+        &self,
+        line: &LineId,
+        expected: CellVersion,
+        bytes: &[u8],
+        under: Option<&Ticket>,
+    ) -> Result<CellVersion> {
+        let (line, under) = (self.line(line), under.map(|ticket| self.ticket(ticket)));
+        match self.inner.put_cell(&line, expected, bytes, under.as_ref()).await {
+            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Flaw::StaleCellWrite => {
+                let version = self.inner.cell(&line).await?.version;
+                self.inner.put_cell(&line, version, bytes, None).await
+            }
+            written => written,
+        }
+    }
+
+    async fn forget(&self, line: &LineId) -> Result<()> {
+        self.inner.forget(&self.line(line)).await
+    }
+
+    async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
+        let moved = self.shared.state().moved.get(&claim).map(|ticket| ticket.claim);
+        self.inner.evict(&self.line(line), moved.unwrap_or(claim)).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        if self.flaw == Flaw::ResidueAfterClose {
+            self.lease.lose(LostReason::Closed);
+            return Ok(());
+        }
+        self.inner.close().await
+    }
+
+    fn abandon(&self) {
+        self.inner.abandon();
+    }
+}

@@ -1,0 +1,138 @@
+//! The harness of the in-process store, on a simulated machine; broken on purpose, if wanted.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use lock_core::{
+    Memory, SessionId, SessionOptions,
+    backend::{Backend, SharedSession},
+    runtime::{SharedRuntime, SimulatedRuntime},
+};
+
+use crate::{
+    broken::{Broken, Flaw},
+    harness::{Client, Control, Harness, Store},
+};
+
+/// Makes stores in memory. Runs within a paused tokio runtime.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryHarness {
+    /// What is wrong with them.
+    pub flaw: Option<Flaw>,
+}
+
+#[async_trait]
+impl Harness for MemoryHarness {
+    async fn store(&self) -> Result<Box<dyn Store>, String> {
+        let runtime = SimulatedRuntime::new(1).map_err(|error| error.to_string())?;
+        let memory = Memory::with_clock(runtime.shared());
+        let backend: Arc<dyn Backend> = match self.flaw {
+            Some(flaw) => Arc::new(Broken::new(memory.clone(), flaw)),
+            None => Arc::new(memory.clone()),
+        };
+        let backend = Arc::new(Listed { backend, opened: Mutex::default() });
+        Ok(Box::new(MemoryStore { runtime, memory, backend, clients: AtomicU64::new(0) }))
+    }
+}
+
+struct MemoryStore {
+    runtime: SimulatedRuntime,
+    memory: Memory,
+    backend: Arc<Listed>,
+    clients: AtomicU64,
+}
+
+/// Remembers which sessions were opened.
+#[derive(Debug)]
+struct Listed {
+    backend: Arc<dyn Backend>,
+    opened: Mutex<Vec<SessionId>>,
+}
+
+#[async_trait]
+impl Backend for Listed {
+    async fn open(&self, options: SessionOptions) -> lock_core::Result<SharedSession> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(options.id);
+        self.backend.open(options).await
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn runtime(&self) -> SharedRuntime {
+        self.runtime.shared()
+    }
+
+    fn ttl(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(20)
+    }
+
+    async fn client(&self) -> Box<dyn Client> {
+        // Machines draw different session ids.
+        let seed = self.clients.fetch_add(1, Ordering::Relaxed) + 2;
+        let runtime = self.runtime.machine(seed, 1.0);
+        Box::new(MemoryClient { runtime, memory: self.memory.clone(), backend: self.backend.clone() })
+    }
+
+    async fn requests(&self) -> u64 {
+        let opened = self.backend.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.iter().map(|session| self.memory.requests(*session)).sum()
+    }
+
+    async fn residue(&self) -> Vec<String> {
+        let residue = self.memory.residue();
+        let counts = [
+            ("sessions", residue.sessions),
+            ("claims", residue.claims),
+            ("lines", residue.lines),
+            ("observers", residue.observers),
+        ];
+        counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect()
+    }
+
+    async fn restart(&self) -> Control {
+        Control::Unsupported("a store in memory ends with its process")
+    }
+}
+
+struct MemoryClient {
+    runtime: SimulatedRuntime,
+    memory: Memory,
+    backend: Arc<Listed>,
+}
+
+#[async_trait]
+impl Client for MemoryClient {
+    fn backend(&self) -> Arc<dyn Backend> {
+        self.backend.clone()
+    }
+
+    fn runtime(&self) -> SharedRuntime {
+        self.runtime.shared()
+    }
+
+    async fn freeze_renewals(&self, session: SessionId, frozen: bool) -> Control {
+        self.memory.pause_renewals(session, frozen);
+        Control::Done
+    }
+
+    async fn lose_reply(&self, session: SessionId, after: u64) -> Control {
+        self.memory.lose_reply(session, after);
+        Control::Done
+    }
+
+    async fn advance_clock(&self, by: Duration) -> Control {
+        self.runtime.suspend(by);
+        Control::Done
+    }
+}

@@ -1,0 +1,55 @@
+//! C17.
+
+use lock_core::{
+    ErrorKind, Mode,
+    backend::{Cell, CellVersion},
+};
+
+use super::context::{Check, Context, ensure, line, rival};
+
+pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
+    let (a, b) = (context.party().await?, context.party().await?);
+    let x = line("cell");
+    let kind = |result: lock_core::Result<CellVersion>| result.err().map(|error| error.kind());
+    ensure(a.session.cell(&x).await? == Cell::absent(), "a cell that nobody wrote is there")?;
+    let one = a.session.put_cell(&x, CellVersion::ABSENT, b"one", None).await?;
+    // Compare and set.
+    let stale = kind(b.session.put_cell(&x, CellVersion::ABSENT, b"stale", None).await);
+    ensure(stale == Some(ErrorKind::Conflict), format!("a write at another version: {stale:?}"))?;
+    let seen = b.session.cell(&x).await?;
+    ensure(seen.version == one && *seen.bytes == *b"one", format!("{seen:?} after a refused write"))?;
+
+    // Under a ticket: while it holds, and only then.
+    let mut holder = a.join(&x, mode).await?;
+    holder.granted(context).await?;
+    let two = a.session.put_cell(&x, one, b"two", Some(&holder.ticket)).await?;
+    let mut next = b.join(&x, rival(mode)).await?;
+    next.is_granted(context).await?;
+    let evicted = holder.ticket.clone();
+    b.session.evict(&x, evicted.claim).await?;
+    let late = kind(a.session.put_cell(&x, two, b"late", Some(&evicted)).await);
+    ensure(late == Some(ErrorKind::NotHeld), format!("a write by an evicted holder: {late:?}"))?;
+    next.granted(context).await?;
+    let three = b.session.put_cell(&x, two, b"three", Some(&next.ticket)).await?;
+    let left = next.ticket.clone();
+    next.leave().await?;
+    let late = kind(b.session.put_cell(&x, three, b"late", Some(&left)).await);
+    ensure(late == Some(ErrorKind::NotHeld), format!("a write after the release: {late:?}"))?;
+
+    // It outlives its writers, and its versions do not come back.
+    a.session.close().await?;
+    b.session.close().await?;
+    let c = context.party().await?;
+    ensure(c.session.cell(&x).await?.version == three, "the cell did not outlive its writers")?;
+    c.session.forget(&x).await?;
+    ensure(c.session.cell(&x).await? == Cell::absent(), "the cell was not forgotten")?;
+    let stale = kind(c.session.put_cell(&x, three, b"stale", None).await);
+    ensure(
+        stale == Some(ErrorKind::Conflict),
+        format!("a write at a version that was forgotten: {stale:?}"),
+    )?;
+    let four = c.session.put_cell(&x, CellVersion::ABSENT, b"four", None).await?;
+    ensure(![one, two, three].contains(&four), "a version came back")?;
+    let large = kind(c.session.put_cell(&x, four, &[0; Cell::MAX_BYTES + 1], None).await);
+    ensure(large == Some(ErrorKind::TooLarge), format!("a value above the limit: {large:?}"))
+}

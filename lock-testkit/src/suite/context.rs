@@ -1,0 +1,247 @@
+//! What cases are written in.
+
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use lock_core::{
+    Claim, ClaimId, Coordinator, Error, Grant, Kind, Line, LineId, Lost, Mode, Options, Payload, SessionId,
+    SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
+};
+
+use crate::harness::{Client, Control, Store};
+
+/// A step of a case.
+pub(super) type Check<T = ()> = Result<T, Stop>;
+
+/// Why a case ended before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Failed(String),
+    Unsupported(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(format!("{error} ({:?})", error.kind()))
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(lost: Lost) -> Self {
+        Self::Failed(lost.to_string())
+    }
+}
+
+/// Fails the case unless the condition holds.
+pub(super) fn ensure(holds: bool, otherwise: impl Into<String>) -> Check {
+    if holds { Ok(()) } else { Err(Stop::Failed(otherwise.into())) }
+}
+
+/// Ends the case if the harness could not do what it needs.
+pub(super) fn needs(control: Control) -> Check {
+    match control {
+        Control::Done => Ok(()),
+        Control::Unsupported(why) => Err(Stop::Unsupported(why.to_owned())),
+    }
+}
+
+/// The store of one case.
+pub(super) struct Context {
+    pub(super) store: Box<dyn Store>,
+    pub(super) runtime: SharedRuntime,
+    pub(super) ttl: Duration,
+    pub(super) grace: Duration,
+}
+
+impl Context {
+    pub(super) fn new(store: Box<dyn Store>) -> Self {
+        let (runtime, ttl, grace) = (store.runtime(), store.ttl(), store.grace());
+        Self { store, runtime, ttl, grace }
+    }
+
+    /// Whether the store has claims in this mode.
+    pub(super) async fn declares(&self, mode: Mode) -> Check<bool> {
+        let party = self.party().await?;
+        let declared = party.session.capabilities().modes.include(mode);
+        party.session.close().await?;
+        Ok(declared)
+    }
+
+    /// A session of its own client, to be driven call by call.
+    pub(super) async fn party(&self) -> Check<Party> {
+        let client = self.store.client().await;
+        let runtime = client.runtime();
+        let id = SessionId::new(runtime.random_u64());
+        let session = client.backend().open(SessionOptions { id, ttl: self.ttl, runtime }).await?;
+        Ok(Party { client, session, id, claims: AtomicU64::new(0) })
+    }
+
+    /// A coordinator of its own client.
+    pub(super) async fn user(&self) -> Check<User> {
+        let client = self.store.client().await;
+        let options = Options::default().ttl(self.ttl).runtime(client.runtime());
+        let coordinator = Coordinator::open(client.backend(), options).await?;
+        Ok(User { client, coordinator })
+    }
+
+    pub(super) async fn sleep(&self, duration: Duration) {
+        self.runtime.sleep_until(self.runtime.now() + duration).await;
+    }
+
+    /// How long a grant may take that must come by itself after a session died.
+    pub(super) fn recovery(&self, session: &SharedSession) -> Duration {
+        self.ttl + session.capabilities().recovery_slack + self.grace
+    }
+
+    /// Waits for what must happen soon.
+    pub(super) async fn soon<T>(&self, what: &str, future: impl Future<Output = T>) -> Check<T> {
+        self.within(self.ttl / 2, what, future).await
+    }
+
+    /// Waits for what must happen within `limit`.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        future: impl Future<Output = T>,
+    ) -> Check<T> {
+        tokio::select! { biased;
+            value = future => Ok(value),
+            () = self.sleep(limit) => Err(Stop::Failed(format!("not within {limit:?}: {what}"))),
+        }
+    }
+
+    /// Whether `future` ends within the grace: what must not happen is watched for so long.
+    pub(super) async fn at_once<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! { biased;
+            value = future => Some(value),
+            () = self.sleep(self.grace) => None,
+        }
+    }
+
+    /// Waits until what is left in the store is what was there before.
+    pub(super) async fn residue_becomes(&self, before: &[String], limit: Duration, after: &str) -> Check {
+        let end = self.runtime.now() + limit;
+        loop {
+            let residue = self.store.residue().await;
+            if residue == before {
+                return Ok(());
+            }
+            ensure(self.runtime.now() < end, format!("left after {after}: {residue:?}, before: {before:?}"))?;
+            self.sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// No case takes longer than this, unless it hangs.
+    pub(super) async fn within_patience(&self, case: impl Future<Output = Check>) -> Check {
+        self.within(self.ttl * 30, "the end of the case", case).await?
+    }
+}
+
+/// A session that a case drives call by call, as the core would.
+pub(super) struct Party {
+    pub(super) client: Box<dyn Client>,
+    pub(super) session: SharedSession,
+    pub(super) id: SessionId,
+    claims: AtomicU64,
+}
+
+impl Party {
+    /// A claim that nobody has made yet.
+    pub(super) fn claim(&self, mode: Mode) -> Claim {
+        let id = ClaimId { session: self.id, number: self.claims.fetch_add(1, Ordering::Relaxed) };
+        let (owner, payload) = ("conformance suite".into(), Payload::default());
+        Claim { id, mode, owner, payload, since: SystemTime::UNIX_EPOCH }
+    }
+
+    pub(super) async fn join(&self, line: &LineId, mode: Mode) -> Check<Standing> {
+        let ticket = self.session.join(line, &self.claim(mode)).await?;
+        let (session, waiting) = (self.session.clone(), ticket.clone());
+        let wait = Box::pin(async move { session.granted(&waiting).await });
+        Ok(Standing { session: self.session.clone(), ticket, wait, granted: None })
+    }
+
+    pub(super) async fn inspect(&self, line: &LineId) -> Check<Line> {
+        Ok(self.session.inspect(line).await?)
+    }
+
+    pub(super) async fn is_in_line(&self, ticket: &Ticket) -> Check<bool> {
+        Ok(self.inspect(&ticket.line).await?.places.iter().any(|place| place.claim == ticket.claim))
+    }
+}
+
+/// A claim that stands in line, and waits.
+pub(super) struct Standing {
+    session: SharedSession,
+    pub(super) ticket: Ticket,
+    wait: Pin<Box<dyn Future<Output = lock_core::Result<Grant>> + Send>>,
+    granted: Option<Grant>,
+}
+
+impl Standing {
+    /// The grant, which must come soon.
+    pub(super) async fn granted(&mut self, context: &Context) -> Check<Grant> {
+        let limit = context.ttl / 2;
+        self.granted_within(context, limit).await
+    }
+
+    pub(super) async fn granted_within(&mut self, context: &Context, limit: Duration) -> Check<Grant> {
+        if let Some(grant) = &self.granted {
+            return Ok(grant.clone());
+        }
+        let what = format!("the grant of {}", self.ticket.claim);
+        let grant = context.within(limit, &what, &mut self.wait).await??;
+        self.granted = Some(grant.clone());
+        Ok(grant)
+    }
+
+    /// Whether it is granted now, or within the grace.
+    pub(super) async fn is_granted(&mut self, context: &Context) -> Check<bool> {
+        if self.granted.is_none()
+            && let Some(grant) = context.at_once(&mut self.wait).await
+        {
+            self.granted = Some(grant?);
+        }
+        Ok(self.granted.is_some())
+    }
+
+    /// What the wait ends with, whatever that is.
+    pub(super) async fn end(self, context: &Context, limit: Duration) -> Check<lock_core::Result<Grant>> {
+        match self.granted {
+            Some(grant) => Ok(Ok(grant)),
+            None => context.within(limit, "the end of the wait", self.wait).await,
+        }
+    }
+
+    pub(super) async fn leave(self) -> Check {
+        Ok(self.session.leave(&self.ticket.line, self.ticket.claim).await?)
+    }
+}
+
+/// A coordinator of its own client.
+pub(super) struct User {
+    pub(super) client: Box<dyn Client>,
+    pub(super) coordinator: Coordinator,
+}
+
+pub(super) fn line(name: &str) -> LineId {
+    // The suite's own names are good.
+    let name = name.parse().unwrap_or_else(|error| unreachable!("{error}"));
+    LineId::new(Kind::Mutex, name)
+}
+
+/// A mode whose holder keeps `mode` out; somebody present is never kept out.
+pub(super) fn rival(mode: Mode) -> Mode {
+    match mode {
+        Mode::Permits { .. } => mode,
+        Mode::Exclusive | Mode::Shared | Mode::Present => Mode::Exclusive,
+    }
+}
+
+/// Whether a holder in the rival mode keeps `mode` out.
+pub(super) fn has_rival(mode: Mode) -> bool {
+    mode != Mode::Present
+}

@@ -1,0 +1,177 @@
+//! Who is granted, in which order, with which token: C1, C2, C3, C6.
+
+use lock_core::Mode;
+
+use super::context::{Check, Context, Party, ensure, has_rival, line, needs, rival};
+
+/// Rounds, because a flaw may show only now and then.
+const ROUNDS: usize = 8;
+
+pub(super) async fn exclusion(context: &Context, mode: Mode) -> Check {
+    let (a, b) = (context.party().await?, context.party().await?);
+    let x = line("exclusion");
+    for round in 0..ROUNDS {
+        let mut holder = a.join(&x, rival(mode)).await?;
+        holder.granted(context).await?;
+        let mut other = b.join(&x, mode).await?;
+        let granted = other.is_granted(context).await?;
+        ensure(granted != has_rival(mode), format!("round {round}: granted beside its rival: {granted}"))?;
+        // The same the other way round: what holds in this mode keeps its rival out.
+        holder.leave().await?;
+        other.granted(context).await?;
+        let mut rival = a.join(&x, rival(mode)).await?;
+        let granted = rival.is_granted(context).await?;
+        ensure(granted != has_rival(mode), format!("round {round}: the rival granted beside it: {granted}"))?;
+        other.leave().await?;
+        rival.granted(context).await?;
+        rival.leave().await?;
+    }
+    together(context, mode).await
+}
+
+/// Those that tolerate one another hold together.
+async fn together(context: &Context, mode: Mode) -> Check {
+    let companion = match mode {
+        Mode::Exclusive => Mode::Present,
+        Mode::Permits { count, limit } => Mode::Permits { count: limit - count, limit },
+        Mode::Shared | Mode::Present => mode,
+    };
+    let (a, b) = (context.party().await?, context.party().await?);
+    let x = line("together");
+    let (mut first, mut second) = (a.join(&x, mode).await?, b.join(&x, companion).await?);
+    first.granted(context).await?;
+    second.granted(context).await?;
+    Ok(())
+}
+
+pub(super) async fn fifo(context: &Context, mode: Mode) -> Check {
+    let parties = [context.party().await?, context.party().await?];
+    let x = line("fifo");
+    let first = context.party().await?;
+    let mut holder = first.join(&x, rival(mode)).await?;
+    holder.granted(context).await?;
+    // Each joins after the one before it has its ticket.
+    let mut queue = std::collections::VecDeque::new();
+    for party in parties.iter().cycle().take(6) {
+        let mut waiting = party.join(&x, mode).await?;
+        waiting.is_granted(context).await?;
+        queue.push_back(waiting);
+    }
+    let places: Vec<u64> = queue.iter().map(|waiting| waiting.ticket.place).collect();
+    ensure(places.is_sorted(), format!("tickets in the order of joining: {places:?}"))?;
+    holder.leave().await?;
+    // The first in line is granted before any other of its rivals.
+    while let Some(mut next) = queue.pop_front() {
+        let mut overtaken = false;
+        if rival(mode) == mode && !next.is_granted(context).await? {
+            for later in &mut queue {
+                overtaken |= later.is_granted(context).await?;
+            }
+        }
+        ensure(!overtaken, "somebody overtook the first in line")?;
+        next.granted(context).await?;
+        next.leave().await?;
+    }
+    no_barging(context, mode).await
+}
+
+/// A newcomer that the holders would tolerate does not overtake one who waits.
+async fn no_barging(context: &Context, mode: Mode) -> Check {
+    let (holds, newcomer) = match mode {
+        Mode::Exclusive | Mode::Present => return Ok(()),
+        Mode::Shared => (Mode::Shared, Mode::Shared),
+        Mode::Permits { limit, .. } => (mode, Mode::Permits { count: 1, limit }),
+    };
+    let parties = (context.party().await?, context.party().await?, context.party().await?);
+    let x = line("barging");
+    let mut holder = parties.0.join(&x, holds).await?;
+    holder.granted(context).await?;
+    let mut waiting = parties.1.join(&x, rival(mode)).await?;
+    waiting.is_granted(context).await?;
+    let mut late = parties.2.join(&x, newcomer).await?;
+    let overtook = late.is_granted(context).await? && !waiting.is_granted(context).await?;
+    ensure(!overtook, "a newcomer overtook one who waits")?;
+    holder.leave().await?;
+    waiting.granted(context).await?;
+    waiting.leave().await?;
+    late.granted(context).await?;
+    Ok(())
+}
+
+pub(super) async fn fencing(context: &Context, mode: Mode) -> Check {
+    let x = line("fencing");
+    let mut last = None;
+    // Over an empty queue, in turns with its rival.
+    for round in 0..ROUNDS {
+        let party = context.party().await?;
+        let in_turn = if round % 2 == 0 { mode } else { rival(mode) };
+        let mut holder = party.join(&x, in_turn).await?;
+        let token = holder.granted(context).await?.token;
+        rises(&mut last, token, "a release")?;
+        holder.leave().await?;
+    }
+    // Handed from one to the next.
+    let (a, b) = (context.party().await?, context.party().await?);
+    let mut first = a.join(&x, rival(mode)).await?;
+    rises(&mut last, first.granted(context).await?.token, "a release")?;
+    let mut second = b.join(&x, mode).await?;
+    second.is_granted(context).await?;
+    // An eviction.
+    b.session.evict(&x, first.ticket.claim).await?;
+    rises(&mut last, second.granted(context).await?.token, "an eviction")?;
+    // A crash.
+    b.session.abandon();
+    let mut third = a.join(&x, rival(mode)).await?;
+    let limit = context.recovery(&a.session);
+    rises(&mut last, third.granted_within(context, limit).await?.token, "a crash")?;
+    third.leave().await?;
+    if a.session.capabilities().tokens >= lock_core::TokenScope::Durable {
+        needs(context.store.restart().await)?;
+        let party = context.party().await?;
+        let mut fourth = party.join(&x, mode).await?;
+        rises(&mut last, fourth.granted_within(context, limit).await?.token, "a restart")?;
+    }
+    Ok(())
+}
+
+fn rises(last: &mut Option<lock_core::FencingToken>, token: lock_core::FencingToken, over: &str) -> Check {
+    ensure(Some(token) > *last, format!("token {token} after {last:?}, over {over}"))?;
+    *last = Some(token);
+    Ok(())
+}
+
+pub(super) async fn tries(context: &Context, mode: Mode) -> Check {
+    let (holder, other) = (context.party().await?, context.party().await?);
+    let x = line("tries");
+    for round in 0..ROUNDS {
+        let claim = other.claim(mode);
+        let taken = other.session.try_join(&x, &claim).await?;
+        ensure(taken.is_some(), format!("round {round}: `None` from a try on a free line"))?;
+        other.session.leave(&x, claim.id).await?;
+    }
+    let mut held = holder.join(&x, rival(mode)).await?;
+    held.granted(context).await?;
+    let before = holder.inspect(&x).await?.places.len();
+    let claim = other.claim(mode);
+    match other.session.try_join(&x, &claim).await? {
+        Some(_) => other.session.leave(&x, claim.id).await?,
+        None => ensure(has_rival(mode), "`None`, though nobody conflicts")?,
+    }
+    ensure(holder.inspect(&x).await?.places.len() == before, "a try left something in line")?;
+    tries_with_patience(context, mode, &holder).await?;
+    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")
+}
+
+async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> Check {
+    let user = context.user().await?;
+    let claims = user.coordinator.claims(line("tries"));
+    let patience = context.ttl / 4;
+    let start = context.runtime.now();
+    let guard = claims.try_acquire_for(mode, patience).await?;
+    let took = context.runtime.now().saturating_since(start);
+    ensure(took <= patience + context.grace, format!("it took {took:?} to lose a patience of {patience:?}"))?;
+    if let Some(guard) = guard {
+        guard.release().await?;
+    }
+    ensure(holder.session.lease().check().is_ok(), "the holder's session lives")
+}

@@ -1,0 +1,140 @@
+//! What stays in line and what does not: C5, C11, C12, C16.
+
+use std::{pin::pin, task::Waker, time::Duration};
+
+use lock_core::{Kind, LineId, Mode, backend::CellVersion};
+
+use super::context::{Check, Context, User, ensure, line, rival};
+
+/// C5 allows this long.
+const SETTLE: Duration = Duration::from_secs(1);
+
+pub(super) async fn cancellation(context: &Context, mode: Mode) -> Check {
+    let (holder, user) = (context.party().await?, context.user().await?);
+    let x = line("cancellation");
+    for held in [false, true] {
+        let mut rival_held = None;
+        if held {
+            let mut standing = holder.join(&x, rival(mode)).await?;
+            standing.granted(context).await?;
+            rival_held = Some(standing);
+        }
+        let before = context.store.residue().await;
+        for polls in 0..8 {
+            for kind in [Acquire::Wait, Acquire::Try, Acquire::For] {
+                drop_after(context, &user, &x, mode, polls, kind).await;
+                let after = format!("{kind:?} dropped after {polls} polls, held by a rival: {held}");
+                context.residue_becomes(&before, SETTLE, &after).await?;
+            }
+        }
+        if let Some(standing) = rival_held {
+            standing.leave().await?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Acquire {
+    Wait,
+    Try,
+    For,
+}
+
+/// Polls an acquire so often, with time for the store between polls, and drops it.
+async fn drop_after(context: &Context, user: &User, x: &LineId, mode: Mode, polls: usize, kind: Acquire) {
+    let claims = user.coordinator.claims(x.clone());
+    let mut acquire = pin!(async {
+        match kind {
+            Acquire::Wait => claims.acquire(mode).await.map(Some),
+            Acquire::Try => claims.try_acquire(mode).await,
+            Acquire::For => claims.try_acquire_for(mode, context.ttl).await,
+        }
+    });
+    for _ in 0..polls {
+        if acquire.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        // As long as a request may take, so that each poll can get further.
+        context.sleep(context.grace / 8).await;
+    }
+}
+
+pub(super) async fn names(context: &Context, mode: Mode) -> Check {
+    let (holder, other) = (context.party().await?, context.party().await?);
+    let names = ["a", "a/b", "a/b/c", "ab", "A", "a%2Fb", "a b", "a.b", "naïve", "b/a"];
+    let mut held = Vec::new();
+    for name in names {
+        let x = line(name);
+        let mut standing = holder.join(&x, Mode::Exclusive).await?;
+        let granted = standing.is_granted(context).await?;
+        ensure(granted, format!("{x} is not free, though only other names are held"))?;
+        let seen = other.inspect(&x).await?;
+        let mine = seen.id == x && seen.places.iter().all(|place| place.claim == standing.ticket.claim);
+        ensure(mine && seen.places.len() == 1, format!("{x} shows claims of other lines: {seen:?}"))?;
+        held.push(standing);
+    }
+    // Another kind of primitive of the same name.
+    let task = LineId::new(Kind::Task, line("a").name().clone());
+    let mut standing = other.join(&task, mode).await?;
+    ensure(standing.is_granted(context).await?, format!("{task} is not free, though only a mutex is held"))?;
+    // Cells too.
+    other.session.put_cell(&line("a/b"), CellVersion::ABSENT, b"of a/b", None).await?;
+    let cell = other.session.cell(&line("a")).await?;
+    ensure(cell.version == CellVersion::ABSENT, "the cell of a/b is seen at a")
+}
+
+pub(super) async fn release(context: &Context, mode: Mode) -> Check {
+    let (a, b) = (context.party().await?, context.party().await?);
+    let x = line("release");
+    let mut first = a.join(&x, rival(mode)).await?;
+    first.granted(context).await?;
+    let gone = first.ticket.clone();
+    let mut second = b.join(&x, mode).await?;
+    second.is_granted(context).await?;
+    a.session.leave(&x, gone.claim).await?;
+    second.granted(context).await?;
+    // Twice, and late.
+    for _ in 0..2 {
+        a.session.leave(&x, gone.claim).await?;
+        ensure(b.is_in_line(&second.ticket).await?, "a second release removed a newer claim")?;
+    }
+    // After the claim was evicted.
+    let mut third = a.join(&x, rival(mode)).await?;
+    third.is_granted(context).await?;
+    let evicted = b.session.evict(&x, third.ticket.claim).await?;
+    ensure(evicted, "the claim was not there to be evicted")?;
+    a.session.leave(&x, third.ticket.claim).await?;
+    ensure(b.is_in_line(&second.ticket).await?, "a release after the eviction removed another claim")?;
+    let again = b.session.evict(&x, third.ticket.claim).await?;
+    ensure(!again, "what is gone was evicted again")
+}
+
+pub(super) async fn close(context: &Context, mode: Mode) -> Check {
+    let holder = context.party().await?;
+    let x = line("close");
+    let mut standing = holder.join(&x, rival(mode)).await?;
+    standing.granted(context).await?;
+    let before = context.store.residue().await;
+
+    let party = context.party().await?;
+    let mut waiting = party.join(&x, mode).await?;
+    waiting.is_granted(context).await?;
+    let mut held = party.join(&line("close-too"), mode).await?;
+    held.granted(context).await?;
+    let changes = party.session.changes(&x).await?;
+    drop(changes);
+    for _ in 0..2 {
+        party.session.close().await?;
+    }
+    context.residue_becomes(&before, SETTLE, "a session was closed").await?;
+
+    let user = context.user().await?;
+    let guard = user.coordinator.claims(line("close-too")).acquire(mode).await?;
+    user.coordinator.close().await?;
+    ensure(!guard.is_valid(), "a guard outlived its coordinator")?;
+    drop(guard);
+    context.residue_becomes(&before, SETTLE, "a coordinator was closed").await?;
+    let open = user.coordinator.claims(x).acquire(mode).await;
+    ensure(open.is_err(), "a closed coordinator takes claims")
+}

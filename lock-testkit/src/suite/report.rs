@@ -1,0 +1,120 @@
+//! What became of each case.
+
+use std::{collections::BTreeMap, fmt};
+
+use lock_core::Mode;
+
+use super::MODES;
+
+/// A clause of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "docs/contract.md says what each means")]
+pub enum Clause {
+    C1Exclusion,
+    C2Fifo,
+    C3Fencing,
+    C4OneWake,
+    C5Cancellation,
+    C6Try,
+    C7Lost,
+    C8Recovery,
+    C9LostReply,
+    C10Posthumous,
+    C11Names,
+    C12Release,
+    C13Errors,
+    C14Drop,
+    C15Capability,
+    C16Close,
+    C17Cells,
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{self:?}");
+        let digits = name.trim_start_matches('C').trim_end_matches(|c: char| !c.is_ascii_digit()).len();
+        let (number, words) = name.split_at(1 + digits);
+        write!(f, "{number} {}", words.to_lowercase())
+    }
+}
+
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The clause was held.
+    Passed,
+    /// The store or its harness cannot show it; why. No pass.
+    Unsupported(String),
+    /// The clause was broken; how.
+    Failed(String),
+}
+
+/// What became of every case.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    outcomes: BTreeMap<Clause, Vec<(Mode, Outcome)>>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, clause: Clause, mode: Mode, outcome: Outcome) {
+        self.outcomes.entry(clause).or_default().push((mode, outcome));
+    }
+
+    /// The cases that failed, with the reason.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(Clause, Mode, &str)> {
+        self.reasons(|outcome| if let Outcome::Failed(why) = outcome { Some(why) } else { None })
+    }
+
+    /// The cases that could not be shown, with the reason.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<(Clause, Mode, &str)> {
+        self.reasons(|outcome| if let Outcome::Unsupported(why) = outcome { Some(why) } else { None })
+    }
+
+    /// How many cases passed.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        self.outcomes.values().flatten().filter(|(_, outcome)| *outcome == Outcome::Passed).count()
+    }
+
+    fn reasons<'a>(
+        &'a self,
+        pick: impl Fn(&'a Outcome) -> Option<&'a String>,
+    ) -> Vec<(Clause, Mode, &'a str)> {
+        let cases = self
+            .outcomes
+            .iter()
+            .flat_map(|(clause, outcomes)| outcomes.iter().map(move |case| (clause, case)));
+        cases
+            .filter_map(|(clause, (mode, outcome))| Some((*clause, *mode, pick(outcome)?.as_str())))
+            .collect()
+    }
+}
+
+/// A row for each clause, a column for each mode, and then the reasons.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<18}", "clause")?;
+        for mode in MODES {
+            write!(f, "{:<16}", mode.to_string())?;
+        }
+        for (clause, outcomes) in &self.outcomes {
+            write!(f, "\n{:<18}", clause.to_string())?;
+            for (_, outcome) in outcomes {
+                let word = match outcome {
+                    Outcome::Passed => "pass",
+                    Outcome::Unsupported(_) => "unsupported",
+                    Outcome::Failed(_) => "FAIL",
+                };
+                write!(f, "{word:<16}")?;
+            }
+        }
+        for (word, cases) in [("FAIL", self.failures()), ("unsupported", self.unsupported())] {
+            for (clause, mode, why) in cases {
+                write!(f, "\n{word}: {clause}, {mode}: {why}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! What goes over the wire: C4, C9, C13, C15.
+
+use lock_core::{ErrorKind, Mode};
+
+use super::context::{Check, Context, Stop, ensure, line, needs, rival};
+
+/// Requests that each grant may cost, and that a release may cost by itself.
+const PER_GRANT: u64 = 4;
+
+pub(super) async fn one_wake(context: &Context, mode: Mode) -> Check {
+    let few = cost_of_a_release(context, mode, 3).await?;
+    let many = cost_of_a_release(context, mode, 24).await?;
+    for (waiting, (requests, granted)) in [(3, few), (24, many)] {
+        ensure(
+            requests <= PER_GRANT * (granted + 1),
+            format!("{waiting} waiting, {granted} granted: the release cost {requests} requests"),
+        )?;
+    }
+    Ok(())
+}
+
+/// How many requests a release cost, and how many it granted.
+async fn cost_of_a_release(context: &Context, mode: Mode, waiting: usize) -> Check<(u64, u64)> {
+    let (holder, party) = (context.party().await?, context.party().await?);
+    let x = line(&format!("wake-{waiting}"));
+    let mut held = holder.join(&x, rival(mode)).await?;
+    held.granted(context).await?;
+    let mut queue = Vec::new();
+    for _ in 0..waiting {
+        queue.push(party.join(&x, mode).await?);
+    }
+    let mut waits: Vec<_> = queue
+        .into_iter()
+        .map(|mut standing| {
+            Box::pin(
+                async move { standing.granted_within(context, context.ttl * 20).await.map(|_| standing) },
+            )
+        })
+        .collect();
+    // All wait at the same time: each is polled whenever any is woken.
+    let mut done = vec![false; waits.len()];
+    poll_all(context, &mut waits, &mut done).await?;
+    let already = done.iter().filter(|done| **done).count();
+    let before = context.store.requests().await;
+    held.leave().await?;
+    poll_all(context, &mut waits, &mut done).await?;
+    let granted = done.iter().filter(|done| **done).count() - already;
+    Ok((context.store.requests().await - before, granted as u64))
+}
+
+/// Polls those that are not done until nothing has happened for the grace.
+async fn poll_all<T>(
+    context: &Context,
+    waits: &mut [std::pin::Pin<Box<impl Future<Output = Check<T>>>>],
+    done: &mut [bool],
+) -> Check {
+    let all = std::future::poll_fn(|cx| {
+        for (wait, done) in waits.iter_mut().zip(done.iter_mut()) {
+            if !*done && let std::task::Poll::Ready(outcome) = wait.as_mut().poll(cx) {
+                *done = true;
+                if let Err(stop) = outcome {
+                    return std::task::Poll::Ready(Err(stop));
+                }
+            }
+        }
+        if done.iter().all(|done| *done) { std::task::Poll::Ready(Ok(())) } else { std::task::Poll::Pending }
+    });
+    context.at_once(all).await.unwrap_or(Ok(()))
+}
+
+pub(super) async fn lost_reply(context: &Context, mode: Mode) -> Check {
+    let user = context.user().await?;
+    let (x, spy) = (line("reply"), context.party().await?);
+    let claims = user.coordinator.claims(x.clone());
+    let session = user.coordinator.session_id();
+    for calls_before in 0..6 {
+        let lost = format!("a reply lost after {calls_before} calls");
+        needs(user.client.lose_reply(session, calls_before).await)?;
+        let guard = context.soon(&lost, claims.acquire(mode)).await??;
+        let count = spy.inspect(&x).await?.places.len();
+        ensure(count == 1, format!("{lost}: {count} places for one claim"))?;
+        guard.release().await?;
+        let guard = context.soon(&lost, claims.try_acquire(mode)).await??;
+        let cell = claims.cell().await?;
+        if let Some(guard) = guard {
+            let bytes = format!("write {calls_before}");
+            claims.put_cell(cell.version, bytes.as_bytes(), &guard).await?;
+            ensure(
+                *claims.cell().await?.bytes == *bytes.as_bytes(),
+                format!("{lost}: the write did not happen"),
+            )?;
+            guard.release().await?;
+        }
+        let count = spy.inspect(&x).await?.places.len();
+        ensure(count == 0, format!("{lost}: {count} places are left"))?;
+    }
+    late_join(context, mode).await
+}
+
+/// A join that lands after its leave has returned takes no effect.
+async fn late_join(context: &Context, mode: Mode) -> Check {
+    let party = context.party().await?;
+    let x = line("late");
+    for joined_before in [false, true] {
+        let claim = party.claim(mode);
+        if joined_before {
+            let ticket = party.session.join(&x, &claim).await?;
+            party.session.granted(&ticket).await?;
+        }
+        party.session.leave(&x, claim.id).await?;
+        // Whatever it answers.
+        let _answer = party.session.join(&x, &claim).await;
+        let count = party.inspect(&x).await?.places.len();
+        ensure(count == 0, format!("a join landed after its leave (joined before: {joined_before})"))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn errors(context: &Context, mode: Mode) -> Check {
+    let user = context.user().await?;
+    let x = line("errors");
+    let claims = user.coordinator.claims(x.clone());
+    let guard = claims.acquire(mode).await?;
+    claims.evict(guard.claim()).await?;
+    context.soon("the evicted guard is told", guard.lost()).await?;
+    let evicted = guard.release().await.err();
+    user.coordinator.close().await?;
+    let closed = claims.acquire(mode).await.err();
+    for (error, kind, operation) in
+        [(evicted, ErrorKind::NotHeld, "release"), (closed, ErrorKind::Closed, "acquire")]
+    {
+        let error = error.ok_or_else(|| Stop::Failed(format!("no error from {operation}")))?;
+        let says = (error.kind(), error.operation(), error.line(), error.effect(), error.is_retryable());
+        let should = (kind, Some(operation), Some(&x), lock_core::Effect::None, false);
+        ensure(says == should, format!("{error:?} says {says:?}, not {should:?}"))?;
+    }
+    Ok(())
+}
+
+/// A mode that is declared works; one that is not is refused before any request.
+pub(super) async fn capability(context: &Context, mode: Mode) -> Check {
+    let user = context.user().await?;
+    let claims = user.coordinator.claims(line("capability"));
+    let before = context.store.requests().await;
+    if user.coordinator.capabilities().modes.include(mode) {
+        return Ok(claims.acquire(mode).await?.release().await?);
+    }
+    let error = claims.acquire(mode).await.err();
+    let kind = error.as_ref().map(lock_core::Error::kind);
+    ensure(kind == Some(ErrorKind::Unsupported), format!("{error:?} in a mode that is not declared"))?;
+    let sent = context.store.requests().await - before;
+    ensure(sent == 0, format!("{sent} requests in a mode that is not declared"))?;
+    Ok(())
+}

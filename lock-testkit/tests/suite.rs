@@ -1,0 +1,33 @@
+//! The suite passes memory, and fails every broken store on the clause that it breaks, and on no other.
+#![allow(clippy::unwrap_used)]
+
+use lock_testkit::{
+    broken::Flaw,
+    memory::MemoryHarness,
+    suite::{self, Clause},
+};
+
+#[tokio::test(start_paused = true)]
+async fn memory_keeps_every_clause_in_every_mode() {
+    let report = suite::run(&MemoryHarness::default()).await;
+    println!("{report}");
+    assert!(report.failures().is_empty() && report.unsupported().is_empty());
+    assert_eq!(report.passed(), 17 * 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_broken_store_fails_on_its_clause_and_on_no_other() {
+    let mut wrong = Vec::new();
+    println!("{:<20}{:<18}fails in the suite", "flaw", "breaks");
+    for flaw in Flaw::ALL {
+        let report = suite::run(&MemoryHarness { flaw: Some(flaw) }).await;
+        let mut clauses: Vec<Clause> = report.failures().iter().map(|(clause, ..)| *clause).collect();
+        clauses.dedup();
+        let found: Vec<String> = clauses.iter().map(ToString::to_string).collect();
+        println!("{:<20}{:<18}{}", format!("{flaw:?}"), flaw.clause().to_string(), found.join(", "));
+        if clauses != [flaw.clause()] {
+            wrong.push(format!("{flaw:?} should fail on {} alone:\n{report}", flaw.clause()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
