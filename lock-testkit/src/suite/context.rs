@@ -173,6 +173,13 @@ impl Party {
     }
 }
 
+/// What a case leaves behind must not go on renewing itself through the next.
+impl Drop for Party {
+    fn drop(&mut self) {
+        self.session.abandon();
+    }
+}
+
 /// A claim that stands in line, and waits.
 pub(super) struct Standing {
     session: SharedSession,
