@@ -1,0 +1,358 @@
+//! The checker: one pass over the events, with ordered sets per line. O(n log n).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use lock_core::{ClaimId, FencingToken, LineId, LostReason, Mode, SessionId, line::Occupancy};
+
+use super::{Event, Invariant, Violation, What};
+
+/// What is wrong with a history whose events are in the order of time. `lingering` is for how long a claim may stay in line after its owner
+/// has lost its session, or has left without an answer: the ttl and the store's slack.
+#[must_use]
+pub fn check(events: &[Event], lingering: Duration) -> Vec<Violation> {
+    let mut checker = Checker { lingering, ..Checker::default() };
+    for event in events {
+        checker.see(event);
+    }
+    for line in checker.lines.values_mut() {
+        line.check_token_order(&mut checker.violations);
+    }
+    checker.violations
+}
+
+#[derive(Default)]
+struct Checker {
+    lingering: Duration,
+    claims: HashMap<ClaimId, Claim>,
+    of_session: HashMap<SessionId, Vec<ClaimId>>,
+    lines: HashMap<LineId, LineState>,
+    ended: HashSet<SessionId>,
+    violations: Vec<Violation>,
+}
+
+/// What is known of one claim.
+struct Claim {
+    line: LineId,
+    mode: Mode,
+    sent: Duration,
+    place: Option<u64>,
+    /// Somebody may have it removed: its owner, an operator, the store.
+    may_go: bool,
+    token: Option<FencingToken>,
+}
+
+#[derive(Default)]
+struct LineState {
+    /// Those who wait for certain, by their place: what a claim behind them must not overtake.
+    waiting: BTreeMap<Class, BTreeSet<u64>>,
+    /// What users believe to hold.
+    believed: HashMap<ClaimId, Mode>,
+    occupancy: Occupancy,
+    grants: Vec<Granted>,
+    tokens: BTreeSet<FencingToken>,
+    /// Last write: its version and token.
+    written: Option<(u64, FencingToken)>,
+    completed: BTreeSet<u64>,
+    highest_seen: Option<FencingToken>,
+    /// When each claim may have been in line: from when it was sent, until when it was gone for certain.
+    presence: Presence,
+}
+
+struct Granted {
+    sent: Duration,
+    returned: Duration,
+    token: FencingToken,
+    mode: Mode,
+}
+
+/// Claims that conflict with the same others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Exclusive,
+    Shared,
+    Permits { count: u32, limit: u32 },
+}
+
+impl Class {
+    fn of(mode: Mode) -> Option<Self> {
+        match mode {
+            Mode::Exclusive => Some(Self::Exclusive),
+            Mode::Shared => Some(Self::Shared),
+            Mode::Permits { count, limit } => Some(Self::Permits { count, limit }),
+            Mode::Present => None,
+        }
+    }
+
+    fn mode(self) -> Mode {
+        match self {
+            Self::Exclusive => Mode::Exclusive,
+            Self::Shared => Mode::Shared,
+            Self::Permits { count, limit } => Mode::Permits { count, limit },
+        }
+    }
+}
+
+/// Whether two claims cannot hold together, whatever else is in line.
+fn conflict(a: Mode, b: Mode) -> bool {
+    let mut alone = Occupancy::default();
+    alone.add(a);
+    !alone.admits(b)
+}
+
+/// When claims of each class may have been in line: those that are there now, and the latest end of those that are gone.
+#[derive(Default)]
+struct Presence {
+    now: BTreeMap<Class, HashSet<ClaimId>>,
+    until: BTreeMap<Class, Duration>,
+    /// Taken out of line together: permits may conflict only as a sum.
+    permits_until: Duration,
+}
+
+impl Presence {
+    fn arrive(&mut self, claim: ClaimId, mode: Mode) {
+        if let Some(class) = Class::of(mode) {
+            self.now.entry(class).or_default().insert(claim);
+        }
+    }
+
+    fn depart(&mut self, claim: ClaimId, mode: Mode, until: Duration) {
+        let Some(class) = Class::of(mode) else { return };
+        if self.now.get_mut(&class).is_some_and(|claims| claims.remove(&claim)) {
+            let latest = self.until.entry(class).or_default();
+            *latest = until.max(*latest);
+            if matches!(class, Class::Permits { .. }) {
+                self.permits_until = until.max(self.permits_until);
+            }
+        }
+    }
+
+    /// Whether one who keeps `mode` out may have been in line at some time since `since`.
+    fn kept_out(&self, claim: ClaimId, mode: Mode, since: Duration) -> bool {
+        // Whoever is there may also be one who waits, and so stops those behind, conflict or not.
+        let others = self.now.values().any(|claims| claims.iter().any(|other| *other != claim));
+        let permits = matches!(mode, Mode::Permits { .. }) && self.permits_until >= since;
+        let gone = self.until.values().any(|until| *until >= since);
+        mode != Mode::Present && (others || permits || gone)
+    }
+}
+
+impl Checker {
+    fn violated(&mut self, invariant: Invariant, at: Duration, how: String) {
+        self.violations.push(Violation { invariant, at, how });
+    }
+
+    fn see(&mut self, event: &Event) {
+        let at = event.at;
+        match &event.what {
+            What::JoinSent { claim, line, mode } => self.join_sent(*claim, line, *mode, at),
+            What::Joined { claim, place } => self.joined(*claim, *place),
+            What::TryFailed { claim } => self.try_failed(*claim, at),
+            What::Granted { claim, token } => self.granted(*claim, *token, at),
+            What::BeliefEnds { claim, lost } => self.belief_ends(*claim, *lost, at),
+            What::LeaveSent { claim } | What::Evicted { claim } => self.may_go(*claim, at + self.lingering),
+            What::Left { claim } => self.may_go(*claim, at),
+            What::SessionLost { session } => self.session_over(*session, at),
+            What::SessionEnded { session } => {
+                self.ended.insert(*session);
+                self.session_over(*session, at);
+            }
+            What::Wrote { line, token, version } => self.wrote(line, *token, *version, at),
+            What::Seen { line, holders } => self.seen(line, holders, at),
+            What::Completed { line, tick } => {
+                if !self.lines.entry(line.clone()).or_default().completed.insert(*tick) {
+                    self.violated(
+                        Invariant::FencedWrites,
+                        at,
+                        format!("{line}: tick {tick} was completed twice"),
+                    );
+                }
+            }
+            What::LeftBehind { claim } => {
+                self.violated(Invariant::Orphans, at, format!("{claim} is in line, and nobody wants it"));
+            }
+        }
+    }
+
+    fn join_sent(&mut self, id: ClaimId, line: &LineId, mode: Mode, at: Duration) {
+        let state = self.lines.entry(line.clone()).or_default();
+        state.presence.arrive(id, mode);
+        let of_session = self.of_session.entry(id.session).or_default();
+        self.claims.entry(id).or_insert_with(|| {
+            of_session.push(id);
+            Claim { line: line.clone(), mode, sent: at, place: None, may_go: false, token: None }
+        });
+    }
+
+    fn joined(&mut self, id: ClaimId, place: u64) {
+        let Some(claim) = self.claims.get_mut(&id) else { return };
+        if claim.place.is_none() && !claim.may_go {
+            claim.place = Some(place);
+            if let (Some(class), Some(line)) = (Class::of(claim.mode), self.lines.get_mut(&claim.line)) {
+                line.waiting.entry(class).or_default().insert(place);
+            }
+        }
+    }
+
+    fn try_failed(&mut self, id: ClaimId, at: Duration) {
+        let Some(claim) = self.claims.get(&id) else { return };
+        let (line, mode, sent) = (claim.line.clone(), claim.mode, claim.sent);
+        let Some(state) = self.lines.get_mut(&line) else { return };
+        let kept_out = state.presence.kept_out(id, mode, sent);
+        state.presence.depart(id, mode, Duration::ZERO);
+        if !kept_out {
+            self.violated(
+                Invariant::Tries,
+                at,
+                format!("{line}: {id} found the line busy, and nobody was there"),
+            );
+        }
+    }
+
+    fn granted(&mut self, id: ClaimId, token: FencingToken, at: Duration) {
+        self.stop_waiting(id);
+        if self.ended.contains(&id.session) {
+            self.violated(
+                Invariant::Posthumous,
+                at,
+                format!("{id} was granted after the end of its session"),
+            );
+        }
+        let Some(claim) = self.claims.get_mut(&id) else { return };
+        claim.token = Some(token);
+        let (line, mode, place, sent) = (claim.line.clone(), claim.mode, claim.place, claim.sent);
+        let Some(state) = self.lines.get_mut(&line) else { return };
+        let unique = state.tokens.insert(token);
+        let overtaken = place.and_then(|place| state.overtaken(mode, place));
+        let alone = state.occupancy.admits(mode);
+        state.occupancy.add(mode);
+        state.believed.insert(id, mode);
+        state.grants.push(Granted { sent, returned: at, token, mode });
+        if !unique {
+            self.violated(Invariant::TokensUnique, at, format!("{line}: token {token} was granted twice"));
+        }
+        if let Some(ahead) = overtaken {
+            let how = format!("{line}: {id} at {place:?} was granted while place {ahead} waited");
+            self.violated(Invariant::Fifo, at, how);
+        }
+        if !alone {
+            let how =
+                format!("{line}: {id} ({mode}, token {token}) was granted while others believed to hold");
+            self.violated(Invariant::BeliefExclusion, at, how);
+        }
+    }
+
+    fn belief_ends(&mut self, id: ClaimId, lost: Option<LostReason>, at: Duration) {
+        let Some(claim) = self.claims.get(&id) else { return };
+        let explained = match lost {
+            Some(LostReason::Evicted | LostReason::Released) => claim.may_go,
+            _ => true,
+        };
+        if let Some(state) = self.lines.get_mut(&claim.line)
+            && let Some(mode) = state.believed.remove(&id)
+        {
+            state.occupancy.remove(mode);
+        }
+        if !explained {
+            self.violated(Invariant::Cause, at, format!("{id} was lost ({lost:?}), and nobody took it away"));
+        }
+    }
+
+    /// From here on the claim may leave the line; it is gone at `until`.
+    fn may_go(&mut self, id: ClaimId, until: Duration) {
+        self.stop_waiting(id);
+        let Some(claim) = self.claims.get_mut(&id) else { return };
+        claim.may_go = true;
+        if let Some(state) = self.lines.get_mut(&claim.line) {
+            state.presence.depart(id, claim.mode, until);
+        }
+    }
+
+    fn session_over(&mut self, session: SessionId, at: Duration) {
+        for claim in self.of_session.get(&session).cloned().unwrap_or_default() {
+            self.may_go(claim, at + self.lingering);
+        }
+    }
+
+    fn stop_waiting(&mut self, id: ClaimId) {
+        let Some(claim) = self.claims.get(&id) else { return };
+        let (Some(place), Some(class)) = (claim.place, Class::of(claim.mode)) else { return };
+        if let Some(waiting) = self.lines.get_mut(&claim.line).and_then(|line| line.waiting.get_mut(&class)) {
+            waiting.remove(&place);
+        }
+    }
+
+    fn wrote(&mut self, line: &LineId, token: FencingToken, version: Option<u64>, at: Duration) {
+        let Some(version) = version else { return };
+        let state = self.lines.entry(line.clone()).or_default();
+        let before = state.written.filter(|(earlier, _)| *earlier < version);
+        if let Some((_, newer)) = before
+            && newer > token
+        {
+            self.violated(Invariant::FencedWrites, at, format!("{line}: token {token} wrote after {newer}"));
+        } else {
+            state.written = Some((version, token));
+        }
+    }
+
+    fn seen(&mut self, line: &LineId, holders: &[(ClaimId, Mode, FencingToken)], at: Duration) {
+        let state = self.lines.entry(line.clone()).or_default();
+        let mut together = Occupancy::default();
+        let mut harmony = true;
+        let mut exclusive = None;
+        for (_, mode, token) in holders {
+            harmony &= together.admits(*mode);
+            together.add(*mode);
+            if *mode == Mode::Exclusive {
+                exclusive = Some(*token);
+            }
+        }
+        let fell = exclusive.is_some() && exclusive < state.highest_seen;
+        state.highest_seen = state.highest_seen.max(exclusive);
+        if !harmony || fell {
+            self.violated(Invariant::StoreExclusion, at, format!("{line}: the store granted {holders:?}"));
+        }
+    }
+}
+
+impl LineState {
+    /// A place ahead that waits, and cannot hold together with `mode`.
+    fn overtaken(&self, mode: Mode, place: u64) -> Option<u64> {
+        let rivals = self.waiting.iter().filter(|(class, _)| conflict(class.mode(), mode));
+        rivals.filter_map(|(_, waiting)| waiting.first().copied()).find(|ahead| *ahead < place)
+    }
+
+    /// No grant with a smaller token may have been asked for after one with a larger token was returned.
+    fn check_token_order(&mut self, violations: &mut Vec<Violation>) {
+        self.grants.sort_by_key(|grant| grant.token);
+        // Going down: the earliest return of an exclusive grant, and of any, with a larger token.
+        let (mut exclusive, mut any): (Option<(Duration, FencingToken)>, Option<(Duration, FencingToken)>) =
+            (None, None);
+        for grant in self.grants.iter().rev() {
+            let later = match grant.mode {
+                Mode::Exclusive => any,
+                Mode::Shared => exclusive,
+                // Permit tokens identify, they do not order; of somebody present there is nothing to order.
+                Mode::Permits { .. } | Mode::Present => None,
+            };
+            if let Some((returned, token)) = later.filter(|(returned, _)| *returned < grant.sent) {
+                let how = format!(
+                    "token {} was asked for after token {token} was granted, at {returned:?}",
+                    grant.token
+                );
+                violations.push(Violation { invariant: Invariant::TokensOrdered, at: grant.returned, how });
+            }
+            let this = (grant.returned, grant.token);
+            let earlier =
+                |known: Option<(Duration, FencingToken)>| known.map_or(this, |known| known.min(this));
+            if grant.mode == Mode::Exclusive {
+                exclusive = Some(earlier(exclusive));
+            }
+            if matches!(grant.mode, Mode::Exclusive | Mode::Shared) {
+                any = Some(earlier(any));
+            }
+        }
+    }
+}
