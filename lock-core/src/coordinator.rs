@@ -202,7 +202,8 @@ impl Shared {
     }
 
     fn health(&self) -> Health {
-        self.current().via.lease().health()
+        // Also when the session was lost before its owner was done with it.
+        self.ended.get().map_or_else(|| self.current().via.lease().health(), |reason| Health::Lost(*reason))
     }
 
     /// The session to use: a new one when the last was lost.
@@ -324,7 +325,7 @@ impl HealthWatch {
     pub async fn next(&mut self) -> Option<Health> {
         loop {
             let open = self.shared.current();
-            let health = open.via.lease().health();
+            let health = self.shared.health();
             let Some(seen) = self.seen.filter(|seen| !health.differs(seen)) else {
                 self.seen = Some(health);
                 return Some(health);

@@ -101,7 +101,7 @@ pub use testkit::Residue;
 /// Test hooks: what goes wrong on the way to the store, and what is left in it.
 #[cfg(feature = "testkit")]
 mod testkit {
-    use std::time::Duration;
+    use std::{sync::atomic::Ordering, time::Duration};
 
     use super::{Memory, store::Member};
     use crate::{backend::Line, name::LineId, session::SessionId};
@@ -141,6 +141,12 @@ mod testkit {
             self.member(session, |member| member.faults.requests()).unwrap_or_default()
         }
 
+        /// How many calls the store has served, renewals aside.
+        #[must_use]
+        pub fn served(&self) -> u64 {
+            self.store.served.load(Ordering::Relaxed)
+        }
+
         /// Keeps the session's renewals from the store, or lets them through again.
         pub fn pause_renewals(&self, session: SessionId, paused: bool) {
             self.member(session, |member| member.faults.pause_renewals(paused));
@@ -161,9 +167,9 @@ mod testkit {
             self.member(session, |member| member.faults.delay_replies(delay));
         }
 
-        /// Ends the session now, as if its ttl had passed; its owner is not told.
-        pub fn expire_now(&self, session: SessionId) {
-            self.member(session, |member| self.store.expire(member));
+        /// Ends the session now, as if its ttl had passed; its owner is not told. Tells whether it was there.
+        pub fn expire_now(&self, session: SessionId) -> bool {
+            self.member(session, |member| self.store.expire(member)).is_some()
         }
 
         fn member<R>(&self, id: SessionId, act: impl FnOnce(&Member) -> R) -> Option<R> {

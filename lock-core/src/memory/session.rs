@@ -1,5 +1,7 @@
 //! A session with the store in memory.
 
+#[cfg(feature = "testkit")]
+use std::sync::atomic::Ordering;
 use std::{
     pin::{Pin, pin},
     sync::Arc,
@@ -43,6 +45,7 @@ impl MemorySession {
 
     #[cfg(feature = "testkit")]
     async fn reply<T>(&self, reply: Result<T>) -> Result<T> {
+        self.store.served.fetch_add(1, Ordering::Relaxed);
         self.member.faults.on_reply(&*self.runtime, reply).await
     }
 

@@ -1,7 +1,7 @@
 //! The store in memory: what a server would be elsewhere. Every operation is one step under locks that are held for a moment.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex,
@@ -43,6 +43,9 @@ pub(super) struct Store {
     /// Rings when a session is opened: it may be the next to expire.
     opened: Notify,
     shards: [Mutex<Shard>; PARTS],
+    /// How many calls were served, renewals aside.
+    #[cfg(feature = "testkit")]
+    pub(super) served: AtomicU64,
 }
 
 /// The store's own clock, like a server's.
@@ -70,6 +73,8 @@ pub(super) struct Member {
 struct Stripe {
     in_line: HashMap<u64, InLine>,
     left: Left,
+    /// Those of `left` that an operator removed. A few.
+    evicted: HashSet<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +82,13 @@ struct InLine {
     line: LineId,
     place: u64,
     fate: Arc<Fate>,
+}
+
+impl Stripe {
+    /// One that was evicted before its owner heard of its grant must not hear of something else.
+    fn check_eviction(&self, number: u64) -> Result<()> {
+        if self.evicted.contains(&number) { Err(Error::lost(LostReason::Evicted)) } else { Ok(()) }
+    }
 }
 
 impl InLine {
@@ -110,6 +122,8 @@ impl Store {
             earliest_expiry: AtomicU64::new(u64::MAX),
             opened: Notify::new(),
             shards: Default::default(),
+            #[cfg(feature = "testkit")]
+            served: AtomicU64::new(0),
         }
     }
 
@@ -232,6 +246,7 @@ impl Store {
             return Ok(there.ticket(claim.id));
         }
         member.check()?;
+        stripe.check_eviction(number)?;
         if stripe.left.contains(number) {
             return Err(Error::new(ErrorKind::NotHeld, "this claim has left the line"));
         }
@@ -249,6 +264,7 @@ impl Store {
             return Ok(Some(there.ticket(claim.id)));
         }
         member.check()?;
+        stripe.check_eviction(number)?;
         let mut shard = locked(self.shard(line));
         let busy = shard.queues.get(line).is_some_and(|queue| !queue.admits(claim.mode));
         if busy || stripe.left.contains(number) {
@@ -306,6 +322,7 @@ impl Store {
             return Ok(false);
         }
         stripe.left.insert(number);
+        stripe.evicted.insert(number);
         if let Some(there) = stripe.in_line.remove(&number) {
             self.depart(&there, LostReason::Evicted);
         }

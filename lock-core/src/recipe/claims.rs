@@ -28,6 +28,12 @@ impl Coordinator {
 }
 
 impl Claims {
+    /// Which line.
+    #[must_use]
+    pub fn line(&self) -> &LineId {
+        &self.entrance.line
+    }
+
     /// As [`Mutex::lock`](crate::Mutex::lock), in this mode.
     ///
     /// # Errors

@@ -224,7 +224,11 @@ impl Entrance {
         match put {
             Err(error) if error.kind() == ErrorKind::Conflict && error.effect() == Effect::Unknown => {
                 let cell = via.look(|| via.session.cell(&self.line)).await.map_err(&context)?;
-                if *cell.bytes == *bytes { Ok(cell.version) } else { Err(context(error)) }
+                if *cell.bytes == *bytes {
+                    return Ok(cell.version);
+                }
+                let why = "the reply to a write was lost, and another holder has written since";
+                Err(context(Error::new(ErrorKind::NotHeld, why).with_unknown_effect()))
             }
             put => put.map_err(&context),
         }

@@ -328,8 +328,7 @@ impl LineState {
     fn check_token_order(&mut self, violations: &mut Vec<Violation>) {
         self.grants.sort_by_key(|grant| grant.token);
         // Going down: the earliest return of an exclusive grant, and of any, with a larger token.
-        let (mut exclusive, mut any): (Option<(Duration, FencingToken)>, Option<(Duration, FencingToken)>) =
-            (None, None);
+        let [mut exclusive, mut any]: [Option<(Duration, FencingToken)>; 2] = [None; 2];
         for grant in self.grants.iter().rev() {
             let later = match grant.mode {
                 Mode::Exclusive => any,

@@ -136,10 +136,14 @@ pub enum Invariant {
     Tries,
     /// No guard is lost without a cause.
     Cause,
+    /// The store serves no more calls than clients make.
+    Cost,
+    /// When all is quiet, everybody gets a turn.
+    Progress,
 }
 
 impl Invariant {
-    /// Its number in the project's notes on reliability, where it has one.
+    /// Its number among the invariants I1–I12 of the field's tests, or the clause of the contract.
     #[must_use]
     pub const fn number(self) -> &'static str {
         match self {
@@ -153,6 +157,8 @@ impl Invariant {
             Self::Orphans => "I8",
             Self::Tries => "C6",
             Self::Cause => "C12",
+            Self::Cost => "C4",
+            Self::Progress => "I12",
         }
     }
 }

@@ -1,0 +1,265 @@
+//! Clients: machines whose workers take turns in every mode, cancel, write late, lead, and run ticks.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use lock_core::{
+    ClaimId, Claims, Coordinator, Error, ErrorKind, FencingToken, Guard, Health, Kind, LostReason, Mode,
+    Options, Outcome,
+    runtime::{Runtime, SimulatedRuntime},
+};
+
+use super::{CLIENTS, Dice, LINES, TTL, WORKERS, World, line, lines, network::Network};
+use crate::history::{Invariant, What};
+
+/// A process on a machine of its own.
+pub(super) struct Client {
+    world: Arc<World>,
+    pub(super) machine: SimulatedRuntime,
+    coordinator: Mutex<Coordinator>,
+    reopening: tokio::sync::Mutex<()>,
+}
+
+const MODES: [Mode; 6] = [
+    Mode::Exclusive,
+    Mode::Exclusive,
+    Mode::Shared,
+    Mode::Permits { count: 1, limit: 3 },
+    Mode::Permits { count: 2, limit: 3 },
+    Mode::Present,
+];
+
+/// Longer than any wait that makes progress.
+const STUCK: Duration = Duration::from_secs(3);
+
+pub(super) async fn start_all(world: &Arc<World>) -> Vec<Arc<Client>> {
+    let (mut clients, dice) = (Vec::new(), Dice(world.clock.clone()));
+    for _ in 0..CLIENTS {
+        // Within the drift that the contract allows.
+        let thousandths = u32::try_from(dice.below(9)).unwrap_or_default();
+        let machine = world.clock.machine(world.clock.random_u64(), 0.996 + f64::from(thousandths) / 1000.0);
+        let coordinator = Mutex::new(open(world, &machine).await);
+        let client =
+            Client { world: world.clone(), machine, coordinator, reopening: tokio::sync::Mutex::default() };
+        clients.push(Arc::new(client));
+    }
+    clients
+}
+
+/// Sets everybody to work, in the background, until all is calm; the result ends when they do.
+pub(super) fn work(clients: &[Arc<Client>]) -> Vec<tokio::sync::oneshot::Receiver<()>> {
+    let workers = clients.iter().flat_map(|client| std::iter::repeat_n(client, WORKERS));
+    workers
+        .map(|client| {
+            let (done, ended) = tokio::sync::oneshot::channel();
+            let worker = client.clone();
+            client.world.spawn(async move {
+                worker.work().await;
+                let _the_end_is_awaited = done.send(());
+            });
+            ended
+        })
+        .collect()
+}
+
+/// All is calm: everybody gets a turn on every line, nothing is left in line, and closing leaves nothing either.
+pub(super) async fn wind_up(world: &World, clients: Vec<Arc<Client>>) {
+    for client in &clients {
+        client.takes_a_turn_everywhere().await;
+    }
+    world.sleep(Duration::from_secs(1)).await;
+    world.look_for_orphans(|_| true);
+    for client in clients {
+        client.close().await;
+    }
+}
+
+async fn open(world: &Arc<World>, machine: &SimulatedRuntime) -> Coordinator {
+    let network = Network { world: world.clone(), dice: Dice(machine.clone()) };
+    let options = Options::default().ttl(TTL).owner("simulated").runtime(machine.shared());
+    match Coordinator::open(Arc::new(network), options).await {
+        Ok(coordinator) => coordinator,
+        Err(error) => unreachable!("opening does not fail in this network: {error}"),
+    }
+}
+
+impl Client {
+    pub(super) fn coordinator(&self) -> Coordinator {
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes the session, in the middle of whatever is going on; then nothing of it may be left.
+    pub(super) async fn close(&self) {
+        let coordinator = self.coordinator();
+        if coordinator.health() == Health::Lost(LostReason::Abandoned) {
+            // It was killed, and the dead close nothing.
+            return;
+        }
+        if let Err(error) = coordinator.close().await {
+            self.world.violated(Invariant::Orphans, error.to_string());
+        }
+        let session = coordinator.session_id();
+        self.world.look_for_orphans(|claim| claim.session == session);
+    }
+
+    async fn reopen(&self) {
+        let _alone = self.reopening.lock().await;
+        if matches!(self.coordinator().health(), Health::Lost(LostReason::Closed | LostReason::Abandoned)) {
+            let coordinator = open(&self.world, &self.machine).await;
+            *self.coordinator.lock().unwrap_or_else(PoisonError::into_inner) = coordinator;
+        }
+    }
+
+    async fn work(&self) {
+        let dice = Dice(self.machine.clone());
+        while !self.world.is_calm() {
+            let outcome = match dice.below(10) {
+                0 => self.lead(&dice).await,
+                1 => self.run_a_tick(&dice).await,
+                _ => self.take_a_turn(&dice).await,
+            };
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::Closed => self.reopen().await,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::NotHeld | ErrorKind::Unavailable | ErrorKind::SessionLost
+                    ) =>
+                {
+                    self.world.note("errors that users saw");
+                }
+                Err(error) => self.world.violated(Invariant::Cause, format!("{error:?}")),
+                Ok(()) => {}
+            }
+            self.world.sleep(dice.millis(0..150)).await;
+        }
+    }
+
+    /// Drops `future` at some await, or when it takes too long.
+    async fn cancel_at_random<T>(&self, dice: &Dice, future: impl Future<Output = T>) -> Option<T> {
+        let patience = if dice.percent(40) { dice.millis(0..60) } else { STUCK };
+        tokio::select! { biased;
+            value = future => Some(value),
+            () = self.world.sleep(patience) => {
+                self.world.note("calls cancelled");
+                None
+            }
+        }
+    }
+
+    async fn take_a_turn(&self, dice: &Dice) -> Result<(), Error> {
+        let (mode, way) = (*dice.pick(&MODES), dice.below(10));
+        let claims = self.coordinator().claims(line(Kind::Mutex, dice.pick::<&str>(&LINES)));
+        let acquire = async {
+            match way {
+                0 | 1 => claims.try_acquire(mode).await,
+                2 | 3 => claims.try_acquire_for(mode, dice.millis(0..300)).await,
+                _ => claims.acquire(mode).await.map(Some),
+            }
+        };
+        let Some(Some(guard)) = self.cancel_at_random(dice, acquire).await.transpose()? else {
+            return Ok(());
+        };
+        let hold = if dice.percent(8) { dice.millis(500..2000) } else { dice.millis(0..40) };
+        let work = async {
+            self.world.sleep(hold).await;
+            if mode == Mode::Exclusive {
+                self.write(&claims, &guard).await;
+            }
+        };
+        let lost = self.believe(guard.claim(), guard.token(), guard.is_valid(), guard.lost(), work).await;
+        if lost.is_some() && mode == Mode::Exclusive {
+            // As one would who was stopped before his last step.
+            self.world.sleep(dice.millis(0..200)).await;
+            self.world.note("late writes tried");
+            self.write(&claims, &guard).await;
+        }
+        if dice.percent(50) { guard.release().await } else { Ok(()) }
+    }
+
+    async fn lead(&self, dice: &Dice) -> Result<(), Error> {
+        let election = self.coordinator().election("e")?;
+        let Some(leadership) = self.cancel_at_random(dice, election.campaign("me")).await.transpose()? else {
+            return Ok(());
+        };
+        let work = async {
+            self.world.sleep(dice.millis(0..60)).await;
+            let _may_be_lost = leadership.proclaim("still me").await;
+        };
+        let (claim, term, valid) = (leadership.claim(), leadership.term(), leadership.is_valid());
+        self.believe(claim, term, valid, leadership.lost(), work).await;
+        if dice.percent(50) { leadership.resign().await } else { Ok(()) }
+    }
+
+    async fn run_a_tick(&self, dice: &Dice) -> Result<(), Error> {
+        let tick = self.world.tick.fetch_add(dice.below(2), Ordering::Relaxed);
+        let task = self.coordinator().task("t")?;
+        let run = task.run(tick, self.world.sleep(dice.millis(0..40)));
+        if let Some(Outcome::Completed(())) = self.cancel_at_random(dice, run).await.transpose()? {
+            self.world.record(What::Completed { line: line(Kind::Task, "t"), tick });
+        }
+        Ok(())
+    }
+
+    /// Believes to hold until `work` is done or the guard says that it is over, and says which.
+    async fn believe(
+        &self,
+        claim: ClaimId,
+        token: FencingToken,
+        valid: bool,
+        lost: impl Future<Output = LostReason>,
+        work: impl Future<Output = ()>,
+    ) -> Option<LostReason> {
+        if !valid {
+            self.world.note("guards that came too late");
+            return None;
+        }
+        self.world.note("turns");
+        self.world.record(What::Granted { claim, token });
+        let (mut lost, mut work) = (pin!(lost), pin!(work));
+        let reason = tokio::select! { biased;
+            reason = &mut lost => Some(reason),
+            () = &mut work => None,
+        };
+        if reason.is_some() {
+            self.world.note("guards lost");
+        }
+        self.world.record(What::BeliefEnds { claim, lost: reason });
+        reason
+    }
+
+    /// Reads, and writes under the guard.
+    async fn write(&self, claims: &Claims, guard: &Guard) {
+        let Ok(cell) = claims.cell().await else { return };
+        let (line, token) = (claims.line().clone(), guard.token());
+        let bytes = format!("{token} {}", self.machine.random_u64());
+        let version =
+            claims.put_cell(cell.version, bytes.as_bytes(), guard).await.ok().map(|version| version.get());
+        self.world.note(if version.is_some() { "writes" } else { "writes refused" });
+        self.world.record(What::Wrote { line, token, version });
+    }
+
+    async fn takes_a_turn_everywhere(&self) {
+        self.reopen().await;
+        for line in lines() {
+            let turn = async {
+                let guard = self.coordinator().claims(line.clone()).acquire(Mode::Exclusive).await?;
+                // A session whose renewals were held up until now may still be lost here.
+                guard.release().await.or_else(|error| if error.is_retryable() { Ok(()) } else { Err(error) })
+            };
+            tokio::select! { biased;
+                turn = turn => {
+                    if let Err(error) = turn {
+                        self.world.violated(Invariant::Progress, error.to_string());
+                    }
+                }
+                () = self.world.sleep(STUCK * 3) => {
+                    self.world.violated(Invariant::Progress, format!("{line}: no turn when all is calm"));
+                }
+            }
+        }
+    }
+}

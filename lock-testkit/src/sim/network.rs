@@ -1,0 +1,208 @@
+//! The way from a client to the store: it delays, loses and repeats what is sent over it, and keeps the client's part of the history.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use lock_core::{
+    Capabilities, Claim, ClaimId, Error, ErrorKind, Grant, Lease, Line, LineId, Mode, Payload, Result,
+    SessionOptions, Ticket,
+    backend::{Backend, Cell, CellVersion, Session, SharedSession},
+};
+
+use super::{Dice, World};
+use crate::history::What;
+
+/// One client's way to the store.
+pub(super) struct Network {
+    pub(super) world: Arc<World>,
+    pub(super) dice: Dice,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Backend for Network {
+    async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
+        let id = options.id;
+        self.world.sleep(self.dice.millis(0..5)).await;
+        let session = self.world.backend.open(options).await?;
+        let (world, lease) = (self.world.clone(), session.lease().clone());
+        self.world.spawn(async move {
+            lease.lost().await;
+            world.record(What::SessionLost { session: id });
+        });
+        Ok(Arc::new(Remote { session, world: self.world.clone(), dice: self.dice.clone() }))
+    }
+}
+
+/// A session at the other end of a network.
+struct Remote {
+    session: SharedSession,
+    world: Arc<World>,
+    dice: Dice,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Unavailable, "the network lost it").with_unknown_effect()
+}
+
+impl Remote {
+    async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.travel().await;
+        if self.loses() {
+            self.world.note("requests lost");
+            return Err(lost());
+        }
+        self.world.asked.fetch_add(1, Ordering::Relaxed);
+        let reply = call.await;
+        self.travel().await;
+        if self.loses() {
+            self.world.note("replies lost");
+            return Err(lost());
+        }
+        reply
+    }
+
+    fn loses(&self) -> bool {
+        !self.world.is_calm() && self.dice.percent(5)
+    }
+
+    async fn travel(&self) {
+        let late = !self.world.is_calm() && self.dice.percent(10);
+        if late {
+            self.world.note("messages late");
+        }
+        let time = if late { self.dice.millis(20..120) } else { self.dice.millis(0..2) };
+        self.world.sleep(time).await;
+    }
+
+    /// Sends the same request again, to arrive at some time after the first.
+    fn repeat<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(SharedSession) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>>
+        + Send
+        + 'static,
+    ) {
+        if self.world.is_calm() || !self.dice.percent(8) {
+            return;
+        }
+        self.world.note("requests repeated by the network");
+        let (world, session, delay) = (self.world.clone(), self.session.clone(), self.dice.millis(0..200));
+        self.world.spawn(async move {
+            world.sleep(delay).await;
+            world.asked.fetch_add(1, Ordering::Relaxed);
+            let _nobody_hears_it = request(session).await;
+        });
+    }
+
+    fn joined(&self, ticket: &Ticket) {
+        self.world.record(What::Joined { claim: ticket.claim, place: ticket.place });
+    }
+}
+
+#[async_trait]
+impl Session for Remote {
+    fn capabilities(&self) -> Capabilities {
+        self.session.capabilities()
+    }
+
+    fn lease(&self) -> &Arc<Lease> {
+        self.session.lease()
+    }
+
+    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        self.world.record(What::JoinSent { claim: claim.id, line: line.clone(), mode: claim.mode });
+        let (again, of) = (line.clone(), claim.clone());
+        self.repeat(move |session| Box::pin(async move { session.join(&again, &of).await }));
+        let ticket = self.call(self.session.join(line, claim)).await?;
+        self.joined(&ticket);
+        Ok(ticket)
+    }
+
+    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
+        // A wait is no request: it is the answer to the join, and may be late.
+        let grant = self.session.granted(ticket).await;
+        self.travel().await;
+        grant
+    }
+
+    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        self.world.record(What::JoinSent { claim: claim.id, line: line.clone(), mode: claim.mode });
+        let answer = self.call(self.session.try_join(line, claim)).await?;
+        match &answer {
+            Some((ticket, _)) => self.joined(ticket),
+            None => self.world.record(What::TryFailed { claim: claim.id }),
+        }
+        Ok(answer)
+    }
+
+    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
+        self.world.record(What::LeaveSent { claim });
+        let again = line.clone();
+        self.repeat(move |session| Box::pin(async move { session.leave(&again, claim).await }));
+        self.call(self.session.leave(line, claim)).await?;
+        self.world.record(What::Left { claim });
+        Ok(())
+    }
+
+    async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        self.call(self.session.update(ticket, payload)).await
+    }
+
+    async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        self.call(self.session.set_mode(ticket, weaker)).await
+    }
+
+    async fn inspect(&self, line: &LineId) -> Result<Line> {
+        self.call(self.session.inspect(line)).await
+    }
+
+    async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
+        self.call(self.session.changes(line)).await
+    }
+
+    async fn cell(&self, line: &LineId) -> Result<Cell> {
+        self.call(self.session.cell(line)).await
+    }
+
+    async fn put_cell(
+        &self,
+        line: &LineId,
+        expected: CellVersion,
+        bytes: &[u8],
+        under: Option<&Ticket>,
+    ) -> Result<CellVersion> {
+        self.call(self.session.put_cell(line, expected, bytes, under)).await
+    }
+
+    async fn forget(&self, line: &LineId) -> Result<()> {
+        self.call(self.session.forget(line)).await
+    }
+
+    async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
+        self.call(self.session.evict(line, claim)).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.world.asked.fetch_add(1, Ordering::Relaxed);
+        self.session.close().await
+    }
+
+    fn abandon(&self) {
+        self.session.abandon();
+    }
+}

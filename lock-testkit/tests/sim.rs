@@ -1,0 +1,94 @@
+//! Simulations: many seeds on memory, and as many as it takes on each broken store.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use lock_testkit::{
+    broken::Flaw,
+    history::{Invariant, Violation},
+    sim::{self, Tally},
+};
+
+/// How many seeds; `YOURTURN_SEEDS` overrides it.
+const SEEDS: u64 = 10_000;
+
+/// Runs seeds on all processors until `stop` says so.
+fn for_seeds(end: u64, run: impl Fn(u64) -> bool + Sync) {
+    let next = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > end || !run(seed) {
+                        next.store(end + 1, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_seed_finds_anything_wrong_with_memory() {
+    let seeds = std::env::var("YOURTURN_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let (total, wrong) = (Mutex::new(Tally::default()), Mutex::new(Vec::new()));
+    for_seeds(seeds, |seed| {
+        let outcome = sim::run(seed, None);
+        total.lock().unwrap().add(&outcome.tally);
+        if let Some(violation) = outcome.violations.first() {
+            wrong.lock().unwrap().push(format!(
+                "{violation}\nreproduce it with: cargo run -p lock-testkit --bin simulate -- {seed}"
+            ));
+        }
+        outcome.violations.is_empty()
+    });
+    println!("what happened in {seeds} simulations:\n{}", total.lock().unwrap());
+    assert_eq!(*wrong.lock().unwrap(), [""; 0]);
+}
+
+#[test]
+fn every_broken_store_is_found_within_1000_seeds() {
+    let mut missed = Vec::new();
+    println!("{:<20}{:>5}  found by", "flaw", "seed");
+    for flaw in Flaw::ALL {
+        let found = Mutex::new(None);
+        for_seeds(1000, |seed| {
+            // The wrapper's own calls cost something too; only for one flaw is that the point.
+            let of_interest =
+                |violation: &Violation| violation.invariant != Invariant::Cost || flaw == Flaw::WakeAll;
+            let violation = sim::run(seed, Some(flaw)).violations.into_iter().find(of_interest);
+            let caught = violation.is_some();
+            if let Some(violation) = violation {
+                found.lock().unwrap().get_or_insert((seed, violation));
+            }
+            !caught
+        });
+        match found.into_inner().unwrap() {
+            Some((seed, violation)) => println!("{:<20}{seed:>5}  {violation}", format!("{flaw:?}")),
+            None => missed.push(flaw),
+        }
+    }
+    assert_eq!(missed, []);
+}
+
+/// Finds every leak of real time or chance into a simulation.
+#[test]
+fn one_seed_in_two_processes_gives_one_history() {
+    let simulate = |seed: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_simulate")).arg(seed).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for seed in ["1", "2", "3"] {
+        assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
+    }
+    assert_ne!(simulate("1"), simulate("2"));
+}
