@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    hash::{Hash, Hasher},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -166,6 +166,7 @@ struct LineIdInner {
     kind: Kind,
     name: Name,
     key: String,
+    hash_code: u64,
 }
 
 impl LineId {
@@ -173,7 +174,8 @@ impl LineId {
     #[must_use]
     pub fn new(kind: Kind, name: Name) -> Self {
         let key = format!("{}/{}/", kind.as_str(), name.encode());
-        Self(Arc::new(LineIdInner { kind, name, key }))
+        let hash_code = keyed_hash(&key);
+        Self(Arc::new(LineIdInner { kind, name, key, hash_code }))
     }
 
     /// The kind of primitive.
@@ -188,6 +190,10 @@ impl LineId {
         &self.0.name
     }
 
+    pub(crate) fn hash_code(&self) -> u64 {
+        self.0.hash_code
+    }
+
     /// The line's place in a store, below the namespace: `mutex/invoices%2F2026-11/`.
     ///
     /// No key is a prefix of another line's key, so a scan by prefix sees one line only.
@@ -199,7 +205,7 @@ impl LineId {
 
 impl PartialEq for LineId {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.key == other.0.key
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.hash_code == other.0.hash_code && self.0.key == other.0.key)
     }
 }
 
@@ -207,8 +213,15 @@ impl Eq for LineId {}
 
 impl Hash for LineId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key.hash(state);
+        state.write_u64(self.0.hash_code);
     }
+}
+
+/// Computed once for each line, with a key that nobody outside this process knows: names may be chosen by strangers.
+#[expect(clippy::disallowed_methods, reason = "in which order lines lie in a map decides nothing")]
+fn keyed_hash(key: &str) -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    KEY.get_or_init(RandomState::new).hash_one(key)
 }
 
 impl fmt::Display for LineId {

@@ -28,11 +28,11 @@ impl Entry {
 /// Fates to grant, once the store is unlocked.
 pub(super) type Granted = Vec<(Arc<Fate>, FencingToken)>;
 
-/// The holders, which are what a prefix of the line (and everybody present) was granted, and the waiters behind them.
+/// The holders (boxed: a map's node holds eleven, and most lines have one), which are what a prefix of the line (and everybody present) was granted, and the waiters behind them.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    holders: BTreeMap<u64, Entry>,
-    waiters: BTreeMap<u64, Entry>,
+    holders: BTreeMap<u64, Box<Entry>>,
+    waiters: BTreeMap<u64, Box<Entry>>,
     /// Of the holders.
     occupancy: Occupancy,
     revision: u64,
@@ -54,7 +54,7 @@ impl Queue {
     }
 
     /// Takes a place behind all others.
-    pub(super) fn join(&mut self, entry: Entry) -> Granted {
+    pub(super) fn join(&mut self, entry: Box<Entry>) -> Granted {
         let mut granted = Granted::new();
         self.revision = entry.place();
         if self.admits(entry.claim.mode) {
@@ -77,7 +77,7 @@ impl Queue {
 
     /// The holder at `place`, if it is this claim's.
     pub(super) fn holder(&self, place: u64, claim: ClaimId) -> Option<&Entry> {
-        self.holders.get(&place).filter(|entry| entry.claim.id == claim)
+        self.holders.get(&place).map(Box::as_ref).filter(|entry| entry.claim.id == claim)
     }
 
     /// Changes a holder, and grants those whom that lets in.
@@ -109,7 +109,7 @@ impl Queue {
         granted
     }
 
-    fn hold(&mut self, entry: Entry, granted: &mut Granted) {
+    fn hold(&mut self, entry: Box<Entry>, granted: &mut Granted) {
         self.occupancy.add(entry.claim.mode);
         granted.push((entry.fate.clone(), entry.token));
         self.holders.insert(entry.place(), entry);
@@ -183,7 +183,7 @@ mod tests {
             for (step, place) in steps.into_iter().zip(1..) {
                 let line: Vec<LinePlace> = queue.view(&"x".parse().map(|n| LineId::new(crate::Kind::Mutex, n)).unwrap()).places;
                 let granted = match step {
-                    Step::Join(mode) => queue.join(entry(place, mode)),
+                    Step::Join(mode) => queue.join(Box::new(entry(place, mode))),
                     Step::Leave(index) if !line.is_empty() => {
                         let gone = index.get(&line).place;
                         told.remove(&gone);

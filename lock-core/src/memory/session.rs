@@ -108,6 +108,8 @@ impl Session for MemorySession {
 
     async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
         claim.mode.validate()?;
+        // This store never makes anybody wait for I/O: a loop over a free lock must let others run, the renewals among them.
+        tokio::task::coop::consume_budget().await;
         self.reply(self.store.join(&self.member, line, claim)).await
     }
 
@@ -117,6 +119,7 @@ impl Session for MemorySession {
 
     async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
         claim.mode.validate()?;
+        tokio::task::coop::consume_budget().await;
         let Some(ticket) = self.reply(self.store.try_join(&self.member, line, claim)).await? else {
             return Ok(None);
         };

@@ -1,8 +1,7 @@
 //! The store in memory: what a server would be elsewhere. Every operation is one step under locks that are held for a moment.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::{
@@ -71,7 +71,7 @@ pub(super) struct Member {
 /// Every [`PARTS`]th of a session's claims, numbered without gaps again.
 #[derive(Debug, Default)]
 struct Stripe {
-    in_line: HashMap<u64, InLine>,
+    in_line: FxHashMap<u64, InLine>,
     left: Left,
     /// Those of `left` that an operator removed. A few.
     evicted: HashSet<u64>,
@@ -100,10 +100,10 @@ impl InLine {
 /// Some of the lines.
 #[derive(Debug, Default)]
 struct Shard {
-    queues: HashMap<LineId, Queue>,
-    cells: HashMap<LineId, Cell>,
+    queues: FxHashMap<LineId, Queue>,
+    cells: FxHashMap<LineId, Cell>,
     /// There is one while somebody watches the line.
-    observed: HashMap<LineId, Observed>,
+    observed: FxHashMap<LineId, Observed>,
 }
 
 #[derive(Debug, Default)]
@@ -140,9 +140,7 @@ impl Store {
     }
 
     fn shard(&self, line: &LineId) -> &Mutex<Shard> {
-        let mut hasher = DefaultHasher::new();
-        line.hash(&mut hasher);
-        part(&self.shards, hasher.finish())
+        part(&self.shards, line.hash_code())
     }
 
     // Sessions
@@ -284,7 +282,7 @@ impl Store {
         let fate = Arc::new(Fate::default());
         let there = InLine { line: line.clone(), place: token.get(), fate: fate.clone() };
         let queue = shard.queues.entry(line.clone()).or_default();
-        let granted = queue.join(Entry { claim: claim.clone(), token, fate });
+        let granted = queue.join(Box::new(Entry { claim: claim.clone(), token, fate }));
         shard.ring(line);
         Ok((there, granted))
     }

@@ -60,7 +60,7 @@ async fn churn() {
                 }
                 match (worker + round) % 3 {
                     0 => coordinator.close().await.unwrap(),
-                    1 => memory.expire_now(coordinator.session_id()),
+                    1 => assert!(memory.expire_now(coordinator.session_id())),
                     _ => drop(coordinator),
                 }
             }

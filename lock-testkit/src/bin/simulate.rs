@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     };
     let outcome = sim::run(seed, flaw.flatten());
     print!("{}", outcome.tally);
-    println!("hash of the history: {:016x}", outcome.hash);
+    println!("hash of the history: {:016x}", outcome.hash());
     for violation in &outcome.violations {
         println!("{violation}");
     }

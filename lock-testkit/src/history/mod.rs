@@ -12,7 +12,7 @@ use std::{fmt, time::Duration};
 use lock_core::{ClaimId, FencingToken, LineId, LostReason, Mode, SessionId};
 
 /// Something that a client did or saw.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When, on the one clock of the history.
     pub at: Duration,
@@ -21,7 +21,7 @@ pub struct Event {
 }
 
 /// What a client did or saw.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A join or a try is about to be sent, perhaps again.
     JoinSent {

@@ -10,7 +10,7 @@ mod network;
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{DefaultHasher, Hasher},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -36,8 +36,21 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// How often what happened.
     pub tally: Tally,
-    /// Of the whole history: the same for the same seed, in every process.
-    pub hash: u64,
+    /// What clients saw.
+    pub history: Vec<Event>,
+}
+
+impl Outcome {
+    /// A hash of the history: the same for the same seed, in every process.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for event in &self.history {
+            // As text: in memory, a line's hash is another in each process.
+            hasher.write(format!("{event:?}").as_bytes());
+        }
+        hasher.finish()
+    }
 }
 
 /// How often what happened.
@@ -191,9 +204,7 @@ impl World {
     }
 
     fn outcome(&self) -> Outcome {
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hasher = DefaultHasher::new();
-        history.hash(&mut hasher);
+        let history = std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner));
         let mut violations = history::check(&history, LINGERING);
         violations.append(&mut self.violations.lock().unwrap_or_else(PoisonError::into_inner));
         let (asked, served) = (self.asked.load(Ordering::Relaxed), self.memory.served());
@@ -204,7 +215,7 @@ impl World {
         }
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tally.0.insert("events in the history", history.len() as u64);
-        Outcome { violations, tally, hash: hasher.finish() }
+        Outcome { violations, tally, history }
     }
 }
 
