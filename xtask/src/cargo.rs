@@ -1,10 +1,13 @@
 //! Calls to cargo.
 
-use std::{env, process::Command};
+use std::{
+    env,
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -17,6 +20,16 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     eprintln!("+ cargo {}", arguments.join(" "));
     let status = cargo(arguments).status()?;
     if status.success() { Ok(()) } else { Err(format!("cargo {}: {status}", arguments.join(" ")).into()) }
+}
+
+/// Runs cargo, and gives what it prints.
+pub(crate) fn output(arguments: &[&str]) -> Result<String> {
+    eprintln!("+ cargo {}", arguments.join(" "));
+    let output = cargo(arguments).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("cargo {}: {}", arguments.join(" "), output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Compiles every package with each of its features alone, and with none.
@@ -33,8 +46,8 @@ pub(crate) fn check_features() -> Result<()> {
 
 /// The packages of this workspace, with their features.
 fn features() -> Result<Vec<(String, Vec<String>)>> {
-    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let metadata: Value =
+        serde_json::from_str(&output(&["metadata", "--no-deps", "--format-version", "1"])?)?;
     let packages =
         metadata.get("packages").and_then(Value::as_array).ok_or("cargo metadata lists no packages")?;
     let read = |package: &Value| {

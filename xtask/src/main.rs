@@ -2,28 +2,42 @@
 //!
 //! ```text
 //! cargo xtask test       every test: units, properties, the contract, examples, documentation
+//! cargo xtask bench      runs a benchmark and writes its figures into docs/performance.md
 //! cargo xtask features   compiles every package with each of its features alone, and with none
 //! ```
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cargo;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
 enum Command {
     /// Runs every test.
     Test,
+    /// Runs a benchmark and writes its figures into docs/performance.md.
+    Bench {
+        /// Of which store.
+        #[arg(value_enum)]
+        store: Store,
+    },
     /// Compiles every package with each of its features alone, and with none.
     Features,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Store {
+    Memory,
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Test => cargo::run(&["test", "--workspace", "--all-features", "--", "--show-output"]),
+        Command::Bench { store: Store::Memory } => bench::memory(),
         Command::Features => cargo::check_features(),
     };
     match outcome {
