@@ -69,11 +69,10 @@ impl Guard {
         shared: Arc<Shared>,
         place: Place,
         grant: Grant,
-        claimed: Moment,
+        (claimed, now): (Moment, Moment),
         max_hold: Option<Duration>,
     ) -> Self {
         let runtime = &place.via().runtime;
-        let now = runtime.now();
         let waited = now.saturating_since(claimed);
         let Ticket { line, claim, .. } = place.ticket();
         tracing::debug!(%line, %claim, token = %grant.token, ?waited, "granted");

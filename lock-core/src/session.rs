@@ -231,9 +231,18 @@ impl Lease {
     /// [`SessionLost`](crate::ErrorKind::SessionLost), or what ended it: [`Closed`](crate::ErrorKind::Closed),
     /// [`RuntimeStopped`](crate::ErrorKind::RuntimeStopped).
     pub fn check(&self) -> Result<()> {
-        match self.health() {
+        self.check_now().map(|_| ())
+    }
+
+    /// As [`check`](Self::check), with the time that it was checked at.
+    pub(crate) fn check_now(&self) -> Result<Moment> {
+        let (now, health) = self.state.read(|state| {
+            let now = self.runtime.now();
+            (now, state.health_at(now))
+        });
+        match health {
             Health::Lost(reason) => Err(Error::lost(reason)),
-            Health::Live { .. } | Health::Suspect { .. } => Ok(()),
+            Health::Live { .. } | Health::Suspect { .. } => Ok(now),
         }
     }
 

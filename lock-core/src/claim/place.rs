@@ -27,7 +27,7 @@ impl Place {
     /// Takes a place at the end of the line. If the future is dropped, the join under way is finished in the background, and left.
     pub(crate) async fn join(via: Via, line: &LineId, claim: Claim) -> Result<Self> {
         let (debt, line) = (Debt::new(via.clone(), line, claim.id), line.clone());
-        let call = Box::pin(async move { via.repeat(None, || via.session.join(&line, &claim)).await });
+        let call = async move { via.repeat(None, || via.session.join(&line, &claim)).await };
         let (ticket, debt) = debt.incur(call).await?;
         tracing::debug!(line = %ticket.line, claim = %ticket.claim, place = ticket.place, "joined");
         Ok(Self { debt, ticket })
@@ -39,27 +39,25 @@ impl Place {
         line: &LineId,
         claim: Claim,
         end: Moment,
-    ) -> Result<Option<(Self, Grant)>> {
+    ) -> Result<Option<(Self, Grant, Moment)>> {
         let (debt, line) = (Debt::new(via.clone(), line, claim.id), line.clone());
-        let call =
-            Box::pin(async move { via.repeat(Some(end), || via.session.try_join(&line, &claim)).await });
+        let call = async move { via.repeat(Some(end), || via.session.try_join(&line, &claim)).await };
         let (answer, debt) = debt.incur(call).await?;
         if answer.is_none() {
             debt.forgive();
         }
-        debt.via.lease().check()?;
-        Ok(answer.map(|(ticket, grant)| (Self { debt, ticket }, grant)))
+        let now = debt.via.lease().check_now()?;
+        Ok(answer.map(|(ticket, grant)| (Self { debt, ticket }, grant, now)))
     }
 
-    /// Waits for the turn. When the session is lost meanwhile, so is the place: nothing is granted under a dead session (C10).
-    pub(crate) async fn granted(&self) -> Result<Grant> {
+    /// Waits for the turn, and tells when it came. When the session is lost meanwhile, so is the place: nothing is granted under a dead session (C10).
+    pub(crate) async fn granted(&self) -> Result<(Grant, Moment)> {
         let session = &self.debt.via.session;
         let grant = tokio::select! { biased;
             grant = session.granted(&self.ticket) => grant?,
             reason = session.lease().lost() => return Err(Error::lost(reason)),
         };
-        session.lease().check()?;
-        Ok(grant)
+        Ok((grant, session.lease().check_now()?))
     }
 
     /// Leaves the line. Dropping the future does not stop it. The place is void from then on.
@@ -91,6 +89,7 @@ impl Via {
     /// A call that only looks, or whose effect the store guards: repeated while the store does not answer and the session lives. It may
     /// be dropped at any time.
     pub(crate) async fn look<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        self.lease().check()?;
         tokio::select! { biased;
             outcome = self.repeat(None, call) => outcome,
             reason = self.lease().lost() => Err(Error::lost(reason).with_unknown_effect()),
@@ -103,6 +102,7 @@ impl Via {
         &self,
         call: impl Fn(SharedSession) -> F + Send + Sync + 'static,
     ) -> Result<T> {
+        self.lease().check()?;
         let via = self.clone();
         self.finish(Box::pin(async move { via.repeat(None, || call(via.session.clone())).await })).await
     }
@@ -114,7 +114,7 @@ impl Via {
         }
     }
 
-    /// Repeats an idempotent call while the store does not answer, the session lives, and `end` has not come.
+    /// Repeats an idempotent call while the store does not answer, the session lives (as it does at first), and `end` has not come.
     async fn repeat<T, F: Future<Output = Result<T>>>(
         &self,
         end: Option<Moment>,
@@ -122,7 +122,6 @@ impl Via {
     ) -> Result<T> {
         let mut pause = Duration::from_millis(10);
         let mut effect = Effect::None;
-        self.lease().check()?;
         loop {
             let error = match call().await {
                 Ok(value) => return Ok(value),
@@ -157,17 +156,20 @@ impl Debt {
     }
 
     /// Runs the call that makes the claim. What may have taken effect when it fails is undone in the background.
-    async fn incur<T: Send + 'static>(self, call: BoxFuture<Result<T>>) -> Result<(T, Self)> {
+    fn incur<T: Send + 'static>(
+        self,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<(T, Self)>> {
         let via = self.via.clone();
-        // The debt travels with the call: whoever finishes the call gets it.
-        via.finish(Box::pin(async move {
+        // The debt travels with the call: whoever finishes the call gets it. Boxed here and not in a future that would hold it twice.
+        let call: BoxFuture<_> = Box::pin(async move {
             let outcome = call.await;
             if outcome.as_ref().is_err_and(|error| error.effect() == Effect::None) {
                 self.forgive();
             }
             Ok((outcome?, self))
-        }))
-        .await
+        });
+        async move { via.finish(call).await }
     }
 
     /// Leaves, and waits for it.

@@ -53,12 +53,12 @@ impl Queue {
         mode == Mode::Present || (self.waiters.is_empty() && self.occupancy.admits(mode))
     }
 
-    /// Takes a place behind all others.
-    pub(super) fn join(&mut self, entry: Box<Entry>) -> Granted {
-        let mut granted = Granted::new();
+    /// Takes a place behind all others, and tells whether it is granted at once.
+    pub(super) fn join(&mut self, entry: Box<Entry>) -> bool {
         self.revision = entry.place();
-        if self.admits(entry.claim.mode) {
-            self.hold(entry, &mut granted);
+        let granted = self.admits(entry.claim.mode);
+        if granted {
+            self.hold(entry);
         } else {
             self.waiters.insert(entry.place(), entry);
         }
@@ -104,14 +104,14 @@ impl Queue {
                 break;
             }
             let next = next.remove();
-            self.hold(next, &mut granted);
+            granted.push((next.fate.clone(), next.token));
+            self.hold(next);
         }
         granted
     }
 
-    fn hold(&mut self, entry: Box<Entry>, granted: &mut Granted) {
+    fn hold(&mut self, entry: Box<Entry>) {
         self.occupancy.add(entry.claim.mode);
-        granted.push((entry.fate.clone(), entry.token));
         self.holders.insert(entry.place(), entry);
     }
 
@@ -183,7 +183,11 @@ mod tests {
             for (step, place) in steps.into_iter().zip(1..) {
                 let line: Vec<LinePlace> = queue.view(&"x".parse().map(|n| LineId::new(crate::Kind::Mutex, n)).unwrap()).places;
                 let granted = match step {
-                    Step::Join(mode) => queue.join(Box::new(entry(place, mode))),
+                    Step::Join(mode) => {
+                        let entry = Box::new(entry(place, mode));
+                        let itself = (entry.fate.clone(), entry.token);
+                        if queue.join(entry) { vec![itself] } else { Granted::new() }
+                    }
                     Step::Leave(index) if !line.is_empty() => {
                         let gone = index.get(&line).place;
                         told.remove(&gone);

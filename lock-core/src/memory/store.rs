@@ -248,10 +248,10 @@ impl Store {
         if stripe.left.contains(number) {
             return Err(Error::new(ErrorKind::NotHeld, "this claim has left the line"));
         }
-        let (there, granted) = self.enter(&mut locked(self.shard(line)), line, claim)?;
-        stripe.in_line.insert(number, there.clone());
-        grant(granted);
-        Ok(there.ticket(claim.id))
+        let there = self.enter(&mut locked(self.shard(line)), line, claim)?;
+        let ticket = there.ticket(claim.id);
+        stripe.in_line.insert(number, there);
+        Ok(ticket)
     }
 
     pub(super) fn try_join(&self, member: &Member, line: &LineId, claim: &Claim) -> Result<Option<Ticket>> {
@@ -269,22 +269,24 @@ impl Store {
             stripe.left.insert(number);
             return Ok(None);
         }
-        let (there, granted) = self.enter(&mut shard, line, claim)?;
+        let there = self.enter(&mut shard, line, claim)?;
         drop(shard);
-        stripe.in_line.insert(number, there.clone());
-        grant(granted);
-        Ok(Some(there.ticket(claim.id)))
+        let ticket = there.ticket(claim.id);
+        stripe.in_line.insert(number, there);
+        Ok(Some(ticket))
     }
 
-    fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<(InLine, Granted)> {
+    fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<InLine> {
         // Numbered under the shard's lock: places of one line rise in the order in which they are taken.
         let token = FencingToken::new(self.next_number())?;
         let fate = Arc::new(Fate::default());
         let there = InLine { line: line.clone(), place: token.get(), fate: fate.clone() };
         let queue = shard.queues.entry(line.clone()).or_default();
-        let granted = queue.join(Box::new(Entry { claim: claim.clone(), token, fate }));
+        if queue.join(Box::new(Entry { claim: claim.clone(), token, fate })) {
+            there.fate.grant(token);
+        }
         shard.ring(line);
-        Ok((there, granted))
+        Ok(there)
     }
 
     /// What becomes of the claim, if it is in line.

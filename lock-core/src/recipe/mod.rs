@@ -72,11 +72,11 @@ impl Entrance {
         let claimed = self.now();
         let attempt = |open: Arc<Open>| async move {
             let place = Place::join(open.via.clone(), &self.line, self.claim(&open, request)).await?;
-            let grant = place.granted().await?;
-            Ok((place, grant))
+            let (grant, now) = place.granted().await?;
+            Ok((place, grant, now))
         };
-        let (place, grant) = self.under_a_session(operation, request, attempt).await?;
-        Ok(Guard::new(self.shared.clone(), place, grant, claimed, request.max_hold))
+        let (place, grant, now) = self.under_a_session(operation, request, attempt).await?;
+        Ok(Guard::new(self.shared.clone(), place, grant, (claimed, now), request.max_hold))
     }
 
     /// Waits for a turn as long as `patience` lasts.
@@ -89,8 +89,10 @@ impl Entrance {
         let claimed = self.now();
         let attempt = |open: Arc<Open>| self.try_turn(open, request, patience);
         let turn = self.under_a_session(operation, request, attempt).await?;
-        Ok(turn
-            .map(|(place, grant)| Guard::new(self.shared.clone(), place, grant, claimed, request.max_hold)))
+        let guard = |(place, grant, now)| {
+            Guard::new(self.shared.clone(), place, grant, (claimed, now), request.max_hold)
+        };
+        Ok(turn.map(guard))
     }
 
     async fn try_turn(
@@ -98,7 +100,7 @@ impl Entrance {
         open: Arc<Open>,
         request: &Request,
         patience: Patience,
-    ) -> Result<Option<(Place, Grant)>> {
+    ) -> Result<Option<(Place, Grant, Moment)>> {
         let via = || open.via.clone();
         // A store that does not answer is asked again for a little while, or for as long as the caller would wait anyway.
         let soon = self.now() + ASK_AGAIN_FOR;
@@ -116,14 +118,14 @@ impl Entrance {
             // The join that is under way is withdrawn in the background.
             () = runtime.sleep_until(end) => return Ok(None),
         };
-        let grant = tokio::select! { biased;
-            grant = place.granted() => grant?,
+        let (grant, now) = tokio::select! { biased;
+            granted = place.granted() => granted?,
             () = runtime.sleep_until(end) => {
                 place.leave().await?;
                 return Ok(None);
             }
         };
-        Ok(Some((place, grant)))
+        Ok(Some((place, grant, now)))
     }
 
     fn claim(&self, open: &Open, request: &Request) -> Claim {
