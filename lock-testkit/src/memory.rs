@@ -25,6 +25,8 @@ use crate::{
 pub struct MemoryHarness {
     /// What is wrong with them.
     pub flaw: Option<Flaw>,
+    /// Whether they declare exclusive claims only.
+    pub exclusive_only: bool,
 }
 
 #[async_trait]
@@ -32,6 +34,9 @@ impl Harness for MemoryHarness {
     async fn store(&self) -> Result<Box<dyn Store>, String> {
         let runtime = SimulatedRuntime::new(1).map_err(|error| error.to_string())?;
         let memory = Memory::with_clock(runtime.shared());
+        if self.exclusive_only {
+            memory.declare_exclusive_only();
+        }
         let backend: Arc<dyn Backend> = match self.flaw {
             Some(flaw) => Arc::new(Broken::new(memory.clone(), flaw)),
             None => Arc::new(memory.clone()),

@@ -16,11 +16,21 @@ async fn memory_keeps_every_clause_in_every_mode() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c15_what_a_store_does_not_declare_is_refused_and_never_counts_as_a_pass() {
+    let report = suite::run(&MemoryHarness { exclusive_only: true, ..Default::default() }).await;
+    println!("{report}");
+    assert!(report.failures().is_empty());
+    // In one mode everything passes; in the three others C15 does, and nothing else.
+    assert_eq!((report.passed(), report.unsupported().len()), (17 + 3, 3 * 16));
+    assert!(report.unsupported().iter().all(|(clause, ..)| *clause != Clause::C15Capability));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_broken_store_fails_on_its_clause_and_on_no_other() {
     let mut wrong = Vec::new();
     println!("{:<20}{:<18}fails in the suite", "flaw", "breaks");
     for flaw in Flaw::ALL {
-        let report = suite::run(&MemoryHarness { flaw: Some(flaw) }).await;
+        let report = suite::run(&MemoryHarness { flaw: Some(flaw), ..Default::default() }).await;
         let mut clauses: Vec<Clause> = report.failures().iter().map(|(clause, ..)| *clause).collect();
         clauses.dedup();
         let found: Vec<String> = clauses.iter().map(ToString::to_string).collect();

@@ -29,6 +29,15 @@ enum Command {
     Features,
 }
 
+/// Everything that says pass or fail, the longer example aside.
+fn test() -> cargo::Result<()> {
+    cargo::run(&["test", "--workspace", "--all-features", "--", "--show-output"])?;
+    for example in ["leader_election", "fenced_writes"] {
+        cargo::run(&["run", "--quiet", "--example", example])?;
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Store {
     Memory,
@@ -36,7 +45,7 @@ enum Store {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
-        Command::Test => cargo::run(&["test", "--workspace", "--all-features", "--", "--show-output"]),
+        Command::Test => test(),
         Command::Bench { store: Store::Memory } => bench::memory(),
         Command::Features => cargo::check_features(),
     };

@@ -147,6 +147,11 @@ mod testkit {
             self.store.served.load(Ordering::Relaxed)
         }
 
+        /// Declares exclusive claims only, as a simpler store would.
+        pub fn declare_exclusive_only(&self) {
+            self.store.exclusive_only.store(true, Ordering::Relaxed);
+        }
+
         /// Keeps the session's renewals from the store, or lets them through again.
         pub fn pause_renewals(&self, session: SessionId, paused: bool) {
             self.member(session, |member| member.faults.pause_renewals(paused));

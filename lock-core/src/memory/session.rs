@@ -14,7 +14,7 @@ use futures_core::{Stream, stream::BoxStream};
 use super::store::{Member, Observer, Seen, Store};
 use crate::{
     backend::{Cell, CellVersion, Line, Session},
-    capability::{Capabilities, TokenScope},
+    capability::{Capabilities, Modes, TokenScope},
     claim::{Claim, ClaimId, Grant, Payload, Ticket},
     error::{Error, ErrorKind, Result},
     line::Mode,
@@ -41,6 +41,17 @@ impl MemorySession {
         runtime: SharedRuntime,
     ) -> Self {
         Self { store, member, lease, runtime }
+    }
+
+    #[cfg(feature = "testkit")]
+    fn modes(&self) -> Modes {
+        if self.store.exclusive_only.load(Ordering::Relaxed) { Modes::Exclusive } else { Modes::All }
+    }
+
+    #[cfg(not(feature = "testkit"))]
+    #[expect(clippy::unused_self, reason = "test hooks may declare less")]
+    fn modes(&self) -> Modes {
+        Modes::All
     }
 
     #[cfg(feature = "testkit")]
@@ -99,7 +110,8 @@ pub(super) async fn keep(store: Arc<Store>, member: Arc<Member>, lease: Arc<Leas
 impl Session for MemorySession {
     fn capabilities(&self) -> Capabilities {
         let recovery_slack = std::time::Duration::from_millis(10);
-        Capabilities { tokens: TokenScope::Process, recovery_slack, ..Capabilities::strongest() }
+        let modes = self.modes();
+        Capabilities { tokens: TokenScope::Process, recovery_slack, modes, ..Capabilities::strongest() }
     }
 
     fn lease(&self) -> &Arc<Lease> {

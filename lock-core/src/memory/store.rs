@@ -46,6 +46,9 @@ pub(super) struct Store {
     /// How many calls were served, renewals aside.
     #[cfg(feature = "testkit")]
     pub(super) served: AtomicU64,
+    /// Declares fewer modes than there are.
+    #[cfg(feature = "testkit")]
+    pub(super) exclusive_only: AtomicBool,
 }
 
 /// The store's own clock, like a server's.
@@ -124,6 +127,8 @@ impl Store {
             shards: Default::default(),
             #[cfg(feature = "testkit")]
             served: AtomicU64::new(0),
+            #[cfg(feature = "testkit")]
+            exclusive_only: AtomicBool::new(false),
         }
     }
 
