@@ -188,9 +188,13 @@ impl Guard {
     pub(crate) async fn leave(&self, operation: &'static str) -> Result<()> {
         let context = |error: Error| error.during(operation).on(self.line());
         self.check().map_err(|lost| context(lost.into()))?;
-        // Before the store may grant the next: other handles must not believe in it any more (C7).
-        self.grant.fate.end(LostReason::Released);
+        self.end();
         self.place.leave().await.map_err(context)
+    }
+
+    /// Ends the guard here, before the store may grant the next: other handles must not believe in it any more (C7).
+    pub(crate) fn end(&self) {
+        self.grant.fate.end(LostReason::Released);
     }
 
     pub(crate) fn health(&self) -> Health {

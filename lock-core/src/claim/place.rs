@@ -86,14 +86,22 @@ impl Via {
         self.session.lease()
     }
 
-    /// A call that only looks, or whose effect the store guards: repeated while the store does not answer and the session lives. It may
-    /// be dropped at any time.
+    /// A call that only looks: repeated while the store does not answer and the session lives. It may be dropped at any time.
     pub(crate) async fn look<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
         self.lease().check()?;
         tokio::select! { biased;
             outcome = self.repeat(None, call) => outcome,
-            reason = self.lease().lost() => Err(Error::lost(reason).with_unknown_effect()),
+            reason = self.lease().lost() => Err(Error::lost(reason)),
         }
+    }
+
+    /// A write that the store guards by a version and a ticket: repeated in the same way, and it may be dropped too.
+    pub(crate) async fn guarded<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        self.lease().check()?;
+        self.look(call).await.map_err(|error| {
+            // The session was lost meanwhile: it may have been written just before.
+            if self.lease().check().is_err() { error.with_unknown_effect() } else { error }
+        })
     }
 
     /// An idempotent call that changes the store, repeated in the same way. When the caller drops it, or when the session is lost, the call

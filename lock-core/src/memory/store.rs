@@ -367,6 +367,7 @@ impl Store {
     }
 
     fn change(&self, ticket: &Ticket, change: impl FnOnce(&mut Claim) -> Result<()>) -> Result<()> {
+        self.sweep();
         let mut shard = locked(self.shard(&ticket.line));
         let queue = shard.queues.get_mut(&ticket.line).ok_or_else(not_held)?;
         let mut outcome = Ok(());

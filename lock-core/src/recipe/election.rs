@@ -62,6 +62,15 @@ pub struct Election {
 #[must_use = "leadership is resigned when this is dropped"]
 pub struct Leadership {
     guard: Arc<Guard>,
+    /// What is to be proclaimed; whoever sends, sends the newest.
+    proclaimed: Arc<Proclaimed>,
+}
+
+#[derive(Debug, Default)]
+struct Proclaimed {
+    newest: Mutex<Payload>,
+    /// Held while a request is under way, also when its caller has gone: an older one must not land after a newer one.
+    sending: tokio::sync::Mutex<()>,
 }
 
 /// Who leads, as others see it.
@@ -137,7 +146,7 @@ impl Election {
         let request = Request { mode: Mode::Exclusive, payload, max_hold: None };
         let guard = Arc::new(self.entrance.acquire("campaign", &request).await?);
         *locked(&self.current) = Arc::downgrade(&guard);
-        Ok(Leadership { guard })
+        Ok(Leadership { guard, proclaimed: Arc::default() })
     }
 
     /// Leads again and again: campaigns, runs `work` while leading, drops it the moment leadership is lost, and campaigns again after a
@@ -161,13 +170,13 @@ impl Election {
         loop {
             match self.campaign(value.as_ref()).await {
                 Ok(leadership) => {
-                    let leadership = Arc::new(leadership);
-                    match leadership.run(work(leadership.clone())).await {
+                    let term = Term(Arc::new(leadership));
+                    match term.0.run(work(term.0.clone())).await {
                         Ok(ControlFlow::Break(result)) => {
-                            leadership.end().await;
+                            term.0.end().await;
                             return Ok(result);
                         }
-                        Ok(ControlFlow::Continue(())) => leadership.end().await,
+                        Ok(ControlFlow::Continue(())) => term.0.end().await,
                         Err(lost) => tracing::warn!(%lost, "leadership was lost"),
                     }
                 }
@@ -242,19 +251,29 @@ impl Leadership {
         self.guard.claim()
     }
 
-    /// Changes what everybody can read about this leader.
+    /// Changes what everybody can read about this leader. Of several that are called one after the other, the last one stands.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::TooLarge`] before any I/O; when leadership was lost, [`ErrorKind::NotHeld`] or what the session was lost by.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: the value is sent in the background, unless a newer one has taken its place.
     pub async fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<()> {
         let context = |error: Error| error.during("proclaim").on(self.guard.line());
         let payload = Payload::new(value.as_ref()).map_err(context)?;
         self.guard.check().map_err(Error::from).map_err(context)?;
         let ticket = self.guard.place().ticket().clone();
+        *locked(&self.proclaimed.newest) = payload;
+        let proclaimed = self.proclaimed.clone();
         let update = move |session: SharedSession| {
-            let (ticket, payload) = (ticket.clone(), payload.clone());
-            async move { session.update(&ticket, payload).await }
+            let (ticket, proclaimed) = (ticket.clone(), proclaimed.clone());
+            async move {
+                let _alone = proclaimed.sending.lock().await;
+                let newest = locked(&proclaimed.newest).clone();
+                session.update(&ticket, newest).await
+            }
         };
         self.guard.place().via().change(update).await.map_err(context)
     }
@@ -329,8 +348,28 @@ impl Leadership {
 
     /// Resigns, whoever else has a handle.
     async fn end(&self) {
-        if let Err(error) = self.guard.leave("resign").await {
+        self.guard.end();
+        if let Err(error) = self.guard.place().leave().await {
             tracing::debug!(%error, "leadership had ended before it was resigned");
+        }
+    }
+}
+
+/// One term of a run: over when the run is, also when that is dropped or panics while somebody else has a handle.
+struct Term(Arc<Leadership>);
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        if self.0.is_valid() {
+            let leadership = self.0.clone();
+            self.0.guard.end();
+            leadership
+                .guard
+                .place()
+                .via()
+                .runtime
+                .clone()
+                .spawn(Box::pin(async move { leadership.end().await }));
         }
     }
 }
@@ -388,7 +427,11 @@ impl Observer {
     async fn next_line(&mut self) -> Result<Line> {
         loop {
             if self.changes.is_none() {
-                self.changes = Some(self.entrance.changes().await?);
+                match self.entrance.changes().await {
+                    Ok(changes) => self.changes = Some(changes),
+                    Err(error) if error.kind() == ErrorKind::SessionLost => continue,
+                    Err(error) => return Err(error),
+                }
             }
             let Some(changes) = &mut self.changes else { continue };
             match std::future::poll_fn(|context| changes.as_mut().poll_next(context)).await {

@@ -222,7 +222,7 @@ impl Entrance {
     ) -> Result<CellVersion> {
         let context = self.context(operation);
         let (via, under) = (guard.place().via(), Some(guard.place().ticket()));
-        let put = via.look(|| via.session.put_cell(&self.line, expected, bytes, under)).await;
+        let put = via.guarded(|| via.session.put_cell(&self.line, expected, bytes, under)).await;
         match put {
             Err(error) if error.kind() == ErrorKind::Conflict && error.effect() == Effect::Unknown => {
                 let cell = via.look(|| via.session.cell(&self.line)).await.map_err(&context)?;

@@ -184,3 +184,45 @@ async fn the_standing_tells_a_health_check_when_a_leader_is_overdue() {
     assert_eq!(leadership.lost().await, LostReason::Deadline);
     assert_eq!(election.standing(), Standing::Follower);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_resigns_even_if_its_handle_is_kept() {
+    let world = World::new();
+    let election = world.coordinator().await.election("e").unwrap();
+    let kept: Arc<Mutex<Option<Arc<Leadership>>>> = Arc::default();
+    let running = background({
+        let (election, kept) = (election.clone(), kept.clone());
+        async move {
+            let work = |leadership| {
+                *kept.lock().unwrap() = Some(leadership);
+                std::future::pending::<ControlFlow<()>>()
+            };
+            election.run("a", work).await
+        }
+    });
+    world.until("leading", async || kept.lock().unwrap().is_some()).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    let kept = kept.lock().unwrap().take().unwrap();
+    assert!(!kept.is_valid());
+    world.assert_clean_soon("a run that was dropped").await;
+    drop(election.campaign("b").await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c9_a_proclamation_that_was_given_up_does_not_overtake_a_newer_one() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let election = coordinator.election("e").unwrap();
+    let leadership = election.campaign("a").await.unwrap();
+    world.memory.lose_all_replies(coordinator.session_id(), true);
+    tokio::select! { biased;
+        outcome = leadership.proclaim("old") => panic!("{outcome:?}"),
+        () = world.sleep(std::time::Duration::from_millis(100)) => {}
+    }
+    world.memory.lose_all_replies(coordinator.session_id(), false);
+    leadership.proclaim("new").await.unwrap();
+    // The old one is still being repeated in the background.
+    world.sleep(TTL).await;
+    assert_eq!(election.leader().await.unwrap().unwrap().value(), "new");
+}
