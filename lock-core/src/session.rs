@@ -269,7 +269,7 @@ impl Lease {
 
     /// Makes the passing of time an event: wakes those who wait when a renewal is overdue and when the deadline passes. The core
     /// runs this once for each session, until the session is lost. If it is dropped before, its runtime has ended.
-    pub(crate) fn watch(self: Arc<Self>) -> impl Future<Output = ()> + Send {
+    pub fn watch(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         struct RuntimeEnds(Arc<Lease>);
         impl Drop for RuntimeEnds {
             fn drop(&mut self) {

@@ -8,13 +8,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use lock_core::{
-    Capabilities, Claim, ClaimId, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId, LostReason,
-    Memory, Mode, Payload, Result, SessionOptions, Ticket,
+    Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId,
+    LostReason, Memory, Mode, Moment, Payload, Result, SessionOptions, Ticket,
     backend::{Backend, Cell, CellVersion, Session, SharedSession},
     runtime::SharedRuntime,
 };
@@ -27,6 +28,12 @@ use crate::suite::Clause;
 pub enum Flaw {
     /// Every fourth claim that waits behind a lone exclusive holder is granted beside it.
     DoubleGrant,
+    /// A try is granted beside a lone holder.
+    GrantingTry,
+    /// A waiter is granted when the one who stood before it is gone, whoever else is ahead.
+    VanishGrants,
+    /// A try overtakes those who wait.
+    BargingTry,
     /// Every second newcomer behind two others takes the place of the one before it.
     Barging,
     /// Every third grant of a line carries the token of the one before.
@@ -47,6 +54,14 @@ pub enum Flaw {
     ReleaseNewer,
     /// `a/b` is the same line as `a`.
     NameLeak,
+    /// The store ends a session after half of the ttl that it granted.
+    EarlyExpiry,
+    /// The store ends a session after three times the ttl that it granted.
+    SlowExpiry,
+    /// When the reply to a join or a leave is lost, it is reported to have had no effect.
+    WrongEffect,
+    /// A cell is written under a ticket that waits.
+    WaiterWrites,
     /// The lease is believed three times as long as it lasts.
     LateLost,
     /// Every third try on a free line is answered `None`.
@@ -59,8 +74,11 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::DoubleGrant,
+        Self::GrantingTry,
+        Self::VanishGrants,
+        Self::BargingTry,
         Self::Barging,
         Self::TokenRepeated,
         Self::TokenReset,
@@ -71,6 +89,10 @@ impl Flaw {
         Self::GrantAfterExpiry,
         Self::ReleaseNewer,
         Self::NameLeak,
+        Self::EarlyExpiry,
+        Self::SlowExpiry,
+        Self::WrongEffect,
+        Self::WaiterWrites,
         Self::LateLost,
         Self::NoneFromFreeTry,
         Self::StaleCellWrite,
@@ -81,19 +103,21 @@ impl Flaw {
     #[must_use]
     pub const fn clause(self) -> Clause {
         match self {
-            Self::DoubleGrant => Clause::C1Exclusion,
-            Self::Barging => Clause::C2Fifo,
+            Self::DoubleGrant | Self::GrantingTry | Self::VanishGrants => Clause::C1Exclusion,
+            Self::Barging | Self::BargingTry => Clause::C2Fifo,
             Self::TokenRepeated | Self::TokenReset => Clause::C3Fencing,
             Self::WakeAll => Clause::C4OneWake,
             Self::GhostOnCancel => Clause::C5Cancellation,
             Self::NoneFromFreeTry => Clause::C6Try,
-            Self::LateLost => Clause::C7Lost,
+            Self::LateLost | Self::EarlyExpiry => Clause::C7Lost,
+            Self::SlowExpiry => Clause::C8Recovery,
+            Self::WrongEffect => Clause::C13Errors,
             Self::LateJoin | Self::LostReplyTwice => Clause::C9LostReply,
             Self::GrantAfterExpiry => Clause::C10Posthumous,
             Self::NameLeak => Clause::C11Names,
             Self::ReleaseNewer => Clause::C12Release,
             Self::ResidueAfterClose => Clause::C16Close,
-            Self::StaleCellWrite => Clause::C17Cells,
+            Self::StaleCellWrite | Self::WaiterWrites => Clause::C17Cells,
         }
     }
 }
@@ -102,14 +126,14 @@ impl Flaw {
 #[derive(Clone, Debug)]
 pub struct Broken {
     memory: Memory,
-    flaw: Flaw,
+    flaw: Option<Flaw>,
     shared: Arc<Shared>,
 }
 
 impl Broken {
-    /// `memory`, as it looks through this flaw.
+    /// `memory`, as it looks through this flaw; or through the same wrapper without one, to show that the wrapper breaks nothing.
     #[must_use]
-    pub fn new(memory: Memory, flaw: Flaw) -> Self {
+    pub fn new(memory: Memory, flaw: Option<Flaw>) -> Self {
         Self { memory, flaw, shared: Arc::default() }
     }
 }
@@ -168,24 +192,42 @@ impl Shared {
 impl Backend for Broken {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
         let (runtime, ttl) = (options.runtime.clone(), options.ttl);
-        let inner = self.memory.open(options).await?;
-        let lease = if self.flaw == Flaw::LateLost {
-            let lease = Arc::new(Lease::new(runtime.clone(), runtime.now(), ttl * 3));
-            runtime.spawn(Box::pin(renew_three_times_as_long(lease.clone(), inner.clone(), runtime.clone())));
-            lease
-        } else {
+        // What the store does, and what it lets its client believe.
+        let (kept, believed) = match self.flaw {
+            Some(Flaw::LateLost) => (ttl, ttl * 3),
+            Some(Flaw::EarlyExpiry) => (ttl / 2, ttl),
+            Some(Flaw::SlowExpiry) => (ttl * 3, ttl),
+            _ => (ttl, ttl),
+        };
+        let sent = runtime.now();
+        let inner = self.memory.open(SessionOptions { ttl: kept, ..options }).await?;
+        let lease = if kept == believed {
             inner.lease().clone()
+        } else {
+            let lease = Arc::new(Lease::new(runtime.clone(), sent, believed));
+            let believing = believe(lease.clone(), inner.clone(), kept, believed, runtime.clone());
+            runtime.spawn(Box::pin(believing));
+            lease
         };
         let Self { memory, flaw, shared } = self.clone();
-        Ok(Arc::new(BrokenSession { inner, lease, memory, flaw, shared }))
+        Ok(Arc::new(BrokenSession { inner, lease, memory, flaw, shared, runtime }))
     }
 }
 
-async fn renew_three_times_as_long(lease: Arc<Lease>, inner: SharedSession, runtime: SharedRuntime) {
-    let ttl = inner.lease().ttl();
+/// Reports each renewal of a session that the store keeps for `kept` as one for `believed`.
+async fn believe(
+    lease: Arc<Lease>,
+    inner: SharedSession,
+    kept: Duration,
+    believed: Duration,
+    runtime: SharedRuntime,
+) {
+    // What a lease takes off its ttl, to find out when the renewal was sent.
+    let fresh = Lease::new(runtime.clone(), Moment::from_zero(Duration::ZERO), kept);
+    let trusted = fresh.deadline().since_zero();
     while inner.lease().check().is_ok() && lease.check().is_ok() {
-        lease.renewed(runtime.now(), ttl * 3);
-        runtime.sleep_until(runtime.now() + ttl / 10).await;
+        lease.renewed(inner.lease().deadline() - trusted, believed);
+        runtime.sleep_until(runtime.now() + kept / 20).await;
     }
 }
 
@@ -194,8 +236,9 @@ struct BrokenSession {
     inner: SharedSession,
     lease: Arc<Lease>,
     memory: Memory,
-    flaw: Flaw,
+    flaw: Option<Flaw>,
     shared: Arc<Shared>,
+    runtime: SharedRuntime,
 }
 
 impl BrokenSession {
@@ -203,7 +246,7 @@ impl BrokenSession {
     fn line(&self, line: &LineId) -> LineId {
         let first = line.name().as_str().split('/').next().unwrap_or_default();
         match first.parse() {
-            Ok(name) if self.flaw == Flaw::NameLeak => LineId::new(line.kind(), name),
+            Ok(name) if self.flaw == Some(Flaw::NameLeak) => LineId::new(line.kind(), name),
             _ => line.clone(),
         }
     }
@@ -217,8 +260,8 @@ impl BrokenSession {
     fn grant(&self, ticket: &Ticket, grant: Grant) -> Grant {
         let mut state = self.shared.state();
         let token = match self.flaw {
-            Flaw::TokenRepeated if self.shared.every(3) => state.last_token.get(&ticket.line).copied(),
-            Flaw::TokenReset => {
+            Some(Flaw::TokenRepeated) if self.shared.every(3) => state.last_token.get(&ticket.line).copied(),
+            Some(Flaw::TokenReset) => {
                 let base = state.base.get(&ticket.line).copied().unwrap_or_default();
                 FencingToken::new(grant.token.get().saturating_sub(base)).ok()
             }
@@ -250,6 +293,29 @@ impl BrokenSession {
         session.leave(line, victim).await
     }
 
+    /// A try that should have failed.
+    async fn granted_all_the_same(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        let somebody_waits = self.memory.peek(line).waiters().count() > 0;
+        match self.flaw {
+            Some(Flaw::GrantingTry) if !somebody_waits => {}
+            Some(Flaw::BargingTry) if somebody_waits => {}
+            _ => return Ok(None),
+        }
+        let ticket = self.inner.join(line, &self.shared.stand_in(claim)).await?;
+        self.shared.state().moved.insert(claim.id, ticket.clone());
+        let ticket = Ticket { claim: claim.id, ..ticket };
+        let grant = Self::forged(&ticket)?;
+        Ok(Some((ticket, grant)))
+    }
+
+    /// An error as it is reported.
+    fn reported(&self, error: Error) -> Error {
+        if self.flaw == Some(Flaw::WrongEffect) && error.effect() == Effect::Unknown {
+            return Error::new(error.kind(), error.to_string());
+        }
+        error
+    }
+
     fn forged(ticket: &Ticket) -> Result<Grant> {
         let (fate, token) = (Arc::new(Fate::default()), FencingToken::new(ticket.place)?);
         fate.grant(token);
@@ -264,16 +330,31 @@ impl BrokenSession {
         exclusive(0) && exclusive(1) && line.places.get(1).is_some_and(|place| place.claim == ticket.claim)
     }
 
+    /// Whoever stood right before the claim when this was asked.
+    async fn predecessor_is_gone(&self, ticket: &Ticket) {
+        let places = || self.memory.peek(&ticket.line).places;
+        let before = places().iter().rev().find(|place| place.place < ticket.place).map(|place| place.claim);
+        loop {
+            let places = places();
+            let there = |claim| places.iter().any(|place| place.claim == claim);
+            if there(ticket.claim) && !before.is_some_and(there) {
+                return;
+            }
+            self.runtime.sleep_until(self.runtime.now() + Duration::from_millis(5)).await;
+        }
+    }
+
     async fn granted_at_last(&self, ticket: &Ticket) -> Result<Grant> {
         loop {
             let now_at = self.ticket(ticket);
             let bell = self.shared.bell(&now_at.line);
             let outcome = tokio::select! { biased;
                 outcome = self.inner.granted(&now_at) => outcome,
-                () = bell.notified(), if self.flaw == Flaw::WakeAll => {
+                () = bell.notified(), if self.flaw == Some(Flaw::WakeAll) => {
                     self.inner.inspect(&now_at.line).await?;
                     continue;
                 }
+                () = self.predecessor_is_gone(&now_at), if self.flaw == Some(Flaw::VanishGrants) => Self::forged(&now_at),
             };
             match outcome {
                 Ok(grant) => return Ok(grant),
@@ -299,22 +380,22 @@ impl Session for BrokenSession {
         let line = self.line(line);
         let again = self.memory.peek(&line).places.iter().any(|place| place.claim == claim.id);
         let ticket = match self.inner.join(&line, claim).await {
-            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Flaw::LateJoin => {
+            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::LateJoin) => {
                 self.inner.join(&line, &self.shared.stand_in(claim)).await?
             }
-            Ok(_) if again && self.flaw == Flaw::LostReplyTwice => {
+            Ok(_) if again && self.flaw == Some(Flaw::LostReplyTwice) => {
                 let ticket = self.inner.join(&line, &self.shared.stand_in(claim)).await?;
                 self.shared.state().moved.insert(claim.id, ticket.clone());
                 ticket
             }
-            ticket => ticket?,
+            ticket => ticket.map_err(|error| self.reported(error))?,
         };
         self.shared.state().joined.insert(claim.id, (self.inner.clone(), claim.clone()));
         match self.flaw {
-            Flaw::Barging => self.demote(&line).await?,
-            Flaw::TokenReset => self.note_base(&ticket),
+            Some(Flaw::Barging) => self.demote(&line).await?,
+            Some(Flaw::TokenReset) => self.note_base(&ticket),
             // So that a caller can go away at this point.
-            Flaw::GhostOnCancel => tokio::task::yield_now().await,
+            Some(Flaw::GhostOnCancel) => tokio::task::yield_now().await,
             _ => {}
         }
         Ok(Ticket { claim: claim.id, ..ticket })
@@ -322,11 +403,13 @@ impl Session for BrokenSession {
 
     async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
         self.shared.state().awaited.insert(ticket.claim);
-        if self.flaw == Flaw::DoubleGrant && self.is_second(ticket) && self.shared.every(4) {
+        if self.flaw == Some(Flaw::DoubleGrant) && self.is_second(ticket) && self.shared.every(4) {
             return Self::forged(ticket);
         }
         match self.granted_at_last(ticket).await {
-            Err(error) if error.kind() == ErrorKind::SessionLost && self.flaw == Flaw::GrantAfterExpiry => {
+            Err(error)
+                if error.kind() == ErrorKind::SessionLost && self.flaw == Some(Flaw::GrantAfterExpiry) =>
+            {
                 Self::forged(ticket)
             }
             granted => Ok(self.grant(ticket, granted?)),
@@ -336,10 +419,11 @@ impl Session for BrokenSession {
     async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
         let line = self.line(line);
         let free = self.memory.peek(&line).places.is_empty();
-        if self.flaw == Flaw::NoneFromFreeTry && free && self.shared.every(3) {
+        if self.flaw == Some(Flaw::NoneFromFreeTry) && free && self.shared.every(3) {
             return Ok(None);
         }
-        let Some((ticket, grant)) = self.inner.try_join(&line, claim).await? else { return Ok(None) };
+        let taken = self.inner.try_join(&line, claim).await.map_err(|error| self.reported(error))?;
+        let Some((ticket, grant)) = taken else { return self.granted_all_the_same(&line, claim).await };
         self.shared.state().awaited.insert(claim.id);
         self.note_base(&ticket);
         let grant = self.grant(&ticket, grant);
@@ -356,17 +440,17 @@ impl Session for BrokenSession {
         let claim = moved.unwrap_or(claim);
         let places = self.memory.peek(&line).places;
         let in_line = places.iter().any(|place| place.claim == claim);
-        if self.flaw == Flaw::GhostOnCancel && in_line && !awaited {
+        if self.flaw == Some(Flaw::GhostOnCancel) && in_line && !awaited {
             return Ok(());
         }
-        if self.flaw == Flaw::ReleaseNewer && !in_line {
+        if self.flaw == Some(Flaw::ReleaseNewer) && !in_line {
             let holder = places.first().map(|place| place.claim);
             let known = holder.and_then(|holder| self.shared.state().joined.get(&holder).cloned());
             if let Some((session, newer)) = known {
                 session.leave(&line, newer.id).await?;
             }
         }
-        self.inner.leave(&line, claim).await?;
+        self.inner.leave(&line, claim).await.map_err(|error| self.reported(error))?;
         self.shared.bell(&line).notify_waiters();
         Ok(())
     }
@@ -400,9 +484,14 @@ impl Session for BrokenSession {
     ) -> Result<CellVersion> {
         let (line, under) = (self.line(line), under.map(|ticket| self.ticket(ticket)));
         match self.inner.put_cell(&line, expected, bytes, under.as_ref()).await {
-            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Flaw::StaleCellWrite => {
+            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::StaleCellWrite) => {
                 let version = self.inner.cell(&line).await?.version;
                 self.inner.put_cell(&line, version, bytes, None).await
+            }
+            Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::WaiterWrites) => {
+                let waits = under
+                    .is_some_and(|ticket| self.memory.peek(&line).waiters().any(|p| p.claim == ticket.claim));
+                if waits { self.inner.put_cell(&line, expected, bytes, None).await } else { Err(error) }
             }
             written => written,
         }
@@ -418,7 +507,7 @@ impl Session for BrokenSession {
     }
 
     async fn close(&self) -> Result<()> {
-        if self.flaw == Flaw::ResidueAfterClose {
+        if self.flaw == Some(Flaw::ResidueAfterClose) {
             self.lease.lose(LostReason::Closed);
             return Ok(());
         }

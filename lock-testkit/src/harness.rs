@@ -8,7 +8,7 @@ use lock_core::{SessionId, backend::Backend, runtime::SharedRuntime};
 /// Makes stores for the suite.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// An empty store for one case. Dropping it cleans up.
+    /// An empty store for one case.
     ///
     /// # Errors
     ///
@@ -36,6 +36,9 @@ pub trait Store: Send + Sync {
 
     /// What is in the store besides cells, in any words; empty when there is nothing.
     async fn residue(&self) -> Vec<String>;
+
+    /// Cleans up, when the case is over.
+    async fn finish(&self) {}
 
     /// Stops the store and starts it again with what it keeps on disk.
     async fn restart(&self) -> Control;

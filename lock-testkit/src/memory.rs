@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use lock_core::{
-    Memory, SessionId, SessionOptions,
-    backend::{Backend, SharedSession},
+    Memory, SessionId,
+    backend::Backend,
     runtime::{SharedRuntime, SimulatedRuntime},
 };
 
@@ -38,10 +38,9 @@ impl Harness for MemoryHarness {
             memory.declare_exclusive_only();
         }
         let backend: Arc<dyn Backend> = match self.flaw {
-            Some(flaw) => Arc::new(Broken::new(memory.clone(), flaw)),
+            Some(flaw) => Arc::new(Broken::new(memory.clone(), Some(flaw))),
             None => Arc::new(memory.clone()),
         };
-        let backend = Arc::new(Listed { backend, opened: Mutex::default() });
         Ok(Box::new(MemoryStore { runtime, memory, backend, clients: AtomicU64::new(0) }))
     }
 }
@@ -49,23 +48,8 @@ impl Harness for MemoryHarness {
 struct MemoryStore {
     runtime: SimulatedRuntime,
     memory: Memory,
-    backend: Arc<Listed>,
-    clients: AtomicU64,
-}
-
-/// Remembers which sessions were opened.
-#[derive(Debug)]
-struct Listed {
     backend: Arc<dyn Backend>,
-    opened: Mutex<Vec<SessionId>>,
-}
-
-#[async_trait]
-impl Backend for Listed {
-    async fn open(&self, options: SessionOptions) -> lock_core::Result<SharedSession> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(options.id);
-        self.backend.open(options).await
-    }
+    clients: AtomicU64,
 }
 
 #[async_trait]
@@ -90,8 +74,7 @@ impl Store for MemoryStore {
     }
 
     async fn requests(&self) -> u64 {
-        let opened = self.backend.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.iter().map(|session| self.memory.requests(*session)).sum()
+        self.memory.served()
     }
 
     async fn residue(&self) -> Vec<String> {
@@ -113,7 +96,7 @@ impl Store for MemoryStore {
 struct MemoryClient {
     runtime: SimulatedRuntime,
     memory: Memory,
-    backend: Arc<Listed>,
+    backend: Arc<dyn Backend>,
 }
 
 #[async_trait]

@@ -60,13 +60,13 @@ fn a_good_history_violates_nothing() {
         &joins(3, 3, Mode::Shared),
         &joins(4, 4, X),
         &[What::JoinSent { claim: claim(5), line: line(), mode: X }, What::TryFailed { claim: claim(5) }],
-        &[What::Wrote { line: line(), token: token(1), version: Some(1) }],
+        &[What::Wrote { line: line(), token: token(1), replaced: 0, version: Some(1) }],
         &leaves(1),
         &[granted(3, 3), granted(2, 2)],
         &leaves(3),
         &leaves(2),
         &[What::Seen { line: line(), holders: vec![(claim(4), X, token(4))] }],
-        &[granted(4, 4), What::Wrote { line: line(), token: token(1), version: None }],
+        &[granted(4, 4), What::Wrote { line: line(), token: token(1), replaced: 1, version: None }],
         &[What::Evicted { claim: claim(4) }],
         &[What::BeliefEnds { claim: claim(4), lost: Some(LostReason::Evicted) }],
     ]);
@@ -101,9 +101,21 @@ fn i4_two_who_believe_to_hold_are_found() {
 
 #[test]
 fn i5_a_write_with_an_older_token_and_a_tick_done_twice_are_found() {
-    let wrote = |number, version| What::Wrote { line: line(), token: token(number), version: Some(version) };
-    assert_eq!(violated(&[&[wrote(2, 1), wrote(1, 2)]]), [Invariant::FencedWrites]);
-    assert_eq!(violated(&[&[wrote(2, 2), wrote(1, 1)]]), [], "written before, heard of later");
+    let wrote = |number, replaced, version| What::Wrote {
+        line: line(),
+        token: token(number),
+        replaced,
+        version: Some(version),
+    };
+    assert_eq!(violated(&[&[wrote(2, 0, 1), wrote(1, 1, 2)]]), [Invariant::FencedWrites]);
+    assert_eq!(violated(&[&[wrote(2, 1, 2), wrote(1, 0, 1)]]), [], "written before, heard of later");
+    let late = [wrote(5, 1, 2), wrote(1, 0, 1), wrote(3, 2, 3)];
+    assert_eq!(violated(&[&late]), [Invariant::FencedWrites], "whatever is heard of in between");
+    assert_eq!(
+        violated(&[&[wrote(1, 0, 1), wrote(2, 0, 2)]]),
+        [Invariant::FencedWrites],
+        "an update is lost"
+    );
     let done = What::Completed { line: line(), tick: 5 };
     assert_eq!(violated(&[&[done.clone(), done]]), [Invariant::FencedWrites]);
 }
@@ -134,6 +146,13 @@ fn i6_one_who_overtakes_is_found() {
 }
 
 #[test]
+fn i6_one_who_comes_later_and_gets_an_earlier_place_is_found() {
+    assert_eq!(violated(&[&joins(1, 5, X), &joins(2, 3, X)]), [Invariant::Fifo]);
+    let [sent, joined] = joins(2, 3, X);
+    assert_eq!(violated(&[&[sent], &joins(1, 5, X), &[joined]]), [], "they came at the same time");
+}
+
+#[test]
 fn i7_a_grant_after_the_end_is_found() {
     let ended = What::SessionEnded { session: claim(1).session };
     assert_eq!(violated(&[&joins(1, 1, X), &[ended, granted(1, 1)]]), [Invariant::Posthumous]);
@@ -149,6 +168,8 @@ fn c6_a_try_that_fails_on_a_free_line_is_found() {
     let tried =
         [What::JoinSent { claim: claim(9), line: line(), mode: X }, What::TryFailed { claim: claim(9) }];
     assert_eq!(violated(&[&tried]), [Invariant::Tries]);
+    let after_a_leave = violated(&[&joins(1, 1, X), &[granted(1, 1)], &leaves(1), &tried]);
+    assert_eq!(after_a_leave, [Invariant::Tries], "whoever has left keeps nobody out");
     let late = Event { at: Duration::from_secs(100), what: tried[0].clone() };
     let failed = Event { at: Duration::from_secs(101), what: tried[1].clone() };
     let lost = Event { at: Duration::from_secs(3), what: What::SessionLost { session: claim(1).session } };

@@ -13,7 +13,7 @@ use crate::{
     error::{Effect, Error, ErrorKind, Result},
     name::LineId,
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
-    session::Lease,
+    session::{Lease, LostReason},
 };
 
 /// A place in line. Dropping it leaves the line in the background; [`leave`](Self::leave) waits for that.
@@ -54,7 +54,7 @@ impl Place {
     pub(crate) async fn granted(&self) -> Result<(Grant, Moment)> {
         let session = &self.debt.via.session;
         let grant = tokio::select! { biased;
-            grant = session.granted(&self.ticket) => grant?,
+            grant = self.debt.via.repeat(None, || session.granted(&self.ticket)) => grant?,
             reason = session.lease().lost() => return Err(Error::lost(reason)),
         };
         Ok((grant, session.lease().check_now()?))
@@ -137,6 +137,10 @@ impl Via {
             };
             if error.effect() == Effect::Unknown {
                 effect = Effect::Unknown;
+            }
+            if error.kind() == ErrorKind::SessionLost {
+                // The store may know before the lease does; the first reason stands.
+                self.lease().lose(LostReason::Expired);
             }
             let too_late = end.is_some_and(|end| self.runtime.now() >= end) || self.lease().check().is_err();
             if error.kind() != ErrorKind::Unavailable || too_late {

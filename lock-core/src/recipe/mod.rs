@@ -25,7 +25,6 @@ use crate::{
     line::Mode,
     name::LineId,
     runtime::{Moment, jitter},
-    session::LostReason,
 };
 
 /// One line, through one coordinator: what every recipe is made of.
@@ -149,8 +148,6 @@ impl Entrance {
             }
             match attempt(open.clone()).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {
-                    // The store may know before the lease does; the first reason stands.
-                    open.via.lease().lose(LostReason::Expired);
                     tracing::warn!(line = %self.line, %error, "the session was lost; once more, at the back");
                 }
                 outcome => return outcome.map_err(&context),

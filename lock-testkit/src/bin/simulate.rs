@@ -3,7 +3,10 @@
 
 use std::process::ExitCode;
 
-use lock_testkit::{broken::Flaw, sim};
+use lock_testkit::{
+    broken::Flaw,
+    sim::{self, Subject},
+};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -13,7 +16,7 @@ fn main() -> ExitCode {
         eprintln!("usage: simulate SEED [FLAW]\nflaws: {:?}", Flaw::ALL);
         return ExitCode::from(2);
     };
-    let outcome = sim::run(seed, flaw.flatten());
+    let outcome = sim::run(seed, flaw.flatten().map_or(Subject::Memory, Subject::Broken));
     print!("{}", outcome.tally);
     println!("hash of the history: {:016x}", outcome.hash());
     for violation in &outcome.violations {

@@ -17,8 +17,10 @@ pub fn check(events: &[Event], lingering: Duration) -> Vec<Violation> {
     for event in events {
         checker.see(event);
     }
+    let end = events.last().map(|event| event.at).unwrap_or_default();
     for line in checker.lines.values_mut() {
         line.check_token_order(&mut checker.violations);
+        line.check_writes(end, &mut checker.violations);
     }
     checker.violations
 }
@@ -53,8 +55,10 @@ struct LineState {
     occupancy: Occupancy,
     grants: Vec<Granted>,
     tokens: BTreeSet<FencingToken>,
-    /// Last write: its version and token.
-    written: Option<(u64, FencingToken)>,
+    /// Every write that was accepted: the version that it made, the one that it replaced, and its token.
+    written: Vec<(u64, u64, FencingToken)>,
+    /// When each join was acknowledged, with the highest place given by then.
+    acknowledged: Vec<(Duration, u64)>,
     completed: BTreeSet<u64>,
     highest_seen: Option<FencingToken>,
     /// When each claim may have been in line: from when it was sent, until when it was gone for certain.
@@ -102,40 +106,48 @@ fn conflict(a: Mode, b: Mode) -> bool {
     !alone.admits(b)
 }
 
-/// When claims of each class may have been in line: those that are there now, and the latest end of those that are gone.
+/// When claims of each class may have been in line: those of which nothing says that they are gone, those that are gone by some time at
+/// the latest, and the latest of all times that are known for certain.
 #[derive(Default)]
 struct Presence {
-    now: BTreeMap<Class, HashSet<ClaimId>>,
-    until: BTreeMap<Class, Duration>,
-    /// Taken out of line together: permits may conflict only as a sum.
-    permits_until: Duration,
+    now: HashSet<ClaimId>,
+    leaving: HashMap<ClaimId, Duration>,
+    gone: Duration,
 }
 
 impl Presence {
     fn arrive(&mut self, claim: ClaimId, mode: Mode) {
-        if let Some(class) = Class::of(mode) {
-            self.now.entry(class).or_default().insert(claim);
+        if mode != Mode::Present && !self.leaving.contains_key(&claim) {
+            self.now.insert(claim);
         }
     }
 
-    fn depart(&mut self, claim: ClaimId, mode: Mode, until: Duration) {
-        let Some(class) = Class::of(mode) else { return };
-        if self.now.get_mut(&class).is_some_and(|claims| claims.remove(&claim)) {
-            let latest = self.until.entry(class).or_default();
-            *latest = until.max(*latest);
-            if matches!(class, Class::Permits { .. }) {
-                self.permits_until = until.max(self.permits_until);
-            }
+    /// It is gone at this time, at the latest.
+    fn leave(&mut self, claim: ClaimId, until: Duration) {
+        if self.now.remove(&claim) {
+            self.leaving.insert(claim, until);
         }
     }
 
-    /// Whether one who keeps `mode` out may have been in line at some time since `since`.
-    fn kept_out(&self, claim: ClaimId, mode: Mode, since: Duration) -> bool {
-        // Whoever is there may also be one who waits, and so stops those behind, conflict or not.
-        let others = self.now.values().any(|claims| claims.iter().any(|other| *other != claim));
-        let permits = matches!(mode, Mode::Permits { .. }) && self.permits_until >= since;
-        let gone = self.until.values().any(|until| *until >= since);
-        mode != Mode::Present && (others || permits || gone)
+    /// It is gone now for certain.
+    fn left(&mut self, claim: ClaimId, at: Duration) {
+        if self.now.remove(&claim) || self.leaving.remove(&claim).is_some() {
+            self.gone = self.gone.max(at);
+        }
+    }
+
+    /// It never was there.
+    fn never_came(&mut self, claim: ClaimId) {
+        self.now.remove(&claim);
+        self.leaving.remove(&claim);
+    }
+
+    /// Whether somebody else may have been in line at some time since `since`. Whom exactly `mode` conflicts with does not matter: one who
+    /// waits stops those behind, conflict or not.
+    fn others_since(&mut self, claim: ClaimId, since: Duration) -> bool {
+        self.leaving.retain(|other, until| *other == claim || *until >= since);
+        let left = self.leaving.keys().any(|other| *other != claim);
+        left || self.gone >= since || self.now.iter().any(|other| *other != claim)
     }
 }
 
@@ -148,18 +160,21 @@ impl Checker {
         let at = event.at;
         match &event.what {
             What::JoinSent { claim, line, mode } => self.join_sent(*claim, line, *mode, at),
-            What::Joined { claim, place } => self.joined(*claim, *place),
+            What::Joined { claim, place } => self.joined(*claim, *place, at),
             What::TryFailed { claim } => self.try_failed(*claim, at),
             What::Granted { claim, token } => self.granted(*claim, *token, at),
             What::BeliefEnds { claim, lost } => self.belief_ends(*claim, *lost, at),
             What::LeaveSent { claim } | What::Evicted { claim } => self.may_go(*claim, at + self.lingering),
-            What::Left { claim } => self.may_go(*claim, at),
+            What::Left { claim } => self.left(*claim, at),
             What::SessionLost { session } => self.session_over(*session, at),
             What::SessionEnded { session } => {
                 self.ended.insert(*session);
                 self.session_over(*session, at);
             }
-            What::Wrote { line, token, version } => self.wrote(line, *token, *version, at),
+            What::Wrote { line, token, replaced, version } => {
+                let written = &mut self.lines.entry(line.clone()).or_default().written;
+                written.extend(version.map(|version| (version, *replaced, *token)));
+            }
             What::Seen { line, holders } => self.seen(line, holders, at),
             What::Completed { line, tick } => {
                 if !self.lines.entry(line.clone()).or_default().completed.insert(*tick) {
@@ -186,13 +201,27 @@ impl Checker {
         });
     }
 
-    fn joined(&mut self, id: ClaimId, place: u64) {
+    fn joined(&mut self, id: ClaimId, place: u64, at: Duration) {
         let Some(claim) = self.claims.get_mut(&id) else { return };
+        let Some(line) = self.lines.get_mut(&claim.line) else { return };
         if claim.place.is_none() && !claim.may_go {
             claim.place = Some(place);
-            if let (Some(class), Some(line)) = (Class::of(claim.mode), self.lines.get_mut(&claim.line)) {
+            if let Some(class) = Class::of(claim.mode) {
                 line.waiting.entry(class).or_default().insert(place);
             }
+        }
+        // Whoever was acknowledged before this was sent must be ahead of it.
+        let earlier = line.acknowledged.partition_point(|(acknowledged, _)| *acknowledged < claim.sent);
+        let ahead = earlier.checked_sub(1).and_then(|index| line.acknowledged.get(index));
+        let overtook = ahead.filter(|(_, highest)| *highest > place).copied();
+        let highest = line.acknowledged.last().map_or(place, |(_, highest)| place.max(*highest));
+        line.acknowledged.push((at, highest));
+        if let Some((_, highest)) = overtook {
+            let how = format!(
+                "{}: {id} got place {place}, though {highest} had been given before it came",
+                claim.line
+            );
+            self.violated(Invariant::Fifo, at, how);
         }
     }
 
@@ -200,8 +229,8 @@ impl Checker {
         let Some(claim) = self.claims.get(&id) else { return };
         let (line, mode, sent) = (claim.line.clone(), claim.mode, claim.sent);
         let Some(state) = self.lines.get_mut(&line) else { return };
-        let kept_out = state.presence.kept_out(id, mode, sent);
-        state.presence.depart(id, mode, Duration::ZERO);
+        let kept_out = mode != Mode::Present && state.presence.others_since(id, sent);
+        state.presence.never_came(id);
         if !kept_out {
             self.violated(
                 Invariant::Tries,
@@ -247,7 +276,7 @@ impl Checker {
     fn belief_ends(&mut self, id: ClaimId, lost: Option<LostReason>, at: Duration) {
         let Some(claim) = self.claims.get(&id) else { return };
         let explained = match lost {
-            Some(LostReason::Evicted | LostReason::Released) => claim.may_go,
+            Some(LostReason::Evicted | LostReason::Released | LostReason::Expired) => claim.may_go,
             _ => true,
         };
         if let Some(state) = self.lines.get_mut(&claim.line)
@@ -266,7 +295,14 @@ impl Checker {
         let Some(claim) = self.claims.get_mut(&id) else { return };
         claim.may_go = true;
         if let Some(state) = self.lines.get_mut(&claim.line) {
-            state.presence.depart(id, claim.mode, until);
+            state.presence.leave(id, until);
+        }
+    }
+
+    fn left(&mut self, id: ClaimId, at: Duration) {
+        self.may_go(id, at);
+        if let Some(state) = self.claims.get(&id).and_then(|claim| self.lines.get_mut(&claim.line)) {
+            state.presence.left(id, at);
         }
     }
 
@@ -281,19 +317,6 @@ impl Checker {
         let (Some(place), Some(class)) = (claim.place, Class::of(claim.mode)) else { return };
         if let Some(waiting) = self.lines.get_mut(&claim.line).and_then(|line| line.waiting.get_mut(&class)) {
             waiting.remove(&place);
-        }
-    }
-
-    fn wrote(&mut self, line: &LineId, token: FencingToken, version: Option<u64>, at: Duration) {
-        let Some(version) = version else { return };
-        let state = self.lines.entry(line.clone()).or_default();
-        let before = state.written.filter(|(earlier, _)| *earlier < version);
-        if let Some((_, newer)) = before
-            && newer > token
-        {
-            self.violated(Invariant::FencedWrites, at, format!("{line}: token {token} wrote after {newer}"));
-        } else {
-            state.written = Some((version, token));
         }
     }
 
@@ -322,6 +345,20 @@ impl LineState {
     fn overtaken(&self, mode: Mode, place: u64) -> Option<u64> {
         let rivals = self.waiting.iter().filter(|(class, _)| conflict(class.mode(), mode));
         rivals.filter_map(|(_, waiting)| waiting.first().copied()).find(|ahead| *ahead < place)
+    }
+
+    /// In the order of the versions that they made, writes have tokens that do not fall, and no version is replaced twice.
+    fn check_writes(&mut self, at: Duration, violations: &mut Vec<Violation>) {
+        self.written.sort_unstable();
+        let mut replaced = HashSet::new();
+        let mut last: Option<FencingToken> = None;
+        for (version, before, token) in &self.written {
+            if last.is_some_and(|last| last > *token) || !replaced.insert(before) {
+                let how = format!("token {token} made version {version} of {before}, after {last:?}");
+                violations.push(Violation { invariant: Invariant::FencedWrites, at, how });
+            }
+            last = last.max(Some(*token));
+        }
     }
 
     /// No grant with a smaller token may have been asked for after one with a larger token was returned.

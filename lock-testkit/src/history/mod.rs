@@ -89,7 +89,9 @@ pub enum What {
         line: LineId,
         /// Under which token.
         token: FencingToken,
-        /// The version that it got; `None`: it was refused.
+        /// The version that it was to replace.
+        replaced: u64,
+        /// The version that it got; `None`: it was refused, or nobody knows.
         version: Option<u64>,
     },
     /// The store's own view of a line.

@@ -91,18 +91,20 @@ impl Client {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes the session, in the middle of whatever is going on; then nothing of it may be left.
-    pub(super) async fn close(&self) {
+    /// Closes the session, in the middle of whatever is going on; then nothing of it may be left. Tells whether there was one.
+    pub(super) async fn close(&self) -> bool {
         let coordinator = self.coordinator();
+        let open = !coordinator.health().is_lost();
         if coordinator.health() == Health::Lost(LostReason::Abandoned) {
             // It was killed, and the dead close nothing.
-            return;
+            return open;
         }
         if let Err(error) = coordinator.close().await {
             self.world.violated(Invariant::Orphans, error.to_string());
         }
         let session = coordinator.session_id();
         self.world.look_for_orphans(|claim| claim.session == session);
+        open
     }
 
     async fn reopen(&self) {
@@ -239,7 +241,7 @@ impl Client {
         let version =
             claims.put_cell(cell.version, bytes.as_bytes(), guard).await.ok().map(|version| version.get());
         self.world.note(if version.is_some() { "writes" } else { "writes refused" });
-        self.world.record(What::Wrote { line, token, version });
+        self.world.record(What::Wrote { line, token, replaced: cell.version.get(), version });
     }
 
     async fn takes_a_turn_everywhere(&self) {

@@ -95,18 +95,29 @@ const WORKERS: usize = 2;
 /// Two that a careless store takes for one, and another.
 const LINES: [&str; 3] = ["a", "a/b", "c"];
 
-/// Runs one seed, on a store with this flaw or with none.
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The store in memory.
+    Memory,
+    /// The same behind the wrapper of the broken stores, which breaks nothing by itself.
+    Wrapped,
+    /// A broken store.
+    Broken(Flaw),
+}
+
+/// Runs one seed.
 #[must_use]
-pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
+pub fn run(seed: u64, subject: Subject) -> Outcome {
     let builder = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match builder {
-        Ok(runtime) => runtime.block_on(simulate(seed, flaw)),
+        Ok(runtime) => runtime.block_on(simulate(seed, subject)),
         Err(error) => unreachable!("a runtime without I/O: {error}"),
     }
 }
 
-async fn simulate(seed: u64, flaw: Option<Flaw>) -> Outcome {
-    let world = Arc::new(World::new(seed, flaw));
+async fn simulate(seed: u64, subject: Subject) -> Outcome {
+    let world = Arc::new(World::new(seed, subject));
     let operator = nemesis::Operator::new(&world).await;
     let clients = client::start_all(&world).await;
     let workers = client::work(&clients);
@@ -141,15 +152,16 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, flaw: Option<Flaw>) -> Self {
+    fn new(seed: u64, subject: Subject) -> Self {
         let clock = match SimulatedRuntime::new(seed) {
             Ok(clock) => clock,
             Err(error) => unreachable!("within a runtime: {error}"),
         };
         let memory = Memory::with_clock(clock.shared());
-        let backend: Arc<dyn Backend> = match flaw {
-            Some(flaw) => Arc::new(Broken::new(memory.clone(), flaw)),
-            None => Arc::new(memory.clone()),
+        let backend: Arc<dyn Backend> = match subject {
+            Subject::Memory => Arc::new(memory.clone()),
+            Subject::Wrapped => Arc::new(Broken::new(memory.clone(), None)),
+            Subject::Broken(flaw) => Arc::new(Broken::new(memory.clone(), Some(flaw))),
         };
         Self {
             clock,

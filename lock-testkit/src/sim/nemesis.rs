@@ -71,9 +71,11 @@ impl Operator {
     async fn strike(&self, fault: &'static str, client: &Arc<Client>) {
         let (memory, coordinator) = (&self.world.memory, client.coordinator());
         let session = coordinator.session_id();
+        // What happens to a session that is over already is not counted.
+        let mut happened = !coordinator.health().is_lost();
         match fault {
             "kills" => coordinator.abandon(),
-            "closes" => client.close().await,
+            "closes" => happened = client.close().await,
             "pauses" => {
                 memory.pause_renewals(session, true);
                 let (world, pause) = (self.world.clone(), self.dice.millis(200..1500));
@@ -83,19 +85,17 @@ impl Operator {
                 });
             }
             "suspends" => client.machine.suspend(self.dice.millis(0..1500)),
-            "evictions" => {
-                if !self.evict().await {
-                    return;
-                }
-            }
+            "evictions" => happened = self.evict().await,
             _ => {
-                if !memory.expire_now(session) {
-                    return;
+                happened = memory.expire_now(session);
+                if happened {
+                    self.world.record(What::SessionEnded { session });
                 }
-                self.world.record(What::SessionEnded { session });
             }
         }
-        self.world.note(fault);
+        if happened {
+            self.world.note(fault);
+        }
     }
 
     /// Evicts somebody, if there is anybody.
@@ -111,6 +111,6 @@ impl Operator {
         let (line, claim) = self.dice.pick(&places);
         self.world.record(What::Evicted { claim: *claim });
         self.world.asked.fetch_add(1, Ordering::Relaxed);
-        self.session.evict(line, *claim).await.is_ok()
+        self.session.evict(line, *claim).await.is_ok_and(|evicted| evicted)
     }
 }

@@ -5,7 +5,7 @@ use lock_core::{
     backend::{Cell, CellVersion},
 };
 
-use super::context::{Check, Context, ensure, line, rival};
+use super::context::{Check, Context, ensure, has_rival, line, rival};
 
 pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     let (a, b) = (context.party().await?, context.party().await?);
@@ -25,6 +25,10 @@ pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     let two = a.session.put_cell(&x, one, b"two", Some(&holder.ticket)).await?;
     let mut next = b.join(&x, rival(mode)).await?;
     next.is_granted(context).await?;
+    if has_rival(mode) {
+        let early = kind(b.session.put_cell(&x, two, b"early", Some(&next.ticket)).await);
+        ensure(early == Some(ErrorKind::NotHeld), format!("a write by one who waits: {early:?}"))?;
+    }
     let evicted = holder.ticket.clone();
     b.session.evict(&x, evicted.claim).await?;
     let late = kind(a.session.put_cell(&x, two, b"late", Some(&evicted)).await);

@@ -75,7 +75,10 @@ impl Context {
         let client = self.store.client().await;
         let runtime = client.runtime();
         let id = SessionId::new(runtime.random_u64());
-        let session = client.backend().open(SessionOptions { id, ttl: self.ttl, runtime }).await?;
+        let options = SessionOptions { id, ttl: self.ttl, runtime: runtime.clone() };
+        let session = client.backend().open(options).await?;
+        // As the core does for every session.
+        runtime.spawn(Box::pin(session.lease().clone().watch()));
         Ok(Party { client, session, id, claims: AtomicU64::new(0) })
     }
 

@@ -62,22 +62,24 @@ async fn drop_after(context: &Context, user: &User, x: &LineId, mode: Mode, poll
 
 pub(super) async fn names(context: &Context, mode: Mode) -> Check {
     let (holder, other) = (context.party().await?, context.party().await?);
-    let names = ["a", "a/b", "a/b/c", "ab", "A", "a%2Fb", "a b", "a.b", "naïve", "b/a"];
-    let mut held = Vec::new();
-    for name in names {
-        let x = line(name);
-        let mut standing = holder.join(&x, Mode::Exclusive).await?;
-        let granted = standing.is_granted(context).await?;
-        ensure(granted, format!("{x} is not free, though only other names are held"))?;
-        let seen = other.inspect(&x).await?;
-        let mine = seen.id == x && seen.places.iter().all(|place| place.claim == standing.ticket.claim);
-        ensure(mine && seen.places.len() == 1, format!("{x} shows claims of other lines: {seen:?}"))?;
-        held.push(standing);
+    // The longest first: whoever looks at all that begins with `a` must not see `a/b` there.
+    let names = ["a/b/c", "a/b", "b/a", "a%2Fb", "a.b", "a b", "ab", "naïve", "A", "a"];
+    let kinds = [Kind::Mutex, Kind::Election, Kind::Task];
+    let lines: Vec<LineId> = names
+        .iter()
+        .flat_map(|name| kinds.map(|kind| LineId::new(kind, line(name).name().clone())))
+        .collect();
+    let mut tickets = Vec::new();
+    for x in &lines {
+        let mut standing = holder.join(x, rival(mode)).await?;
+        context.soon(&format!("{x} is free, though others are held"), standing.granted(context)).await??;
+        tickets.push(standing.ticket);
     }
-    // Another kind of primitive of the same name.
-    let task = LineId::new(Kind::Task, line("a").name().clone());
-    let mut standing = other.join(&task, mode).await?;
-    ensure(standing.is_granted(context).await?, format!("{task} is not free, though only a mutex is held"))?;
+    for (x, ticket) in lines.iter().zip(&tickets) {
+        let seen = other.inspect(x).await?;
+        let mine = seen.id == *x && seen.places.iter().all(|place| place.claim == ticket.claim);
+        ensure(mine && seen.places.len() == 1, format!("{x} shows claims of other lines: {seen:?}"))?;
+    }
     // Cells too.
     other.session.put_cell(&line("a/b"), CellVersion::ABSENT, b"of a/b", None).await?;
     let cell = other.session.cell(&line("a")).await?;
@@ -127,14 +129,16 @@ pub(super) async fn close(context: &Context, mode: Mode) -> Check {
     for _ in 0..2 {
         party.session.close().await?;
     }
-    context.residue_becomes(&before, SETTLE, "a session was closed").await?;
+    let residue = context.store.residue().await;
+    ensure(residue == before, format!("left when close() returned: {residue:?}, before: {before:?}"))?;
 
     let user = context.user().await?;
     let guard = user.coordinator.claims(line("close-too")).acquire(mode).await?;
     user.coordinator.close().await?;
+    let residue = context.store.residue().await;
+    ensure(residue == before, format!("left when close() returned: {residue:?}, before: {before:?}"))?;
     ensure(!guard.is_valid(), "a guard outlived its coordinator")?;
     drop(guard);
-    context.residue_becomes(&before, SETTLE, "a coordinator was closed").await?;
     let open = user.coordinator.claims(x).acquire(mode).await;
     ensure(open.is_err(), "a closed coordinator takes claims")
 }

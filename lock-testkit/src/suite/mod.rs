@@ -1,4 +1,4 @@
-//! The conformance suite: one named case for each clause and mode.
+//! The conformance suite: named cases for each clause, run for each mode.
 //!
 //! A case checks its own clause and nothing else, so that what fails says what is wrong: it tolerates a store that breaks another clause.
 //!
@@ -14,6 +14,7 @@
 
 mod cells;
 mod context;
+mod exclusion;
 mod grants;
 mod lines;
 mod losses;
@@ -32,24 +33,35 @@ use crate::harness::Harness;
 type Case = for<'a> fn(&'a Context, Mode) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The cases, in the order of the clauses.
-const CASES: [(Clause, Case); 17] = [
-    (Clause::C1Exclusion, |context, mode| Box::pin(grants::exclusion(context, mode))),
-    (Clause::C2Fifo, |context, mode| Box::pin(grants::fifo(context, mode))),
-    (Clause::C3Fencing, |context, mode| Box::pin(grants::fencing(context, mode))),
-    (Clause::C4OneWake, |context, mode| Box::pin(requests::one_wake(context, mode))),
-    (Clause::C5Cancellation, |context, mode| Box::pin(lines::cancellation(context, mode))),
-    (Clause::C6Try, |context, mode| Box::pin(grants::tries(context, mode))),
-    (Clause::C7Lost, |context, mode| Box::pin(losses::lost(context, mode))),
-    (Clause::C8Recovery, |context, mode| Box::pin(losses::recovery(context, mode))),
-    (Clause::C9LostReply, |context, mode| Box::pin(requests::lost_reply(context, mode))),
-    (Clause::C10Posthumous, |context, mode| Box::pin(losses::posthumous(context, mode))),
-    (Clause::C11Names, |context, mode| Box::pin(lines::names(context, mode))),
-    (Clause::C12Release, |context, mode| Box::pin(lines::release(context, mode))),
-    (Clause::C13Errors, |context, mode| Box::pin(requests::errors(context, mode))),
-    (Clause::C14Drop, |context, mode| Box::pin(losses::drops(context, mode))),
-    (Clause::C15Capability, |context, mode| Box::pin(requests::capability(context, mode))),
-    (Clause::C16Close, |context, mode| Box::pin(lines::close(context, mode))),
-    (Clause::C17Cells, |context, mode| Box::pin(cells::cells(context, mode))),
+const CASES: [(Clause, &str, Case); 20] = [
+    (Clause::C1Exclusion, "rivals", |context, mode| Box::pin(exclusion::rivals(context, mode))),
+    (Clause::C1Exclusion, "those who leave the middle", |context, mode| {
+        Box::pin(exclusion::middle(context, mode))
+    }),
+    (Clause::C2Fifo, "turns", |context, mode| Box::pin(grants::fifo(context, mode))),
+    (Clause::C3Fencing, "tokens", |context, mode| Box::pin(grants::fencing(context, mode))),
+    (Clause::C3Fencing, "over a restart", |context, mode| {
+        Box::pin(grants::fencing_over_a_restart(context, mode))
+    }),
+    (Clause::C4OneWake, "a release", |context, mode| Box::pin(requests::one_wake(context, mode))),
+    (Clause::C5Cancellation, "dropped acquires", |context, mode| {
+        Box::pin(lines::cancellation(context, mode))
+    }),
+    (Clause::C6Try, "tries", |context, mode| Box::pin(grants::tries(context, mode))),
+    (Clause::C7Lost, "the deadline", |context, mode| Box::pin(losses::lost(context, mode))),
+    (Clause::C7Lost, "a suspended machine", |context, mode| Box::pin(losses::suspended(context, mode))),
+    (Clause::C8Recovery, "crashes", |context, mode| Box::pin(losses::recovery(context, mode))),
+    (Clause::C9LostReply, "replies", |context, mode| Box::pin(requests::lost_reply(context, mode))),
+    (Clause::C10Posthumous, "a session that ended", |context, mode| {
+        Box::pin(losses::posthumous(context, mode))
+    }),
+    (Clause::C11Names, "names and kinds", |context, mode| Box::pin(lines::names(context, mode))),
+    (Clause::C12Release, "releases", |context, mode| Box::pin(lines::release(context, mode))),
+    (Clause::C13Errors, "context and effect", |context, mode| Box::pin(requests::errors(context, mode))),
+    (Clause::C14Drop, "guards", |context, mode| Box::pin(losses::drops(context, mode))),
+    (Clause::C15Capability, "modes", |context, mode| Box::pin(requests::capability(context, mode))),
+    (Clause::C16Close, "sessions", |context, mode| Box::pin(lines::close(context, mode))),
+    (Clause::C17Cells, "writes", |context, mode| Box::pin(cells::cells(context, mode))),
 ];
 
 /// A claim in each mode that the contract knows.
@@ -59,10 +71,10 @@ pub const MODES: [Mode; 4] =
 /// Runs every case on a store of its own.
 pub async fn run(harness: &dyn Harness) -> Report {
     let mut report = Report::default();
-    for (clause, case) in CASES {
+    for (clause, name, case) in CASES {
         for mode in MODES {
             let outcome = run_case(harness, clause, case, mode).await;
-            report.add(clause, mode, outcome);
+            report.add(clause, name, mode, outcome);
         }
     }
     report
@@ -82,7 +94,9 @@ async fn run_case(harness: &dyn Harness, clause: Clause, case: Case, mode: Mode)
         }
         case(&context, mode).await
     };
-    match context.within_patience(check).await {
+    let outcome = context.within_patience(check).await;
+    context.store.finish().await;
+    match outcome {
         Ok(()) => Outcome::Passed,
         Err(Stop::Failed(why)) => Outcome::Failed(why),
         Err(Stop::Unsupported(why)) => Outcome::Unsupported(why),

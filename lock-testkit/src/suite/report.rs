@@ -52,12 +52,12 @@ pub enum Outcome {
 /// What became of every case.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    outcomes: BTreeMap<Clause, Vec<(Mode, Outcome)>>,
+    outcomes: BTreeMap<(Clause, &'static str), Vec<(Mode, Outcome)>>,
 }
 
 impl Report {
-    pub(super) fn add(&mut self, clause: Clause, mode: Mode, outcome: Outcome) {
-        self.outcomes.entry(clause).or_default().push((mode, outcome));
+    pub(super) fn add(&mut self, clause: Clause, case: &'static str, mode: Mode, outcome: Outcome) {
+        self.outcomes.entry((clause, case)).or_default().push((mode, outcome));
     }
 
     /// The cases that failed, with the reason.
@@ -85,22 +85,22 @@ impl Report {
         let cases = self
             .outcomes
             .iter()
-            .flat_map(|(clause, outcomes)| outcomes.iter().map(move |case| (clause, case)));
+            .flat_map(|((clause, _), modes)| modes.iter().map(move |case| (clause, case)));
         cases
             .filter_map(|(clause, (mode, outcome))| Some((*clause, *mode, pick(outcome)?.as_str())))
             .collect()
     }
 }
 
-/// A row for each clause, a column for each mode, and then the reasons.
+/// A row for each case, a column for each mode, and then the reasons.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<18}", "clause")?;
+        write!(f, "{:<44}", "clause")?;
         for mode in MODES {
             write!(f, "{:<16}", mode.to_string())?;
         }
-        for (clause, outcomes) in &self.outcomes {
-            write!(f, "\n{:<18}", clause.to_string())?;
+        for ((clause, case), outcomes) in &self.outcomes {
+            write!(f, "\n{:<44}", format!("{clause}: {case}"))?;
             for (_, outcome) in outcomes {
                 let word = match outcome {
                     Outcome::Passed => "pass",

@@ -1,8 +1,8 @@
 //! What goes over the wire: C4, C9, C13, C15.
 
-use lock_core::{ErrorKind, Mode};
+use lock_core::{Effect, ErrorKind, Mode, Payload, backend::CellVersion};
 
-use super::context::{Check, Context, Stop, ensure, line, needs, rival};
+use super::context::{Check, Context, Stop, ensure, has_rival, line, needs, rival};
 
 /// Requests that each grant may cost, and that a release may cost by itself.
 const PER_GRANT: u64 = 4;
@@ -15,6 +15,7 @@ pub(super) async fn one_wake(context: &Context, mode: Mode) -> Check {
             requests <= PER_GRANT * (granted + 1),
             format!("{waiting} waiting, {granted} granted: the release cost {requests} requests"),
         )?;
+        ensure(granted > 0 || !has_rival(mode), "the release granted nobody")?;
     }
     Ok(())
 }
@@ -94,7 +95,40 @@ pub(super) async fn lost_reply(context: &Context, mode: Mode) -> Check {
         let count = spy.inspect(&x).await?.places.len();
         ensure(count == 0, format!("{lost}: {count} places are left"))?;
     }
-    late_join(context, mode).await
+    late_join(context, mode).await?;
+    lost_reply_to_an_update(context, mode).await
+}
+
+/// A payload that is replaced stays replaced, and only its holder may.
+async fn lost_reply_to_an_update(context: &Context, mode: Mode) -> Check {
+    let (a, b) = (context.party().await?, context.party().await?);
+    let x = line("update");
+    let mut holder = a.join(&x, mode).await?;
+    holder.granted(context).await?;
+    let mut waiting = b.join(&x, rival(mode)).await?;
+    waiting.is_granted(context).await?;
+    let payload = Payload::new(b"here")?;
+    needs(a.client.lose_reply(a.id, 0).await)?;
+    let first = a.session.update(&holder.ticket, payload.clone()).await;
+    ensure(first.is_err(), "an update whose reply is lost was answered")?;
+    a.session.update(&holder.ticket, payload.clone()).await?;
+    let seen = b.inspect(&x).await?.places.into_iter().find(|place| place.claim == holder.ticket.claim);
+    ensure(seen.is_some_and(|place| place.payload == payload), "the update did not happen")?;
+    if has_rival(mode) {
+        let early = b.session.update(&waiting.ticket, payload.clone()).await;
+        ensure(early.is_err(), "one who waits updated its payload")?;
+    }
+    let late = holder.ticket.clone();
+    holder.leave().await?;
+    ensure(a.session.update(&late, payload).await.is_err(), "an update after the release")
+}
+
+/// The store did not answer, and says so.
+fn unknown<T>(outcome: &lock_core::Result<T>) -> bool {
+    let says = |error: &lock_core::Error| {
+        (error.kind(), error.effect()) == (ErrorKind::Unavailable, Effect::Unknown)
+    };
+    outcome.as_ref().is_err_and(says)
 }
 
 /// A join that lands after its leave has returned takes no effect.
@@ -131,10 +165,30 @@ pub(super) async fn errors(context: &Context, mode: Mode) -> Check {
     {
         let error = error.ok_or_else(|| Stop::Failed(format!("no error from {operation}")))?;
         let says = (error.kind(), error.operation(), error.line(), error.effect(), error.is_retryable());
-        let should = (kind, Some(operation), Some(&x), lock_core::Effect::None, false);
+        let should = (kind, Some(operation), Some(&x), Effect::None, false);
         ensure(says == should, format!("{error:?} says {says:?}, not {should:?}"))?;
     }
-    Ok(())
+    // The store's own: what may have taken effect must not be said to have had none, or a ghost is left.
+    let party = context.party().await?;
+    let claim = party.claim(mode);
+    needs(party.client.lose_reply(party.id, 0).await)?;
+    let join = party.session.join(&x, &claim).await;
+    ensure(unknown(&join), format!("a join whose reply is lost answers {join:?}"))?;
+    let ticket = party.session.join(&x, &claim).await?;
+    // Whether it is granted is not the matter here.
+    let _granted = context.at_once(party.session.granted(&ticket)).await;
+    needs(party.client.lose_reply(party.id, 0).await)?;
+    let leave = party.session.leave(&x, claim.id).await;
+    ensure(unknown(&leave), format!("a leave whose reply is lost answers {leave:?}"))?;
+    needs(party.client.lose_reply(party.id, 0).await)?;
+    let put = party.session.put_cell(&x, CellVersion::ABSENT, b"one", None).await;
+    ensure(unknown(&put), format!("a write whose reply is lost answers {put:?}"))?;
+    let put = party.session.put_cell(&x, CellVersion::ABSENT, b"two", None).await;
+    let refused = put.err().map(|error| (error.kind(), error.effect()));
+    ensure(
+        refused == Some((ErrorKind::Conflict, Effect::None)),
+        format!("a write that is refused answers {refused:?}"),
+    )
 }
 
 /// A mode that is declared works; one that is not is refused before any request.

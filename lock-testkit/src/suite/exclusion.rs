@@ -1,0 +1,101 @@
+//! Who holds beside whom: C1.
+
+use lock_core::{Mode, line::Occupancy};
+
+use super::{
+    MODES,
+    context::{Check, Context, Party, ensure, has_rival, line, rival},
+};
+
+/// Rounds, because a flaw may show only now and then.
+const ROUNDS: usize = 8;
+
+/// Whether the contract lets `second` hold beside `first`.
+fn tolerated(first: Mode, second: Mode) -> bool {
+    let mut holding = Occupancy::default();
+    holding.add(first);
+    holding.admits(second)
+}
+
+pub(super) async fn rivals(context: &Context, mode: Mode) -> Check {
+    let (a, b) = (context.party().await?, context.party().await?);
+    for other in MODES {
+        if !context.declares(other).await? {
+            continue;
+        }
+        for round in 0..ROUNDS {
+            beside(context, (&a, mode), (&b, other), round).await?;
+            beside(context, (&b, other), (&a, mode), round).await?;
+        }
+    }
+    // Two light requests hold together.
+    if let Mode::Permits { count, limit } = mode {
+        let light = Mode::Permits { count: limit - count, limit };
+        let x = line("together");
+        let (mut first, mut second) = (a.join(&x, mode).await?, b.join(&x, light).await?);
+        first.granted(context).await?;
+        second.granted(context).await?;
+    }
+    Ok(())
+}
+
+/// The first holds; whether the second is granted beside it, by joining or by trying, is as the contract says.
+async fn beside(context: &Context, first: (&Party, Mode), second: (&Party, Mode), round: usize) -> Check {
+    let x = line("rivals");
+    let both = format!("round {round}: {} beside {}", second.1, first.1);
+    let mut holder = first.0.join(&x, first.1).await?;
+    holder.granted(context).await?;
+    let claim = second.0.claim(second.1);
+    let tried = second.0.session.try_join(&x, &claim).await?.is_some();
+    if tried {
+        second.0.session.leave(&x, claim.id).await?;
+    }
+    let mut joined = second.0.join(&x, second.1).await?;
+    if tolerated(first.1, second.1) {
+        joined.granted(context).await?;
+    } else {
+        ensure(!tried, format!("{both} was granted by a try"))?;
+        ensure(!joined.is_granted(context).await?, format!("{both} was granted"))?;
+    }
+    holder.leave().await?;
+    joined.granted(context).await?;
+    joined.leave().await
+}
+
+/// Those who stand before one and leave, are evicted or crash do not hand on what they did not have.
+pub(super) async fn middle(context: &Context, mode: Mode) -> Check {
+    let parties = (context.party().await?, context.party().await?, context.party().await?);
+    let x = line("middle");
+    let mut holder = parties.0.join(&x, rival(mode)).await?;
+    holder.granted(context).await?;
+    let mut gone = Vec::new();
+    for _ in 0..3 {
+        let mut waiting = parties.1.join(&x, rival(mode)).await?;
+        waiting.is_granted(context).await?;
+        gone.push(waiting);
+    }
+    let mut last = parties.2.join(&x, mode).await?;
+    last.is_granted(context).await?;
+    let (third, second, first) = (gone.pop(), gone.pop(), gone.pop());
+    if let Some(first) = first {
+        first.leave().await?;
+    }
+    stays(context, &mut last, mode, "one ahead of it left").await?;
+    if let Some(third) = third {
+        parties.0.session.evict(&x, third.ticket.claim).await?;
+    }
+    stays(context, &mut last, mode, "the one before it was evicted").await?;
+    drop(second);
+    parties.1.session.abandon();
+    // Long enough for a store that breaks C8 as well.
+    context.sleep(context.recovery(&parties.0.session) * 4).await;
+    stays(context, &mut last, mode, "all between it and the holder are gone").await?;
+    holder.leave().await?;
+    last.granted(context).await?;
+    Ok(())
+}
+
+async fn stays(context: &Context, waiting: &mut super::context::Standing, mode: Mode, when: &str) -> Check {
+    let granted = waiting.is_granted(context).await?;
+    ensure(granted != has_rival(mode), format!("granted beside the holder when {when}: {granted}"))
+}
