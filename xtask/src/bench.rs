@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cargo::{self, Result};
 
-const PAGE: &str = "docs/performance.md";
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance.md");
 
 /// The in-process store.
 pub(crate) fn memory() -> Result<()> {
@@ -16,7 +16,8 @@ pub(crate) fn memory() -> Result<()> {
         .lines()
         .find_map(|line| line.strip_prefix("resident bytes per waiter: "))
         .ok_or("the benchmark does not say how much a waiter takes")?;
-    let nanos = |group: &str, id: &str| estimate(&Path::new("target/criterion").join(group).join(id));
+    let criterion = cargo::target_directory()?.join("criterion");
+    let nanos = |group: &str, id: &str| estimate(&criterion.join(group).join(id));
     let waiting = ["2", "16", "256", "10000"];
     let hand_offs: Vec<f64> =
         waiting.iter().map(|tasks| nanos("hand-off/yourturn", tasks)).collect::<Result<_>>()?;

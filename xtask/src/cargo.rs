@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -42,6 +43,17 @@ pub(crate) fn check_features() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn metadata() -> Result<Value> {
+    Ok(serde_json::from_str(&output(&["metadata", "--no-deps", "--format-version", "1"])?)?)
+}
+
+/// Where cargo puts what it makes.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let directory = metadata.get("target_directory").and_then(Value::as_str);
+    Ok(directory.ok_or("cargo metadata names no target directory")?.into())
 }
 
 /// The packages of this workspace, with their features.
