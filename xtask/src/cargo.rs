@@ -58,8 +58,7 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
 
 /// The packages of this workspace, with their features.
 fn features() -> Result<Vec<(String, Vec<String>)>> {
-    let metadata: Value =
-        serde_json::from_str(&output(&["metadata", "--no-deps", "--format-version", "1"])?)?;
+    let metadata = metadata()?;
     let packages =
         metadata.get("packages").and_then(Value::as_array).ok_or("cargo metadata lists no packages")?;
     let read = |package: &Value| {
