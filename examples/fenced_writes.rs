@@ -1,11 +1,12 @@
-//! Why a lock needs a token: a holder is paused for longer than its ttl, somebody else gets the lock and writes, and the first one wakes up and
-//! writes too, too late. The register refuses it.
+//! Why a lock needs a token: a holder is paused for longer than its ttl, somebody else gets the lock and
+//! writes, and the first one wakes up and writes too, too late. The register refuses it.
 //!
 //! ```text
 //! cargo run --example fenced_writes [-- URI]
 //! ```
 //!
-//! Ends by itself; the exit code is 0 only if the late write was refused and the paused holder knew that it had lost the lock.
+//! Ends by itself; the exit code is 0 only if the late write was refused and the paused holder knew that it
+//! had lost the lock.
 #![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
 
 use std::{
@@ -69,7 +70,8 @@ async fn paused_holder(
     let guard = coordinator.mutex("register")?.lock().await?;
     register.write(guard.token(), "first").map_err(Failure::from)?;
     holding.send(guard.token())?;
-    // No await: nothing is renewed meanwhile, as in a long garbage collection or a virtual machine that is moved.
+    // No await: nothing is renewed meanwhile, as in a long garbage collection or a virtual machine that is
+    // moved.
     resume.recv()?;
     let believed_to_hold = guard.is_valid();
     // A program that does not look, and writes all the same.

@@ -1,10 +1,12 @@
-//! Three candidates for one leadership: it moves on when the leader resigns, and when the leader crashes. An observer prints each change.
+//! Three candidates for one leadership: it moves on when the leader resigns, and when the leader crashes. An
+//! observer prints each change.
 //!
 //! ```text
 //! cargo run --example leader_election [-- URI]
 //! ```
 //!
-//! Ends by itself; the exit code is 0 only if leadership moved both times, terms rose, and no two candidates worked at a time.
+//! Ends by itself; the exit code is 0 only if leadership moved both times, terms rose, and no two candidates
+//! worked at a time.
 #![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
 
 use std::{

@@ -13,13 +13,14 @@ pub struct Coordinator(lock_core::Coordinator);
 impl Coordinator {
     /// Connects to the store that `uri` names: `memory://demo?ttl=10s`.
     ///
-    /// Every store takes the options `ttl` (how long it keeps the claims of a process that went silent; default `10s`) and `owner` (who is
-    /// shown as holding or waiting; default host and process id).
+    /// Every store takes the options `ttl` (how long it keeps the claims of a process that went silent;
+    /// default `10s`) and `owner` (who is shown as holding or waiting; default host and process id).
     ///
     /// # Errors
     ///
-    /// Before any I/O: [`ErrorKind::UnknownScheme`] for a store that this build does not have, [`ErrorKind::InvalidOption`] for an option that
-    /// is unknown or malformed, [`ErrorKind::RuntimeStopped`] outside a tokio runtime. Then whatever keeps the store from being used,
+    /// Before any I/O: [`ErrorKind::UnknownScheme`] for a store that this build does not have,
+    /// [`ErrorKind::InvalidOption`] for an option that is unknown or malformed,
+    /// [`ErrorKind::RuntimeStopped`] outside a tokio runtime. Then whatever keeps the store from being used,
     /// within its connect timeout.
     ///
     /// # Cancel safety

@@ -1,12 +1,13 @@
-//! Three schedulers share the jobs of `examples/jobs.toml`: each tick that is due runs to its end once, although one of the schedulers dies
-//! half way, in the middle of a job.
+//! Three schedulers share the jobs of `examples/jobs.toml`: each tick that is due runs to its end once,
+//! although one of the schedulers dies half way, in the middle of a job.
 //!
 //! ```text
 //! cargo run --example task_scheduler                            # in this process
 //! cargo run --example task_scheduler -- memory://x --for 60s
 //! ```
 //!
-//! With a store that is reached over a network, start it in several processes with the same `--out`: they share the work.
+//! With a store that is reached over a network, start it in several processes with the same `--out`: they
+//! share the work.
 #![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
 
 mod jobs;

@@ -82,7 +82,8 @@ async fn uncontended<L: Lock>(lock: &L, turns: u64) -> Duration {
     start.elapsed()
 }
 
-/// So many tasks wait; then they take turns, each going back to the end of the line, until all turns are taken.
+/// So many tasks wait; then they take turns, each going back to the end of the line, until all turns are
+/// taken.
 async fn hand_off<L: Lock>(lock: L, tasks: usize, turns: u64) -> Duration {
     let (left, done) = (Arc::new(AtomicU64::new(turns)), Arc::new(Notify::new()));
     let first = lock.lock().await;
@@ -134,7 +135,8 @@ fn benchmark(criterion: &mut Criterion) {
     for tasks in [2, 16, 256, 10_000] {
         group.bench_function(BenchmarkId::new("yourturn", tasks), |bencher| {
             bencher.iter_custom(|turns| {
-                // Tasks that are aborted leave in the background: each sample has a runtime and a store of its own.
+                // Tasks that are aborted leave in the background: each sample has a runtime and a store of
+                // its own.
                 let (tokio, memory) = (runtime(), Memory::new());
                 tokio.block_on(async {
                     let mutex = coordinator(&memory).await.mutex("bench").unwrap();

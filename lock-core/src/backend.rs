@@ -1,7 +1,8 @@
 //! The seam: what a store implements, and all that a recipe sees of it.
 //!
-//! A store's crate implements [`Backend`] and [`Session`] and passes the conformance suite; everything a user touches is written
-//! once, above. `CONTRIBUTING.md` shows how to add one; `docs/contract.md` has the clauses (C1–C17) that are cited here.
+//! A store's crate implements [`Backend`] and [`Session`] and passes the conformance suite; everything a user
+//! touches is written once, above. `CONTRIBUTING.md` shows how to add one; `docs/contract.md` has the clauses
+//! (C1–C17) that are cited here.
 
 use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 
@@ -32,12 +33,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession>;
 }
 
-/// Liveness in a store, and every operation on lines. All that a session put into the store vanishes when it ends, cells apart.
+/// Liveness in a store, and every operation on lines. All that a session put into the store vanishes when it
+/// ends, cells apart.
 ///
-/// The core calls [`leave`](Self::leave) for each claim that it stops wanting. It never drops the future of a call that changes
-/// the store before it has ended (what a caller drops, the runtime finishes), so these need not be cancel-safe; [`granted`](Self::granted), the
-/// reading calls and [`put_cell`](Self::put_cell) must be. A call that fails with a retryable error is repeated while the session
-/// lives, with the same arguments.
+/// The core calls [`leave`](Self::leave) for each claim that it stops wanting. It never drops the future of a
+/// call that changes the store before it has ended (what a caller drops, the runtime finishes), so these need
+/// not be cancel-safe; [`granted`](Self::granted), the reading calls and [`put_cell`](Self::put_cell) must
+/// be. A call that fails with a retryable error is repeated while the session lives, with the same arguments.
 ///
 /// Errors need not name the operation or the line: the core adds them.
 #[async_trait]
@@ -45,26 +47,29 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     /// What the store promises to this session.
     fn capabilities(&self) -> Capabilities;
 
-    /// The local deadline and the lost signal. The session renews itself and reports each acknowledged renewal here; it calls
-    /// [`Lease::suspect`] and [`Lease::lose`] when it learns something sooner.
+    /// The local deadline and the lost signal. The session renews itself and reports each acknowledged
+    /// renewal here; it calls [`Lease::suspect`] and [`Lease::lose`] when it learns something sooner.
     fn lease(&self) -> &Arc<Lease>;
 
-    /// Takes a place at the end of `line`: one atomic step in the store, and the FIFO point. Idempotent by claim id (C9): a second
-    /// call gives the first one's ticket.
+    /// Takes a place at the end of `line`: one atomic step in the store, and the FIFO point. Idempotent by
+    /// claim id (C9): a second call gives the first one's ticket.
     async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket>;
 
-    /// Waits until it is the ticket's turn. Dropping it keeps the place; calling it again is allowed, also when granted.
+    /// Waits until it is the ticket's turn. Dropping it keeps the place; calling it again is allowed, also
+    /// when granted.
     ///
     /// # Errors
     ///
-    /// The claim is not in line any more: its session ended (never granted after that: C10), or it was evicted.
+    /// The claim is not in line any more: its session ended (never granted after that: C10), or it was
+    /// evicted.
     async fn granted(&self, ticket: &Ticket) -> Result<Grant>;
 
     /// Granted now, or nothing stays in line (C6). Idempotent by claim id.
     async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>>;
 
-    /// Withdraws or releases, and ends the claim's [`Fate`](crate::Fate). After `Ok`, no join of that id can ever take effect, even one that is under way; whatever else is in
-    /// line stays untouched (C12). An id that is not there is `Ok` too.
+    /// Withdraws or releases, and ends the claim's [`Fate`](crate::Fate). After `Ok`, no join of that id can
+    /// ever take effect, even one that is under way; whatever else is in line stays untouched (C12). An
+    /// id that is not there is `Ok` too.
     async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()>;
 
     /// Replaces a granted claim's payload.
@@ -85,19 +90,21 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     /// The line as it is.
     async fn inspect(&self, line: &LineId) -> Result<Line>;
 
-    /// The line as it is, and again whenever it has changed. A slow reader gets the latest, never a backlog, and never an
-    /// older revision than before. Ends after an error.
+    /// The line as it is, and again whenever it has changed. A slow reader gets the latest, never a backlog,
+    /// and never an older revision than before. Ends after an error.
     async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>>;
 
     /// The line's cell, linearizably.
     async fn cell(&self, line: &LineId) -> Result<Cell>;
 
-    /// Writes the cell if it is at version `expected`, and if the ticket `under` is granted at that very point (C17).
+    /// Writes the cell if it is at version `expected`, and if the ticket `under` is granted at that very
+    /// point (C17).
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) when it is at another version; [`NotHeld`](crate::ErrorKind::NotHeld) when
-    /// the ticket is not granted; [`TooLarge`](crate::ErrorKind::TooLarge) above [`Cell::MAX_BYTES`].
+    /// [`Conflict`](crate::ErrorKind::Conflict) when it is at another version;
+    /// [`NotHeld`](crate::ErrorKind::NotHeld) when the ticket is not granted;
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) above [`Cell::MAX_BYTES`].
     async fn put_cell(
         &self,
         line: &LineId,
@@ -109,7 +116,8 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     /// Removes the cell.
     async fn forget(&self, line: &LineId) -> Result<()>;
 
-    /// An operator's force-release of anybody's claim; tells whether it was there. Its holder is told, tokens go on rising.
+    /// An operator's force-release of anybody's claim; tells whether it was there. Its holder is told, tokens
+    /// go on rising.
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool>;
 
     /// Leaves every line, then ends: the store is as it was found, cells apart (C16). Safe to repeat.
@@ -169,8 +177,8 @@ impl CellVersion {
     /// The cell is not there.
     pub const ABSENT: Self = Self(0);
 
-    /// The version with this number. For implementors of a store; 0 is [`ABSENT`](Self::ABSENT), and no two writes to one line's
-    /// cell share a number, not even after [`Session::forget`].
+    /// The version with this number. For implementors of a store; 0 is [`ABSENT`](Self::ABSENT), and no two
+    /// writes to one line's cell share a number, not even after [`Session::forget`].
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)

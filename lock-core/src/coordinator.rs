@@ -24,12 +24,13 @@ use crate::{
 
 /// The way to one store: hands out locks and tasks, which share one session. Cheap to clone.
 ///
-/// When the session is lost, its guards are dead, and the next acquire opens a new session. Waiters of the lost session queue anew at
-/// the back of their lines.
+/// When the session is lost, its guards are dead, and the next acquire opens a new session. Waiters of the
+/// lost session queue anew at the back of their lines.
 ///
 /// # Drop
 ///
-/// Dropping the last handle (coordinator, lock, guard or whatever else came from it) closes the session in the background; [`close`](Self::close) waits for that.
+/// Dropping the last handle (coordinator, lock, guard or whatever else came from it) closes the session in
+/// the background; [`close`](Self::close) waits for that.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     shared: Arc<Shared>,
@@ -62,8 +63,8 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`] and [`ErrorKind::RuntimeStopped`] before any I/O; then whatever keeps the store from being used,
-    /// within its connect timeout.
+    /// [`ErrorKind::InvalidOption`] and [`ErrorKind::RuntimeStopped`] before any I/O; then whatever keeps the
+    /// store from being used, within its connect timeout.
     ///
     /// # Cancel safety
     ///
@@ -160,8 +161,9 @@ impl Coordinator {
             .map_err(|error| error.during("require"))
     }
 
-    /// Ends all guards, leaves all lines, and closes the session. Every handle of this coordinator then answers with
-    /// [`ErrorKind::Closed`]. Closing twice is harmless; closing what was abandoned says nothing to the store.
+    /// Ends all guards, leaves all lines, and closes the session. Every handle of this coordinator then
+    /// answers with [`ErrorKind::Closed`]. Closing twice is harmless; closing what was abandoned says
+    /// nothing to the store.
     ///
     /// # Errors
     ///
@@ -184,7 +186,8 @@ impl Coordinator {
         Unfinished::new(&self.shared.runtime, call).await.map_err(|error| error.during("close"))
     }
 
-    /// Ends all guards and stops talking to the store, as a crash would: others wait for the ttl. For tests and demonstrations.
+    /// Ends all guards and stops talking to the store, as a crash would: others wait for the ttl. For tests
+    /// and demonstrations.
     pub fn abandon(&self) {
         let _first = self.shared.ended.set(LostReason::Abandoned);
         self.shared.current().abandon();
@@ -315,9 +318,9 @@ pub struct HealthWatch {
 }
 
 impl HealthWatch {
-    /// The health at first, and then each time that it turns into another state; `None` when that was the last, because the coordinator
-    /// was closed or abandoned, or its runtime has ended. Renewals, which only move a deadline, do not count; a slow reader misses
-    /// states that did not last.
+    /// The health at first, and then each time that it turns into another state; `None` when that was the
+    /// last, because the coordinator was closed or abandoned, or its runtime has ended. Renewals, which
+    /// only move a deadline, do not count; a slow reader misses states that did not last.
     ///
     /// # Cancel safety
     ///

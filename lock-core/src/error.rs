@@ -1,4 +1,5 @@
-//! One error type: what was tried, on which line, whether it may be retried, whether it took effect (clause C13).
+//! One error type: what was tried, on which line, whether it may be retried, whether it took effect (clause
+//! C13).
 
 use std::{error::Error as StdError, fmt};
 

@@ -20,18 +20,20 @@ use crate::{
 
 /// Your turn, until it is released, dropped or lost.
 ///
-/// It is `'static`, `Send` and `Sync`, and keeps its coordinator open. It does not give access to any data, for it protects nothing
-/// in this process: what it protects is elsewhere, and that is where its [`token`](Self::token) should be checked.
+/// It is `'static`, `Send` and `Sync`, and keeps its coordinator open. It does not give access to any data,
+/// for it protects nothing in this process: what it protects is elsewhere, and that is where its
+/// [`token`](Self::token) should be checked.
 ///
-/// A guard cannot promise that nobody else acts: the store may give the lock away while this process is stopped. It promises that it
-/// is invalid by then (clause C7), so work that goes through [`run`](Self::run) or asks [`check`](Self::check) stops in time, up to
-/// the one step that it is in. For that step there is the token.
+/// A guard cannot promise that nobody else acts: the store may give the lock away while this process is
+/// stopped. It promises that it is invalid by then (clause C7), so work that goes through [`run`](Self::run)
+/// or asks [`check`](Self::check) stops in time, up to the one step that it is in. For that step there is the
+/// token.
 ///
 /// # Drop
 ///
-/// Leaves the line in the background, on the runtime that the coordinator was opened on, and never blocks or panics. The next in line is
-/// granted soon after, not at once; [`release`](Self::release) waits for it. When that runtime has ended, the ttl
-/// frees the line. A guard that is lost has nothing to leave.
+/// Leaves the line in the background, on the runtime that the coordinator was opened on, and never blocks or
+/// panics. The next in line is granted soon after, not at once; [`release`](Self::release) waits for it. When
+/// that runtime has ended, the ttl frees the line. A guard that is lost has nothing to leave.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
@@ -106,8 +108,8 @@ impl Guard {
         self.waited
     }
 
-    /// When this guard turns invalid as things stand, on the clock of the coordinator's runtime. Renewals move it; what ends the guard
-    /// sooner, such as an eviction, does not show here.
+    /// When this guard turns invalid as things stand, on the clock of the coordinator's runtime. Renewals
+    /// move it; what ends the guard sooner, such as an eviction, does not show here.
     #[must_use]
     pub fn deadline(&self) -> Moment {
         let session = self.place.via().lease().deadline();
@@ -147,8 +149,8 @@ impl Guard {
         }
     }
 
-    /// Runs `work` while it is your turn: drops it as soon as the guard is lost. The clock is read at each poll, so a process that was
-    /// stopped or suspended beyond its deadline does not take one step more.
+    /// Runs `work` while it is your turn: drops it as soon as the guard is lost. The clock is read at each
+    /// poll, so a process that was stopped or suspended beyond its deadline does not take one step more.
     ///
     /// # Errors
     ///
@@ -175,7 +177,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// When the guard was lost before: then somebody else may have had a turn already. That is harmless to them (clause C12).
+    /// When the guard was lost before: then somebody else may have had a turn already. That is harmless to
+    /// them (clause C12).
     ///
     /// # Cancel safety
     ///
@@ -192,7 +195,8 @@ impl Guard {
         self.place.leave().await.map_err(context)
     }
 
-    /// Ends the guard here, before the store may grant the next: other handles must not believe in it any more (C7).
+    /// Ends the guard here, before the store may grant the next: other handles must not believe in it any
+    /// more (C7).
     pub(crate) fn end(&self) {
         self.grant.fate.end(LostReason::Released);
     }

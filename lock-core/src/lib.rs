@@ -1,7 +1,8 @@
 //! The contract of yourturn, and everything that is written once over it.
 //!
-//! Users depend on the facade, `yourturn`; this crate is for those who add a store. [`backend`] is the seam that a store implements,
-//! [`mod@line`] the pure rule of who is granted, [`Memory`] the in-process store, which is also the reference for every other.
+//! Users depend on the facade, `yourturn`; this crate is for those who add a store. [`backend`] is the seam
+//! that a store implements, [`mod@line`] the pure rule of who is granted, [`Memory`] the in-process store,
+//! which is also the reference for every other.
 #![forbid(unsafe_code)]
 
 pub mod backend;

@@ -13,9 +13,9 @@ use crate::error::{Error, ErrorKind};
 
 /// The name of a lock, an election or any other primitive.
 ///
-/// 1 to 8 segments joined by `/`; each of 1 to 128 bytes of printable Unicode; 512 bytes in all. No empty segment, no `.` or
-/// `..`, and no character that is invisible or that ZooKeeper forbids. Names are compared byte by byte: two spellings of one
-/// accented letter are two names.
+/// 1 to 8 segments joined by `/`; each of 1 to 128 bytes of printable Unicode; 512 bytes in all. No empty
+/// segment, no `.` or `..`, and no character that is invisible or that ZooKeeper forbids. Names are compared
+/// byte by byte: two spellings of one accented letter are two names.
 ///
 /// ```
 /// use lock_core::Name;
@@ -31,8 +31,8 @@ const MAX_SEGMENTS: usize = 8;
 const MAX_SEGMENT_BYTES: usize = 128;
 const MAX_BYTES: usize = 512;
 
-/// What a key keeps as it is; every other byte becomes `%XX`. `/` is not among them: a name is one component of a key, and so
-/// `a` cannot be a parent of `a/b`.
+/// What a key keeps as it is; every other byte becomes `%XX`. `/` is not among them: a name is one component
+/// of a key, and so `a` cannot be a parent of `a/b`.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 impl Name {
@@ -42,7 +42,8 @@ impl Name {
         &self.0
     }
 
-    /// The name as one component of a store's key: `[A-Za-z0-9._%-]` only, injective, undone by [`decode`](Self::decode).
+    /// The name as one component of a store's key: `[A-Za-z0-9._%-]` only, injective, undone by
+    /// [`decode`](Self::decode).
     #[must_use]
     pub fn encode(&self) -> String {
         utf8_percent_encode(&self.0, KEPT).to_string()
@@ -67,7 +68,8 @@ impl Name {
 fn objection(c: char) -> Option<&'static str> {
     match c {
         _ if c.is_control() => Some("holds a control character"),
-        // Java sees a character beyond U+FFFF as two surrogates, which ZooKeeper refuses like private use and specials.
+        // Java sees a character beyond U+FFFF as two surrogates, which ZooKeeper refuses like private use and
+        // specials.
         '\u{E000}'..='\u{F8FF}' | '\u{FFF0}'.. => Some("holds a character that ZooKeeper forbids"),
         // Separators, zero-width characters and direction marks: an operator could not tell two names apart.
         '\u{AD}'
@@ -217,7 +219,8 @@ impl Hash for LineId {
     }
 }
 
-/// Computed once for each line, with a key that nobody outside this process knows: names may be chosen by strangers.
+/// Computed once for each line, with a key that nobody outside this process knows: names may be chosen by
+/// strangers.
 #[expect(clippy::disallowed_methods, reason = "in which order lines lie in a map decides nothing")]
 fn keyed_hash(key: &str) -> u64 {
     static KEY: OnceLock<RandomState> = OnceLock::new();

@@ -30,20 +30,22 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How long the store keeps the claims of a process that went silent; 1 s to 24 h. Shorter recovers sooner from a crash,
-    /// longer survives a longer pause or network fault. Default: 10 s.
+    /// How long the store keeps the claims of a process that went silent; 1 s to 24 h. Shorter recovers
+    /// sooner from a crash, longer survives a longer pause or network fault. Default: 10 s.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// Who is shown as holding or waiting, to people who inspect a line; at most 256 bytes. Default: host and process id.
+    /// Who is shown as holding or waiting, to people who inspect a line; at most 256 bytes. Default: host and
+    /// process id.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self
     }
 
-    /// Where clock, timers, tasks and random numbers come from. Default: the tokio runtime that the coordinator is opened in.
+    /// Where clock, timers, tasks and random numbers come from. Default: the tokio runtime that the
+    /// coordinator is opened in.
     pub fn runtime(mut self, runtime: SharedRuntime) -> Self {
         self.runtime = Some(runtime);
         self

@@ -13,7 +13,8 @@ use crate::{
 pub struct SessionId(u64);
 
 impl SessionId {
-    /// The session with this number. Only the lower 63 bits are kept: some stores number their sessions with a signed integer.
+    /// The session with this number. Only the lower 63 bits are kept: some stores number their sessions with
+    /// a signed integer.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number & (u64::MAX >> 1))
@@ -121,10 +122,10 @@ const DRIFT_PERCENT: u32 = 1;
 
 /// The client's side of a lease: until when this process may believe in its session.
 ///
-/// `deadline = send time of the last acknowledged renewal + ttl granted in its reply × (1 − drift) − margin`, with a drift of 1 %
-/// and a margin of 100 ms or ttl/50, the larger. It is counted from the *send* time, because the store's own count began no earlier
-/// (Gray and Cheriton, *Leases*, SOSP 1989). Every look at it reads the clock again, so a process that was stopped
-/// or suspended sees the truth at its first look.
+/// `deadline = send time of the last acknowledged renewal + ttl granted in its reply × (1 − drift) − margin`,
+/// with a drift of 1 % and a margin of 100 ms or ttl/50, the larger. It is counted from the *send* time,
+/// because the store's own count began no earlier (Gray and Cheriton, *Leases*, SOSP 1989). Every look at it
+/// reads the clock again, so a process that was stopped or suspended sees the truth at its first look.
 #[derive(Debug)]
 pub struct Lease {
     runtime: SharedRuntime,
@@ -170,11 +171,12 @@ impl Lease {
         Self { runtime, state: Signal::new(state) }
     }
 
-    /// A renewal that was sent at `sent` has been acknowledged with `ttl`. Replies that overtook one another are put in order.
-    /// A lost lease stays lost.
+    /// A renewal that was sent at `sent` has been acknowledged with `ttl`. Replies that overtook one another
+    /// are put in order. A lost lease stays lost.
     pub fn renewed(&self, sent: Moment, ttl: Duration) {
         let changed = self.state.update_silently(|state| {
-            // Read under the lock: a lease that somebody has seen lost must not be found alive by an older time.
+            // Read under the lock: a lease that somebody has seen lost must not be found alive by an older
+            // time.
             let now = self.runtime.now();
             let before = state.health_at(now);
             // A reply that comes after the deadline has passed must not revive guards that were seen dead.
@@ -228,8 +230,8 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// [`SessionLost`](crate::ErrorKind::SessionLost), or what ended it: [`Closed`](crate::ErrorKind::Closed),
-    /// [`RuntimeStopped`](crate::ErrorKind::RuntimeStopped).
+    /// [`SessionLost`](crate::ErrorKind::SessionLost), or what ended it:
+    /// [`Closed`](crate::ErrorKind::Closed), [`RuntimeStopped`](crate::ErrorKind::RuntimeStopped).
     pub fn check(&self) -> Result<()> {
         self.check_now().map(|_| ())
     }
@@ -267,8 +269,9 @@ impl Lease {
             .await
     }
 
-    /// Makes the passing of time an event: wakes those who wait when a renewal is overdue and when the deadline passes. The core
-    /// runs this once for each session, until the session is lost. If it is dropped before, its runtime has ended.
+    /// Makes the passing of time an event: wakes those who wait when a renewal is overdue and when the
+    /// deadline passes. The core runs this once for each session, until the session is lost. If it is
+    /// dropped before, its runtime has ended.
     pub fn watch(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         struct RuntimeEnds(Arc<Lease>);
         impl Drop for RuntimeEnds {
@@ -276,8 +279,8 @@ impl Lease {
                 self.0.lose(LostReason::RuntimeStopped);
             }
         }
-        // Made here and not at the first poll: a runtime that ends may never come to that. Once the lease is lost, the first
-        // reason stands and the guard changes nothing.
+        // Made here and not at the first poll: a runtime that ends may never come to that. Once the lease is
+        // lost, the first reason stands and the guard changes nothing.
         let armed = RuntimeEnds(self);
         async move {
             let lease = &armed.0;

@@ -9,15 +9,16 @@ use tokio::sync::Notify;
 
 /// Locks; a panic elsewhere while it was locked does not spread.
 ///
-/// Every critical section of this crate leaves its data whole at each step, so there is nothing to protect by poisoning.
+/// Every critical section of this crate leaves its data whole at each step, so there is nothing to protect by
+/// poisoning.
 pub(crate) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A value, and a bell that rings when it changes.
 ///
-/// Not `tokio::sync::watch`: that one wakes its waiters in a random order, which no simulation can repeat, and takes ten times
-/// the space of this, once for each waiting claim.
+/// Not `tokio::sync::watch`: that one wakes its waiters in a random order, which no simulation can repeat,
+/// and takes ten times the space of this, once for each waiting claim.
 #[derive(Debug)]
 pub(crate) struct Signal<T> {
     value: Mutex<T>,

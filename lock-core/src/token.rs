@@ -6,15 +6,16 @@ use crate::error::{Error, ErrorKind};
 
 /// A number that comes with every grant and lets a resource refuse a holder that is too late.
 ///
-/// Tokens of conflicting grants of one line strictly increase, in the order of the grants: across release, crash,
-/// eviction and an empty queue (clause C3). How far that reaches, and whether a restarted store keeps it, is the store's
-/// [`TokenScope`](crate::TokenScope).
+/// Tokens of conflicting grants of one line strictly increase, in the order of the grants: across release,
+/// crash, eviction and an empty queue (clause C3). How far that reaches, and whether a restarted store keeps
+/// it, is the store's [`TokenScope`](crate::TokenScope).
 ///
-/// A token is comparable **only within one line of one store and layout**. A resource remembers the highest token that it
-/// has seen and refuses a lower one; a read lock's token is compared with the last *exclusive* one. Tokens of permits name
-/// a grant, they do not order it.
+/// A token is comparable **only within one line of one store and layout**. A resource remembers the highest
+/// token that it has seen and refuses a lower one; a read lock's token is compared with the last *exclusive*
+/// one. Tokens of permits name a grant, they do not order it.
 ///
-/// The value lies in `1..=i64::MAX`, so that it fits a signed SQL column, a JSON number of most languages, or a header.
+/// The value lies in `1..=i64::MAX`, so that it fits a signed SQL column, a JSON number of most languages, or
+/// a header.
 ///
 /// ```
 /// use lock_core::FencingToken;
@@ -34,8 +35,8 @@ impl FencingToken {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TokenRange`] when `value` is not in `1..=i64::MAX`. A store whose counter has run out reports this
-    /// rather than wrap around.
+    /// [`ErrorKind::TokenRange`] when `value` is not in `1..=i64::MAX`. A store whose counter has run out
+    /// reports this rather than wrap around.
     pub fn new(value: u64) -> Result<Self, Error> {
         NonZeroU64::new(value).filter(|value| i64::try_from(value.get()).is_ok()).map(Self).ok_or_else(|| {
             Error::new(ErrorKind::TokenRange, format!("a fencing token is in 1..={}, not {value}", i64::MAX))

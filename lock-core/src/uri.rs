@@ -117,8 +117,8 @@ impl UriOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`] for an option that nobody took, with those that there are. A misspelt `ttl` must not be ignored:
-    /// the lock would work, with another safety margin than its user believes.
+    /// [`ErrorKind::InvalidOption`] for an option that nobody took, with those that there are. A misspelt
+    /// `ttl` must not be ignored: the lock would work, with another safety margin than its user believes.
     pub fn finish(self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
         Err(invalid(format!("there is no option {unknown:?}; the options are: {}", self.known.join(", "))))

@@ -1,5 +1,5 @@
-//! The kernel against a definition that shares no code with it: exhaustively on every line of up to 6 claims, by property
-//! tests beyond, and with wrong kernels that the same check must refute (clauses C1 and C2).
+//! The kernel against a definition that shares no code with it: exhaustively on every line of up to 6 claims,
+//! by property tests beyond, and with wrong kernels that the same check must refute (clauses C1 and C2).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use lock_core::{
@@ -12,7 +12,8 @@ const fn permits(count: u32, limit: u32) -> Mode {
     Mode::Permits { count, limit }
 }
 
-/// Every mode; permits with light and heavy weights, and a limit that differs, as it does while a semaphore is resized.
+/// Every mode; permits with light and heavy weights, and a limit that differs, as it does while a semaphore
+/// is resized.
 const MODES: [Mode; 7] = [
     Mode::Exclusive,
     Mode::Shared,
@@ -23,8 +24,9 @@ const MODES: [Mode; 7] = [
     permits(1, 4),
 ];
 
-/// The definition, on lists and sets only. A set of claims is harmonious when each member tolerates all the members ahead of
-/// it. The granted claims are: everybody present, and the longest prefix of the others that is harmonious.
+/// The definition, on lists and sets only. A set of claims is harmonious when each member tolerates all the
+/// members ahead of it. The granted claims are: everybody present, and the longest prefix of the others that
+/// is harmonious.
 mod definition {
     use super::*;
 
@@ -87,7 +89,8 @@ fn check(kernel: Kernel, line: &[Entrant]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever else leaves: while all of `waits_for` stay, `me` must not become granted, for nobody would tell it.
+/// Whoever else leaves: while all of `waits_for` stay, `me` must not become granted, for nobody would tell
+/// it.
 fn no_lost_wake_up(line: &[Entrant], me: Entrant, waits_for: &[u64]) -> Result<(), String> {
     let others: Vec<u64> =
         line.iter().map(|e| e.place).filter(|p| *p != me.place && !waits_for.contains(p)).collect();

@@ -1,5 +1,5 @@
-//! Stores that are broken on purpose: memory behind a wrapper that breaks one clause and keeps the others. What the suite, or the
-//! simulator, does not find wrong with them it would not find in a real store either.
+//! Stores that are broken on purpose: memory behind a wrapper that breaks one clause and keeps the others.
+//! What the suite, or the simulator, does not find wrong with them it would not find in a real store either.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -131,7 +131,8 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// `memory`, as it looks through this flaw; or through the same wrapper without one, to show that the wrapper breaks nothing.
+    /// `memory`, as it looks through this flaw; or through the same wrapper without one, to show that the
+    /// wrapper breaks nothing.
     #[must_use]
     pub fn new(memory: Memory, flaw: Option<Flaw>) -> Self {
         Self { memory, flaw, shared: Arc::default() }

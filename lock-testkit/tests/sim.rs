@@ -85,7 +85,8 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::NameLeak | Flaw::NoneFromFreeTry => &[Tries],
         Flaw::SlowExpiry => &[Orphans],
         Flaw::StaleCellWrite => &[FencedWrites],
-        // Only the suite can show these: no recipe writes while it waits, and the simulated network, not the store, loses replies.
+        // Only the suite can show these: no recipe writes while it waits, and the simulated network, not the
+        // store, loses replies.
         Flaw::WaiterWrites | Flaw::WrongEffect => &[],
     }
 }

@@ -1,4 +1,5 @@
-//! Runs benchmarks and writes their figures, with the machine that they come from, into `docs/performance.md`.
+//! Runs benchmarks and writes their figures, with the machine that they come from, into
+//! `docs/performance.md`.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 

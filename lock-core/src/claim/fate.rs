@@ -2,8 +2,8 @@
 
 use crate::{session::LostReason, sync::Signal, token::FencingToken};
 
-/// What becomes of one claim: it waits, is granted, and ends. A store keeps one for each claim of its sessions; the waiter and the
-/// guard look at it. Ends are final; nothing is granted after its end.
+/// What becomes of one claim: it waits, is granted, and ends. A store keeps one for each claim of its
+/// sessions; the waiter and the guard look at it. Ends are final; nothing is granted after its end.
 #[derive(Debug)]
 pub struct Fate(Signal<State>);
 

@@ -24,7 +24,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Takes a place at the end of the line. If the future is dropped, the join under way is finished in the background, and left.
+    /// Takes a place at the end of the line. If the future is dropped, the join under way is finished in the
+    /// background, and left.
     pub(crate) async fn join(via: Via, line: &LineId, claim: Claim) -> Result<Self> {
         let (debt, line) = (Debt::new(via.clone(), line, claim.id), line.clone());
         let call = async move { via.repeat(None, || via.session.join(&line, &claim)).await };
@@ -33,7 +34,8 @@ impl Place {
         Ok(Self { debt, ticket })
     }
 
-    /// Takes a place if it is granted at once, and none otherwise. Gives up at `end` when the store does not answer.
+    /// Takes a place if it is granted at once, and none otherwise. Gives up at `end` when the store does not
+    /// answer.
     pub(crate) async fn try_join(
         via: Via,
         line: &LineId,
@@ -50,7 +52,8 @@ impl Place {
         Ok(answer.map(|(ticket, grant)| (Self { debt, ticket }, grant, now)))
     }
 
-    /// Waits for the turn, and tells when it came. When the session is lost meanwhile, so is the place: nothing is granted under a dead session (C10).
+    /// Waits for the turn, and tells when it came. When the session is lost meanwhile, so is the place:
+    /// nothing is granted under a dead session (C10).
     pub(crate) async fn granted(&self) -> Result<(Grant, Moment)> {
         let session = &self.debt.via.session;
         let grant = tokio::select! { biased;
@@ -86,7 +89,8 @@ impl Via {
         self.session.lease()
     }
 
-    /// A call that only looks: repeated while the store does not answer and the session lives. It may be dropped at any time.
+    /// A call that only looks: repeated while the store does not answer and the session lives. It may be
+    /// dropped at any time.
     pub(crate) async fn look<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
         self.lease().check()?;
         tokio::select! { biased;
@@ -95,7 +99,8 @@ impl Via {
         }
     }
 
-    /// A write that the store guards by a version and a ticket: repeated in the same way, and it may be dropped too.
+    /// A write that the store guards by a version and a ticket: repeated in the same way, and it may be
+    /// dropped too.
     pub(crate) async fn guarded<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
         self.lease().check()?;
         self.look(call).await.map_err(|error| {
@@ -104,8 +109,8 @@ impl Via {
         })
     }
 
-    /// An idempotent call that changes the store, repeated in the same way. When the caller drops it, or when the session is lost, the call
-    /// under way is finished in the background.
+    /// An idempotent call that changes the store, repeated in the same way. When the caller drops it, or when
+    /// the session is lost, the call under way is finished in the background.
     pub(crate) async fn change<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         &self,
         call: impl Fn(SharedSession) -> F + Send + Sync + 'static,
@@ -122,7 +127,8 @@ impl Via {
         }
     }
 
-    /// Repeats an idempotent call while the store does not answer, the session lives (as it does at first), and `end` has not come.
+    /// Repeats an idempotent call while the store does not answer, the session lives (as it does at first),
+    /// and `end` has not come.
     async fn repeat<T, F: Future<Output = Result<T>>>(
         &self,
         end: Option<Moment>,
@@ -167,13 +173,15 @@ impl Debt {
         Self { via, line: line.clone(), claim, owed: AtomicBool::new(true) }
     }
 
-    /// Runs the call that makes the claim. What may have taken effect when it fails is undone in the background.
+    /// Runs the call that makes the claim. What may have taken effect when it fails is undone in the
+    /// background.
     fn incur<T: Send + 'static>(
         self,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> impl Future<Output = Result<(T, Self)>> {
         let via = self.via.clone();
-        // The debt travels with the call: whoever finishes the call gets it. Boxed here and not in a future that would hold it twice.
+        // The debt travels with the call: whoever finishes the call gets it. Boxed here and not in a future
+        // that would hold it twice.
         let call: BoxFuture<_> = Box::pin(async move {
             let outcome = call.await;
             if outcome.as_ref().is_err_and(|error| error.effect() == Effect::None) {
@@ -218,7 +226,8 @@ impl Drop for Debt {
     }
 }
 
-/// A call that must not be torn: when it is dropped half way, the runtime finishes it, and drops what it returns.
+/// A call that must not be torn: when it is dropped half way, the runtime finishes it, and drops what it
+/// returns.
 pub(crate) struct Unfinished<T: Send + 'static> {
     call: Option<BoxFuture<T>>,
     runtime: SharedRuntime,

@@ -16,12 +16,14 @@ pub struct Entrant {
 pub enum Verdict {
     /// It is this claim's turn.
     Granted,
-    /// It is not, and will not be while all of these places, which are ahead, stay in line as they are. When any one of them
-    /// leaves or weakens its mode, ask again. Watching fewer loses a wake-up; an exclusive or shared claim watches one.
+    /// It is not, and will not be while all of these places, which are ahead, stay in line as they are. When
+    /// any one of them leaves or weakens its mode, ask again. Watching fewer loses a wake-up; an
+    /// exclusive or shared claim watches one.
     WaitFor(Vec<u64>),
 }
 
-/// Whether the claim at `place` is granted, in a line given in ascending order of places; `None` when it is not in it.
+/// Whether the claim at `place` is granted, in a line given in ascending order of places; `None` when it is
+/// not in it.
 #[must_use]
 pub fn decide(line: &[Entrant], place: u64) -> Option<Verdict> {
     let position = line.iter().position(|entrant| entrant.place == place)?;

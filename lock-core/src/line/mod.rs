@@ -1,7 +1,8 @@
 //! The kernel: who in a line is granted. Pure, without I/O.
 //!
-//! A line is a list of claims in ticket order. Grants are a prefix of it: going from the head, the first claim that conflicts
-//! with those ahead stops everybody behind it, so nobody overtakes (clause C2). Two claims of a line conflict like this:
+//! A line is a list of claims in ticket order. Grants are a prefix of it: going from the head, the first
+//! claim that conflicts with those ahead stops everybody behind it, so nobody overtakes (clause C2). Two
+//! claims of a line conflict like this:
 //!
 //! | | exclusive | shared | permits | present |
 //! |---|---|---|---|---|
@@ -10,8 +11,9 @@
 //! | **permits** | yes | yes | when the sum is above the limit of the one behind | no |
 //! | **present** | no | no | no | no |
 //!
-//! Stores that keep the queue themselves call [`Occupancy`] at each step; [`decide()`] answers for one claim of a whole line and
-//! says whose departure it must wait for. `tests/kernel.rs` checks both against a definition that shares no code with them.
+//! Stores that keep the queue themselves call [`Occupancy`] at each step; [`decide()`] answers for one claim
+//! of a whole line and says whose departure it must wait for. `tests/kernel.rs` checks both against a
+//! definition that shares no code with them.
 
 mod decide;
 
@@ -58,8 +60,8 @@ impl Mode {
         }
     }
 
-    /// Whether a holder in this mode may change to `other` where it stands: everybody who is compatible with this mode is
-    /// compatible with `other` too.
+    /// Whether a holder in this mode may change to `other` where it stands: everybody who is compatible with
+    /// this mode is compatible with `other` too.
     #[must_use]
     pub fn may_weaken_to(self, other: Self) -> bool {
         match (self, other) {

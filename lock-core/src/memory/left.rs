@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// A set of numbers, kept as runs. Claims are numbered without gaps and nearly all of them have left, so this takes space for those
-/// that have not, not for those that have.
+/// A set of numbers, kept as runs. Claims are numbered without gaps and nearly all of them have left, so this
+/// takes space for those that have not, not for those that have.
 #[derive(Debug, Default)]
 pub(super) struct Left {
     /// First number of each run, and the number after its last.

@@ -31,13 +31,14 @@ use crate::{
     uri::Uri,
 };
 
-/// A store in this process: for programs that need turns among their own tasks with all that this library adds to a mutex (tokens,
-/// inspection, eviction, election), and for tests of programs that use another store in production. Cheap to clone; clones are the
-/// same store.
+/// A store in this process: for programs that need turns among their own tasks with all that this library
+/// adds to a mutex (tokens, inspection, eviction, election), and for tests of programs that use another store
+/// in production. Cheap to clone; clones are the same store.
 ///
 /// Every [`Mode`](crate::Mode) and every operation is there. Tokens rise as long as the process lives
-/// ([`TokenScope::Process`](crate::TokenScope::Process)). A session that is no longer renewed, because its runtime ended or its
-/// coordinator was abandoned, ends after its ttl: the other sessions of the store see to that, or else the next who comes.
+/// ([`TokenScope::Process`](crate::TokenScope::Process)). A session that is no longer renewed, because its
+/// runtime ended or its coordinator was abandoned, ends after its ttl: the other sessions of the store see to
+/// that, or else the next who comes.
 #[derive(Clone, Debug)]
 pub struct Memory {
     store: Arc<store::Store>,
@@ -59,8 +60,8 @@ impl Memory {
         Self { store: Arc::new(store::Store::new(Some(runtime))) }
     }
 
-    /// The store that everybody in this process gets by this name; `memory://name` as a URI. It lives as long as the process, and so do
-    /// its cells and its tokens' order.
+    /// The store that everybody in this process gets by this name; `memory://name` as a URI. It lives as long
+    /// as the process, and so do its cells and its tokens' order.
     #[must_use]
     pub fn named(name: &str) -> Self {
         locked(&NAMED).entry(name.to_owned()).or_insert_with(Self::new).clone()

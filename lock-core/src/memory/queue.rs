@@ -28,7 +28,8 @@ impl Entry {
 /// Fates to grant, once the store is unlocked.
 pub(super) type Granted = Vec<(Arc<Fate>, FencingToken)>;
 
-/// The holders (boxed: a map's node holds eleven, and most lines have one), which are what a prefix of the line (and everybody present) was granted, and the waiters behind them.
+/// The holders (boxed: a map's node holds eleven, and most lines have one), which are what a prefix of the
+/// line (and everybody present) was granted, and the waiters behind them.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     holders: BTreeMap<u64, Box<Entry>>,

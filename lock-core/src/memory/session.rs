@@ -120,7 +120,8 @@ impl Session for MemorySession {
 
     async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
         claim.mode.validate()?;
-        // This store never makes anybody wait for I/O: a loop over a free lock must let others run, the renewals among them.
+        // This store never makes anybody wait for I/O: a loop over a free lock must let others run, the
+        // renewals among them.
         tokio::task::coop::consume_budget().await;
         self.reply(self.store.join(&self.member, line, claim)).await
     }

@@ -1,4 +1,5 @@
-//! The store in memory: what a server would be elsewhere. Every operation is one step under locks that are held for a moment.
+//! The store in memory: what a server would be elsewhere. Every operation is one step under locks that are
+//! held for a moment.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -35,7 +36,8 @@ const PARTS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Store {
     clock: Clock,
-    /// Numbers everything: places, tokens, revisions and cell versions. Never goes back, so they need not be kept per line.
+    /// Numbers everything: places, tokens, revisions and cell versions. Never goes back, so they need not be
+    /// kept per line.
     counter: AtomicU64,
     members: Mutex<BTreeMap<SessionId, Arc<Member>>>,
     /// No session expires before this; nanoseconds on the store's clock.
@@ -183,8 +185,8 @@ impl Store {
         true
     }
 
-    /// Ends the sessions whose ttl has passed. Whoever visits the store does this; [`next_expiry`](Self::next_expiry) says when
-    /// somebody should.
+    /// Ends the sessions whose ttl has passed. Whoever visits the store does this;
+    /// [`next_expiry`](Self::next_expiry) says when somebody should.
     pub(super) fn sweep(&self) {
         let now = self.now();
         if now < self.earliest_expiry.load(Ordering::Relaxed) {
@@ -227,7 +229,8 @@ impl Store {
     fn end_claims(&self, members: &[Arc<Member>], reason: LostReason) {
         let mut claims: Vec<InLine> = Vec::new();
         for member in members {
-            // A join that holds its stripe now is in `in_line` before we look; one that comes later sees this.
+            // A join that holds its stripe now is in `in_line` before we look; one that comes later sees
+            // this.
             member.ended.store(true, Ordering::Release);
             for stripe in &member.stripes {
                 claims.extend(locked(stripe).in_line.drain().map(|(_, claim)| claim));

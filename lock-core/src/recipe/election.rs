@@ -23,11 +23,12 @@ use crate::{
 
 /// One leader among many candidates; the next is the one who has waited longest. Cheap to clone.
 ///
-/// **It guarantees** what a [`Mutex`](crate::Mutex) does, and that observers see leaders in the order of their terms, never one twice and never
-/// going back.
+/// **It guarantees** what a [`Mutex`](crate::Mutex) does, and that observers see leaders in the order of
+/// their terms, never one twice and never going back.
 ///
-/// **It does not guarantee** that a leader who was cut off has stopped by the time the next one begins: it knows that it must, and
-/// [`run`](Self::run) drops its work. A resource that both write to should check the [term](Leadership::term).
+/// **It does not guarantee** that a leader who was cut off has stopped by the time the next one begins: it
+/// knows that it must, and [`run`](Self::run) drops its work. A resource that both write to should check the
+/// [term](Leadership::term).
 ///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};
@@ -69,7 +70,8 @@ pub struct Leadership {
 #[derive(Debug, Default)]
 struct Proclaimed {
     newest: Mutex<Payload>,
-    /// Held while a request is under way, also when its caller has gone: an older one must not land after a newer one.
+    /// Held while a request is under way, also when its caller has gone: an older one must not land after a
+    /// newer one.
     sending: tokio::sync::Mutex<()>,
 }
 
@@ -131,8 +133,8 @@ impl Election {
         Self { entrance, current: Arc::default() }
     }
 
-    /// Waits until it is this candidate's turn to lead. `value` is what everybody can read about the leader, such as its address; at most
-    /// [`Payload::MAX_BYTES`] bytes.
+    /// Waits until it is this candidate's turn to lead. `value` is what everybody can read about the leader,
+    /// such as its address; at most [`Payload::MAX_BYTES`] bytes.
     ///
     /// # Errors
     ///
@@ -149,15 +151,17 @@ impl Election {
         Ok(Leadership { guard, proclaimed: Arc::default() })
     }
 
-    /// Leads again and again: campaigns, runs `work` while leading, drops it the moment leadership is lost, and campaigns again after a
-    /// random pause of up to a tenth of the ttl. `work` steps down with `ControlFlow::Continue`, and ends the run with
-    /// `ControlFlow::Break`. While the store cannot be reached, it goes on trying.
+    /// Leads again and again: campaigns, runs `work` while leading, drops it the moment leadership is lost,
+    /// and campaigns again after a random pause of up to a tenth of the ttl. `work` steps down with
+    /// `ControlFlow::Continue`, and ends the run with `ControlFlow::Break`. While the store cannot be
+    /// reached, it goes on trying.
     ///
     /// Leadership ends when `work` does, whatever becomes of its handle.
     ///
     /// # Errors
     ///
-    /// Only what trying again cannot cure: a bad value, a closed coordinator, an ended runtime, a store that refuses us.
+    /// Only what trying again cannot cure: a bad value, a closed coordinator, an ended runtime, a store that
+    /// refuses us.
     ///
     /// # Cancel safety
     ///
@@ -204,8 +208,8 @@ impl Election {
         Observer { entrance: self.entrance.clone(), changes: None, seen: None, last_term: None, revision: 0 }
     }
 
-    /// How this candidate stands, by the clock as it is now; for a health check. It knows the leaderships that this handle and its clones
-    /// won.
+    /// How this candidate stands, by the clock as it is now; for a health check. It knows the leaderships
+    /// that this handle and its clones won.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let Some(guard) = locked(&self.current).upgrade().filter(|guard| guard.is_valid()) else {
@@ -251,15 +255,18 @@ impl Leadership {
         self.guard.claim()
     }
 
-    /// Changes what everybody can read about this leader. Of several that are called one after the other, the last one stands.
+    /// Changes what everybody can read about this leader. Of several that are called one after the other, the
+    /// last one stands.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`] before any I/O; when leadership was lost, [`ErrorKind::NotHeld`] or what the session was lost by.
+    /// [`ErrorKind::TooLarge`] before any I/O; when leadership was lost, [`ErrorKind::NotHeld`] or what the
+    /// session was lost by.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not take it back: the value is sent in the background, unless a newer one has taken its place.
+    /// Dropping the future does not take it back: the value is sent in the background, unless a newer one has
+    /// taken its place.
     pub async fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<()> {
         let context = |error: Error| error.during("proclaim").on(self.guard.line());
         let payload = Payload::new(value.as_ref()).map_err(context)?;
@@ -355,7 +362,8 @@ impl Leadership {
     }
 }
 
-/// One term of a run: over when the run is, also when that is dropped or panics while somebody else has a handle.
+/// One term of a run: over when the run is, also when that is dropped or panics while somebody else has a
+/// handle.
 struct Term(Arc<Leadership>);
 
 impl Drop for Term {
@@ -392,8 +400,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Who leads at first, and then each time that somebody else leads, nobody does, or the leader proclaims something new. A slow reader
-    /// misses leaders that did not last. Goes on under a new session when the last is lost.
+    /// Who leads at first, and then each time that somebody else leads, nobody does, or the leader proclaims
+    /// something new. A slow reader misses leaders that did not last. Goes on under a new session when
+    /// the last is lost.
     ///
     /// # Errors
     ///

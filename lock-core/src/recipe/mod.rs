@@ -101,11 +101,12 @@ impl Entrance {
         patience: Patience,
     ) -> Result<Option<(Place, Grant, Moment)>> {
         let via = || open.via.clone();
-        // A store that does not answer is asked again for a little while, or for as long as the caller would wait anyway.
+        // A store that does not answer is asked again for a little while, or for as long as the caller would
+        // wait anyway.
         let soon = self.now() + ASK_AGAIN_FOR;
         let asked_until = if let Patience::Until(end) = patience { end.max(soon) } else { soon };
-        // Also for those who would wait: if it fails, a conflicting claim was in line, and giving up later is right however slow the
-        // store is (C6).
+        // Also for those who would wait: if it fails, a conflicting claim was in line, and giving up later is
+        // right however slow the store is (C6).
         let taken = Place::try_join(via(), &self.line, self.claim(&open, request), asked_until).await?;
         let end = match patience {
             Patience::Until(end) if taken.is_none() && self.now() < end => end,
@@ -131,7 +132,8 @@ impl Entrance {
         self.shared.claim(open, request.mode, request.payload.clone())
     }
 
-    /// Makes attempts under as many sessions as that takes. With each new one a waiter queues anew, at the back.
+    /// Makes attempts under as many sessions as that takes. With each new one a waiter queues anew, at the
+    /// back.
     async fn under_a_session<T, A: Future<Output = Result<T>>>(
         &self,
         operation: &'static str,
@@ -208,8 +210,8 @@ impl Entrance {
         open.via.change(move |session| call(session, line.clone())).await.map_err(&context)
     }
 
-    /// Writes the cell while `guard` holds. `bytes` must differ from all other writes of this cell: that is how a write whose reply was
-    /// lost is told from somebody else's (C9).
+    /// Writes the cell while `guard` holds. `bytes` must differ from all other writes of this cell: that is
+    /// how a write whose reply was lost is told from somebody else's (C9).
     async fn put_cell(
         &self,
         operation: &'static str,

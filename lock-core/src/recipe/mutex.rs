@@ -13,11 +13,13 @@ use crate::{
 
 /// A lock that one holder has at a time, first come, first served. Cheap to clone.
 ///
-/// **It guarantees** strict FIFO among claims still in line (clause C2); a token that rises with every grant (C3); that a release wakes
-/// the next in line and nobody else (C4); that a holder that crashed delays the next by its ttl plus the store's slack at most (C8).
+/// **It guarantees** strict FIFO among claims still in line (clause C2); a token that rises with every grant
+/// (C3); that a release wakes the next in line and nobody else (C4); that a holder that crashed delays the
+/// next by its ttl plus the store's slack at most (C8).
 ///
-/// **It does not guarantee** that nobody acts on the protected resource but the guard's owner: a process that was stopped beyond its
-/// deadline may finish the step that it was in. Send the [token](Guard::token) along, and let the resource refuse an older one.
+/// **It does not guarantee** that nobody acts on the protected resource but the guard's owner: a process that
+/// was stopped beyond its deadline may finish the step that it was in. Send the [token](Guard::token) along,
+/// and let the resource refuse an older one.
 ///
 /// It is not re-entrant: a task that locks again while it holds waits for itself.
 ///
@@ -45,8 +47,9 @@ impl Mutex {
         Self { entrance, max_hold: None }
     }
 
-    /// Ends each guard this long after its grant, whatever its owner does: the guard is lost, and the next in line is granted.
-    /// More than zero. Without it a guard lasts until it is released or its session is lost.
+    /// Ends each guard this long after its grant, whatever its owner does: the guard is lost, and the next in
+    /// line is granted. More than zero. Without it a guard lasts until it is released or its session is
+    /// lost.
     #[must_use]
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.max_hold = Some(max_hold);
@@ -69,8 +72,8 @@ impl Mutex {
         self.entrance.acquire("lock", &self.request()).await
     }
 
-    /// Takes the lock if it is free and nobody waits for it. `None` only when a conflicting claim was in line (clause C6);
-    /// nothing stays in line then.
+    /// Takes the lock if it is free and nobody waits for it. `None` only when a conflicting claim was in line
+    /// (clause C6); nothing stays in line then.
     ///
     /// # Errors
     ///
@@ -83,7 +86,8 @@ impl Mutex {
         self.entrance.try_acquire("try_lock", &self.request(), Patience::None).await
     }
 
-    /// Waits for the turn for at most `patience`, then withdraws and answers `None`: no later than one round trip after that.
+    /// Waits for the turn for at most `patience`, then withdraws and answers `None`: no later than one round
+    /// trip after that.
     ///
     /// # Errors
     ///
@@ -106,9 +110,10 @@ impl Mutex {
         self.entrance.inspect().await
     }
 
-    /// Removes somebody's claim by force, be it granted or waiting; tells whether it was there (`false` also when a first attempt removed it
-    /// and its reply was lost). Its owner is told, the next in line is
-    /// granted, and tokens go on rising, so a resource that checks them refuses what the evicted one still does.
+    /// Removes somebody's claim by force, be it granted or waiting; tells whether it was there (`false` also
+    /// when a first attempt removed it and its reply was lost). Its owner is told, the next in line is
+    /// granted, and tokens go on rising, so a resource that checks them refuses what the evicted one still
+    /// does.
     ///
     /// # Errors
     ///

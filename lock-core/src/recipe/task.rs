@@ -17,20 +17,22 @@ use crate::{
 
 /// Work that is due at certain ticks, and that any of several processes may do. Cheap to clone.
 ///
-/// Every process calls [`run`](Self::run) for each tick when it is due. One of them runs the work; the others wait in line and find it
-/// done. If the one who runs it dies, the next in line starts it again.
+/// Every process calls [`run`](Self::run) for each tick when it is due. One of them runs the work; the others
+/// wait in line and find it done. If the one who runs it dies, the next in line starts it again.
 ///
-/// **It guarantees** that a tick is recorded as completed at most once; that it is completed if a caller goes on asking for it until the
-/// outcome is neither an error nor [`Interrupted`](Outcome::Interrupted), unless a later tick takes its place (see
-/// [`in_order`](Self::in_order)); that no two callers work on the task at a time, with the limits of every guard (see [`Guard`]); that
-/// one who finishes too late is refused (clause C17).
+/// **It guarantees** that a tick is recorded as completed at most once; that it is completed if a caller goes
+/// on asking for it until the outcome is neither an error nor [`Interrupted`](Outcome::Interrupted), unless a
+/// later tick takes its place (see [`in_order`](Self::in_order)); that no two callers work on the task at a
+/// time, with the limits of every guard (see [`Guard`]); that one who finishes too late is refused (clause
+/// C17).
 ///
-/// **It does not guarantee** that the *effects* of an interrupted tick did not happen: its work was dropped, or died with its process, at
-/// some step, and is started again from the beginning. Make it idempotent, or have the resource check the [token](Turn::token). Nor
-/// does it look at what the work returns: work that fails has completed its tick.
+/// **It does not guarantee** that the *effects* of an interrupted tick did not happen: its work was dropped,
+/// or died with its process, at some step, and is started again from the beginning. Make it idempotent, or
+/// have the resource check the [token](Turn::token). Nor does it look at what the work returns: work that
+/// fails has completed its tick.
 ///
-/// A tick is a number that rises, such as the scheduled time in seconds since 1970. The last one is remembered in the line's cell,
-/// which outlives every session.
+/// A tick is a number that rises, such as the scheduled time in seconds since 1970. The last one is
+/// remembered in the line's cell, which outlives every session.
 ///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options, Outcome};
@@ -62,7 +64,8 @@ pub enum Outcome<T> {
     Completed(T),
     /// The tick had been completed before.
     AlreadyDone,
-    /// A later tick has been started; this one will not be run any more. Whether it ever was is not remembered.
+    /// A later tick has been started; this one will not be run any more. Whether it ever was is not
+    /// remembered.
     Superseded,
     /// An earlier tick was started and never completed; nothing was run. Only with [`Task::in_order`].
     Interrupted {
@@ -114,15 +117,17 @@ impl Task {
         self
     }
 
-    /// Keeps the turn for at least this long after the work began, even if it is done sooner, so that ticks do not follow each other faster. A
-    /// crash, or closing the coordinator, ends it sooner. At most [`at_most_for`](Self::at_most_for).
+    /// Keeps the turn for at least this long after the work began, even if it is done sooner, so that ticks
+    /// do not follow each other faster. A crash, or closing the coordinator, ends it sooner. At most
+    /// [`at_most_for`](Self::at_most_for).
     pub const fn at_least_for(mut self, shortest: Duration) -> Self {
         self.at_least_for = shortest;
         self
     }
 
-    /// Never leaves a tick behind that was interrupted: a call for a later one answers [`Outcome::Interrupted`] until the earlier one has
-    /// been run. Without this, a later tick that gets its turn first takes the place of the interrupted one.
+    /// Never leaves a tick behind that was interrupted: a call for a later one answers
+    /// [`Outcome::Interrupted`] until the earlier one has been run. Without this, a later tick that gets
+    /// its turn first takes the place of the interrupted one.
     pub const fn in_order(mut self) -> Self {
         self.in_order = true;
         self
@@ -132,13 +137,14 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// What [`Mutex::lock`](crate::Mutex::lock) fails with, without effect: `work` was not begun. With an unknown effect, the turn was lost after
-    /// that: `work` was dropped, or ended too late to be recorded, and `tick` is started again by the next in line. Call again to be
-    /// in line yourself.
+    /// What [`Mutex::lock`](crate::Mutex::lock) fails with, without effect: `work` was not begun. With an
+    /// unknown effect, the turn was lost after that: `work` was dropped, or ended too late to be
+    /// recorded, and `tick` is started again by the next in line. Call again to be in line yourself.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops `work` and leaves the line in the background. `tick` then counts as interrupted.
+    /// Dropping the future drops `work` and leaves the line in the background. `tick` then counts as
+    /// interrupted.
     pub async fn run<F: Future>(&self, tick: u64, work: F) -> Result<Outcome<F::Output>> {
         self.run_with(tick, |_| work).await
     }
@@ -174,7 +180,8 @@ impl Task {
         let began = guard.now();
         let turn = Turn { tick, token: guard.token(), waited: guard.waited(), interrupted };
         tracing::info!(line = %self.entrance.line, tick, token = %turn.token, ?interrupted, "tick started");
-        // From here on something has been done: the tick is on record as started, and so is what the work did.
+        // From here on something has been done: the tick is on record as started, and so is what the work
+        // did.
         let half_done = |error: Error| self.entrance.context(RUN)(error).with_unknown_effect();
         let value = guard.run(work(turn)).await.map_err(Error::from).map_err(half_done)?;
         self.record(&guard, version, tick, State::Done).await.map_err(half_done)?;
@@ -196,7 +203,8 @@ impl Task {
         self.entrance.inspect().await
     }
 
-    /// Removes somebody's claim by force; see [`Mutex::evict`](crate::Mutex::evict). The tick that it ran is started again.
+    /// Removes somebody's claim by force; see [`Mutex::evict`](crate::Mutex::evict). The tick that it ran is
+    /// started again.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
-//! Clock, timers, tasks and randomness behind one seam. Nothing else in this project reads a clock, sleeps, spawns or draws a
-//! random number (clippy's `disallowed-methods` sees to it), so a simulation owns every source of chance.
+//! Clock, timers, tasks and randomness behind one seam. Nothing else in this project reads a clock, sleeps,
+//! spawns or draws a random number (clippy's `disallowed-methods` sees to it), so a simulation owns every
+//! source of chance.
 
 #[cfg(feature = "testkit")]
 mod simulated;
@@ -27,8 +28,8 @@ pub type SharedRuntime = Arc<dyn Runtime>;
 
 /// A point on a runtime's clock: the time since the machine booted, suspend included.
 ///
-/// `std::time::Instant` will not do: on Linux it stops while the machine is suspended, so a lease would seem alive after a night
-/// in a closed laptop. Comparable within one runtime only.
+/// `std::time::Instant` will not do: on Linux it stops while the machine is suspended, so a lease would seem
+/// alive after a night in a closed laptop. Comparable within one runtime only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(Duration);
 
@@ -96,7 +97,8 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     fn random_u64(&self) -> u64;
 }
 
-/// Waits for a random time of less than `longest`, so that many who failed together do not come back together.
+/// Waits for a random time of less than `longest`, so that many who failed together do not come back
+/// together.
 pub(crate) async fn jitter(runtime: &dyn Runtime, longest: Duration) {
     let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX).max(1);
     let pause = Duration::from_nanos(runtime.random_u64() % nanos);

@@ -13,10 +13,12 @@ use tokio::runtime::Handle;
 use super::{BoxFuture, Moment, Runtime, SharedRuntime};
 use crate::{error::Result, runtime::TokioRuntime, sync::locked};
 
-/// One machine of a simulation: its clock may run fast or slow and jump over a suspend; its random numbers come from a seed.
+/// One machine of a simulation: its clock may run fast or slow and jump over a suspend; its random numbers
+/// come from a seed.
 ///
-/// Runs on a current-thread tokio runtime whose time is paused (`#[tokio::test(start_paused = true)]`), where time passes
-/// only when every task waits. Machines of one simulation are made by [`machine`](Self::machine) from one another.
+/// Runs on a current-thread tokio runtime whose time is paused (`#[tokio::test(start_paused = true)]`), where
+/// time passes only when every task waits. Machines of one simulation are made by [`machine`](Self::machine)
+/// from one another.
 #[derive(Clone, Debug)]
 pub struct SimulatedRuntime(Arc<Machine>);
 
@@ -31,7 +33,8 @@ struct Machine {
     random: AtomicU64,
 }
 
-/// A suspended machine shows that a resumed timer is late, never early: like the real one, sleeps are cut into slices.
+/// A suspended machine shows that a resumed timer is late, never early: like the real one, sleeps are cut
+/// into slices.
 const SLICE: Duration = Duration::from_secs(1);
 
 #[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
@@ -72,7 +75,8 @@ impl SimulatedRuntime {
 #[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
 impl Runtime for SimulatedRuntime {
     fn now(&self) -> Moment {
-        // Not zero at the start: no machine boots and locks in the same instant, and `now - ttl` should not saturate.
+        // Not zero at the start: no machine boots and locks in the same instant, and `now - ttl` should not
+        // saturate.
         let uptime = Duration::from_secs(1000);
         let local = self.0.zero.elapsed().mul_f64(self.0.rate);
         Moment::from_zero(uptime + local + *locked(&self.0.suspended))

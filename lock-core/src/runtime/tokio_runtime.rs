@@ -10,13 +10,14 @@ use tokio::runtime::Handle;
 use super::{BoxFuture, Moment, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 
-/// tokio's timers stop during suspend, so a long sleep is cut into slices: after a resume it ends at most this much late.
+/// tokio's timers stop during suspend, so a long sleep is cut into slices: after a resume it ends at most
+/// this much late.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// The tokio runtime that it was created in, with the boot clock.
 ///
-/// What is spawned through it runs there, from whatever thread it is spawned: that is how a guard may be dropped outside a
-/// runtime (clause C14).
+/// What is spawned through it runs there, from whatever thread it is spawned: that is how a guard may be
+/// dropped outside a runtime (clause C14).
 #[derive(Clone, Debug)]
 pub struct TokioRuntime {
     handle: Handle,
@@ -102,8 +103,8 @@ fn from_timespec(time: rustix::time::Timespec) -> Moment {
     Moment::from_zero(Duration::new(seconds, nanos))
 }
 
-/// std's clock. On Windows it goes on during sleep; on other systems it may not, and then a guard can outlive a suspended
-/// machine's lease: check tokens there.
+/// std's clock. On Windows it goes on during sleep; on other systems it may not, and then a guard can outlive
+/// a suspended machine's lease: check tokens there.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 #[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
 pub(crate) fn boot_clock() -> Moment {

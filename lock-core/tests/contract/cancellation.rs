@@ -1,5 +1,6 @@
-//! Futures dropped at every await point leave nothing behind (C5). Every seam call yields before and after the store acts, so each
-//! poll goes one await further; each operation is polled k times and dropped, for every k until it ends.
+//! Futures dropped at every await point leave nothing behind (C5). Every seam call yields before and after
+//! the store acts, so each poll goes one await further; each operation is polled k times and dropped, for
+//! every k until it ends.
 
 use std::{
     collections::BTreeSet,

@@ -64,7 +64,8 @@ async fn c14_a_guard_outlives_every_other_handle_and_the_last_one_closes_the_ses
 
 #[test]
 fn c14_handles_may_be_dropped_outside_a_runtime() {
-    // Real time: the guard is dropped by a thread that has no runtime, while another thread drives the one it belongs to.
+    // Real time: the guard is dropped by a thread that has no runtime, while another thread drives the one it
+    // belongs to.
     let tokio = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let memory = Memory::new();
     let (first, mutex) = tokio.block_on(async {

@@ -245,7 +245,8 @@ async fn c7_a_process_that_was_stopped_sees_it_at_once_and_does_not_take_one_ste
     });
     let lost = work.await.map(|never: std::convert::Infallible| never).unwrap_err();
     assert_eq!(lost.reason, LostReason::Deadline);
-    // The suspend comes within step 3; the fourth is taken before `run` regains control? No: it is checked at each poll.
+    // The suspend comes within step 3; the fourth is taken before `run` regains control? No: it is checked at
+    // each poll.
     assert_eq!(steps.get(), 4, "the loop goes on to its next await, and not beyond");
 }
 

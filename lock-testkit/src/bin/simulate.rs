@@ -1,4 +1,5 @@
-//! Runs one seed of the simulator and prints what became of it: `cargo run -p lock-testkit --bin simulate -- SEED [FLAW]`.
+//! Runs one seed of the simulator and prints what became of it: `cargo run -p lock-testkit --bin simulate --
+//! SEED [FLAW]`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

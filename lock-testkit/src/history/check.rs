@@ -9,8 +9,9 @@ use lock_core::{ClaimId, FencingToken, LineId, LostReason, Mode, SessionId, line
 
 use super::{Event, Invariant, Violation, What};
 
-/// What is wrong with a history whose events are in the order of time. `lingering` is for how long a claim may stay in line after its owner
-/// has lost its session, or has left without an answer: the ttl and the store's slack.
+/// What is wrong with a history whose events are in the order of time. `lingering` is for how long a claim
+/// may stay in line after its owner has lost its session, or has left without an answer: the ttl and the
+/// store's slack.
 #[must_use]
 pub fn check(events: &[Event], lingering: Duration) -> Vec<Violation> {
     let mut checker = Checker { lingering, ..Checker::default() };
@@ -106,8 +107,8 @@ fn conflict(a: Mode, b: Mode) -> bool {
     !alone.admits(b)
 }
 
-/// When claims of each class may have been in line: those of which nothing says that they are gone, those that are gone by some time at
-/// the latest, and the latest of all times that are known for certain.
+/// When claims of each class may have been in line: those of which nothing says that they are gone, those
+/// that are gone by some time at the latest, and the latest of all times that are known for certain.
 #[derive(Default)]
 struct Presence {
     now: HashSet<ClaimId>,
@@ -142,8 +143,8 @@ impl Presence {
         self.leaving.remove(&claim);
     }
 
-    /// Whether somebody else may have been in line at some time since `since`. Whom exactly `mode` conflicts with does not matter: one who
-    /// waits stops those behind, conflict or not.
+    /// Whether somebody else may have been in line at some time since `since`. Whom exactly `mode` conflicts
+    /// with does not matter: one who waits stops those behind, conflict or not.
     fn others_since(&mut self, claim: ClaimId, since: Duration) -> bool {
         self.leaving.retain(|other, until| *other == claim || *until >= since);
         let left = self.leaving.keys().any(|other| *other != claim);
@@ -347,7 +348,8 @@ impl LineState {
         rivals.filter_map(|(_, waiting)| waiting.first().copied()).find(|ahead| *ahead < place)
     }
 
-    /// In the order of the versions that they made, writes have tokens that do not fall, and no version is replaced twice.
+    /// In the order of the versions that they made, writes have tokens that do not fall, and no version is
+    /// replaced twice.
     fn check_writes(&mut self, at: Duration, violations: &mut Vec<Violation>) {
         self.written.sort_unstable();
         let mut replaced = HashSet::new();

@@ -1,7 +1,9 @@
-//! What clients of a store saw, on one clock, and whether it can have come from a store that keeps the contract.
+//! What clients of a store saw, on one clock, and whether it can have come from a store that keeps the
+//! contract.
 //!
-//! The checker needs no search: tokens and places name the order in which things must have happened. It is lenient where a client cannot
-//! know (a request under way, a session that the store has not ended yet), so what it reports is wrong beyond doubt.
+//! The checker needs no search: tokens and places name the order in which things must have happened. It is
+//! lenient where a client cannot know (a request under way, a session that the store has not ended yet), so
+//! what it reports is wrong beyond doubt.
 
 mod check;
 

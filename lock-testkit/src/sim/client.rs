@@ -65,7 +65,8 @@ pub(super) fn work(clients: &[Arc<Client>]) -> Vec<tokio::sync::oneshot::Receive
         .collect()
 }
 
-/// All is calm: everybody gets a turn on every line, nothing is left in line, and closing leaves nothing either.
+/// All is calm: everybody gets a turn on every line, nothing is left in line, and closing leaves nothing
+/// either.
 pub(super) async fn wind_up(world: &World, clients: Vec<Arc<Client>>) {
     for client in &clients {
         client.takes_a_turn_everywhere().await;
@@ -91,7 +92,8 @@ impl Client {
         self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes the session, in the middle of whatever is going on; then nothing of it may be left. Tells whether there was one.
+    /// Closes the session, in the middle of whatever is going on; then nothing of it may be left. Tells
+    /// whether there was one.
     pub(super) async fn close(&self) -> bool {
         let coordinator = self.coordinator();
         let open = !coordinator.health().is_lost();

@@ -1,7 +1,9 @@
-//! The simulator: clients that use the real recipes, claims and store on simulated machines, with faults, all from one seed.
+//! The simulator: clients that use the real recipes, claims and store on simulated machines, with faults, all
+//! from one seed.
 //!
-//! Entropy that had to be shut out, so that a seed gives one history: clocks, timers, tasks and random numbers (the `Runtime`), unbiased
-//! `select!`, the wake order of `tokio::sync::watch`, the order of a `HashMap`, the host and process in an owner label.
+//! Entropy that had to be shut out, so that a seed gives one history: clocks, timers, tasks and random
+//! numbers (the `Runtime`), unbiased `select!`, the wake order of `tokio::sync::watch`, the order of a
+//! `HashMap`, the host and process in an owner label.
 
 mod client;
 mod nemesis;
@@ -85,8 +87,8 @@ impl fmt::Display for Tally {
 /// The ttl of every session: short, so that much happens.
 const TTL: Duration = Duration::from_secs(1);
 
-/// How long a claim may linger in the store after its owner has given up: the ttl, a session that had just been renewed, and requests
-/// that are still under way.
+/// How long a claim may linger in the store after its owner has given up: the ttl, a session that had just
+/// been renewed, and requests that are still under way.
 const LINGERING: Duration = Duration::from_millis(1500);
 
 const CLIENTS: u64 = 4;

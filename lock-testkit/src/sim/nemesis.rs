@@ -1,4 +1,5 @@
-//! What goes wrong: processes that die, machines that sleep, renewals that are held up, operators who evict, stores that forget.
+//! What goes wrong: processes that die, machines that sleep, renewals that are held up, operators who evict,
+//! stores that forget.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -20,7 +21,8 @@ const FAULTS: [&str; 6] = ["kills", "closes", "pauses", "suspends", "evictions",
 const OTHERS: [&str; 5] =
     ["calls cancelled", "requests lost", "replies lost", "messages late", "requests repeated by the network"];
 
-/// Somebody with a session of their own, to whom nothing happens: sees every line, and makes things go wrong for others.
+/// Somebody with a session of their own, to whom nothing happens: sees every line, and makes things go wrong
+/// for others.
 pub(super) struct Operator {
     world: Arc<World>,
     session: SharedSession,

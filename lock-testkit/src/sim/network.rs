@@ -1,4 +1,5 @@
-//! The way from a client to the store: it delays, loses and repeats what is sent over it, and keeps the client's part of the history.
+//! The way from a client to the store: it delays, loses and repeats what is sent over it, and keeps the
+//! client's part of the history.
 
 use std::{
     fmt,

@@ -39,7 +39,8 @@ pub(super) async fn rivals(context: &Context, mode: Mode) -> Check {
     Ok(())
 }
 
-/// The first holds; whether the second is granted beside it, by joining or by trying, is as the contract says.
+/// The first holds; whether the second is granted beside it, by joining or by trying, is as the contract
+/// says.
 async fn beside(context: &Context, first: (&Party, Mode), second: (&Party, Mode), round: usize) -> Check {
     let x = line("rivals");
     let both = format!("round {round}: {} beside {}", second.1, first.1);

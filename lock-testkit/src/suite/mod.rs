@@ -1,6 +1,7 @@
 //! The conformance suite: named cases for each clause, run for each mode.
 //!
-//! A case checks its own clause and nothing else, so that what fails says what is wrong: it tolerates a store that breaks another clause.
+//! A case checks its own clause and nothing else, so that what fails says what is wrong: it tolerates a store
+//! that breaks another clause.
 //!
 //! ```no_run
 //! # async fn example() {
