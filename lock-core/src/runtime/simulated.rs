@@ -30,6 +30,8 @@ struct Machine {
     rate: f64,
     /// How long the machine has been suspended so far.
     suspended: Mutex<Duration>,
+    /// From when until when its processes stand still.
+    paused: Mutex<(tokio::time::Instant, tokio::time::Instant)>,
     random: AtomicU64,
 }
 
@@ -57,7 +59,8 @@ impl SimulatedRuntime {
 
     fn with(handle: Handle, zero: tokio::time::Instant, seed: u64, rate: f64) -> Self {
         let (suspended, random) = (Mutex::new(Duration::ZERO), AtomicU64::new(seed));
-        Self(Arc::new(Machine { handle, zero, rate, suspended, random }))
+        let paused = Mutex::new((zero, zero));
+        Self(Arc::new(Machine { handle, zero, rate, suspended, paused, random }))
     }
 
     /// This machine, as the options of a session take it.
@@ -69,6 +72,38 @@ impl SimulatedRuntime {
     /// The machine slept for `duration` and wakes up now: its clock has moved on, no timer fired meanwhile.
     pub fn suspend(&self, duration: Duration) {
         *locked(&self.0.suspended) += duration;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
+impl SimulatedRuntime {
+    /// The machine's processes stand still for `duration` of true time, as when they are stopped by a signal: their clock goes on, and none of
+    /// their timers fires before the end. What else reaches them must be held back by whoever sends it; see [`running`](Self::running).
+    pub fn pause(&self, duration: Duration) {
+        let now = tokio::time::Instant::now();
+        let mut paused = locked(&self.0.paused);
+        let (from, until) = *paused;
+        let from = if now < until { from } else { now };
+        *paused = (from, until.max(now + duration));
+    }
+
+    /// For how long the machine's processes have stood still right before this; zero when they have run since.
+    #[must_use]
+    pub fn stood_still(&self) -> Duration {
+        let (now, (from, until)) = (tokio::time::Instant::now(), *locked(&self.0.paused));
+        // Timers tick in milliseconds, so the first look comes a little late.
+        if now <= until + Duration::from_millis(5) { now - from } else { Duration::ZERO }
+    }
+
+    /// Waits while the machine's processes stand still.
+    pub async fn running(&self) {
+        loop {
+            let (_, until) = *locked(&self.0.paused);
+            if tokio::time::Instant::now() >= until {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
     }
 }
 
@@ -90,6 +125,7 @@ impl Runtime for SimulatedRuntime {
         let this = self.clone();
         Box::pin(async move {
             loop {
+                this.running().await;
                 let left = at.saturating_since(this.now());
                 if left.is_zero() {
                     return;
@@ -137,6 +173,16 @@ mod tests {
         slow.suspend(Duration::from_mins(10));
         due.await;
         assert!(slow.0.zero.elapsed() - started <= SLICE, "a timer fires soon after a resume");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_machine_sees_its_clock_go_on_and_no_timer_fire() {
+        let runtime = SimulatedRuntime::new(1).unwrap();
+        let start = runtime.now();
+        runtime.pause(Duration::from_secs(10));
+        runtime.sleep_until(start + Duration::from_secs(1)).await;
+        let passed = runtime.now().saturating_since(start);
+        assert!(passed >= Duration::from_secs(10) && passed < Duration::from_millis(10_010), "{passed:?}");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 
 use lock_core::{
     ClaimId, Claims, Coordinator, Error, ErrorKind, FencingToken, Guard, Health, Kind, LostReason, Mode,
-    Options, Outcome,
+    Moment, Options, Outcome,
     runtime::{Runtime, SimulatedRuntime},
 };
 
@@ -138,8 +138,13 @@ impl Client {
                 Err(error) => self.world.violated(Invariant::Cause, format!("{error:?}")),
                 Ok(()) => {}
             }
-            self.world.sleep(dice.millis(0..150)).await;
+            self.sleep(dice.millis(0..150)).await;
         }
+    }
+
+    /// On the machine's own time.
+    async fn sleep(&self, duration: Duration) {
+        self.machine.sleep_until(self.machine.now() + duration).await;
     }
 
     /// Drops `future` at some await, or when it takes too long.
@@ -147,7 +152,7 @@ impl Client {
         let patience = if dice.percent(40) { dice.millis(0..60) } else { STUCK };
         tokio::select! { biased;
             value = future => Some(value),
-            () = self.world.sleep(patience) => {
+            () = self.sleep(patience) => {
                 self.world.note("calls cancelled");
                 None
             }
@@ -169,15 +174,16 @@ impl Client {
         };
         let hold = if dice.percent(8) { dice.millis(500..2000) } else { dice.millis(0..40) };
         let work = async {
-            self.world.sleep(hold).await;
+            self.sleep(hold).await;
             if mode == Mode::Exclusive {
                 self.write(&claims, &guard).await;
             }
         };
-        let lost = self.believe(guard.claim(), guard.token(), guard.is_valid(), guard.lost(), work).await;
+        let turn = (guard.claim(), guard.token(), guard.is_valid());
+        let lost = self.believe(turn, || guard.deadline(), guard.lost(), work).await;
         if lost.is_some() && mode == Mode::Exclusive {
             // As one would who was stopped before his last step.
-            self.world.sleep(dice.millis(0..200)).await;
+            self.sleep(dice.millis(0..200)).await;
             self.world.note("late writes tried");
             self.write(&claims, &guard).await;
         }
@@ -190,18 +196,18 @@ impl Client {
             return Ok(());
         };
         let work = async {
-            self.world.sleep(dice.millis(0..60)).await;
+            self.sleep(dice.millis(0..60)).await;
             let _may_be_lost = leadership.proclaim("still me").await;
         };
-        let (claim, term, valid) = (leadership.claim(), leadership.term(), leadership.is_valid());
-        self.believe(claim, term, valid, leadership.lost(), work).await;
+        let turn = (leadership.claim(), leadership.term(), leadership.is_valid());
+        self.believe(turn, || leadership.deadline(), leadership.lost(), work).await;
         if dice.percent(50) { leadership.resign().await } else { Ok(()) }
     }
 
     async fn run_a_tick(&self, dice: &Dice) -> Result<(), Error> {
         let tick = self.world.tick.fetch_add(dice.below(2), Ordering::Relaxed);
         let task = self.coordinator().task("t")?;
-        let run = task.run(tick, self.world.sleep(dice.millis(0..40)));
+        let run = task.run(tick, self.sleep(dice.millis(0..40)));
         if let Some(Outcome::Completed(())) = self.cancel_at_random(dice, run).await.transpose()? {
             self.world.record(What::Completed { line: line(Kind::Task, "t"), tick });
         }
@@ -211,9 +217,8 @@ impl Client {
     /// Believes to hold until `work` is done or the guard says that it is over, and says which.
     async fn believe(
         &self,
-        claim: ClaimId,
-        token: FencingToken,
-        valid: bool,
+        (claim, token, valid): (ClaimId, FencingToken, bool),
+        deadline: impl Fn() -> Moment,
         lost: impl Future<Output = LostReason>,
         work: impl Future<Output = ()>,
     ) -> Option<LostReason> {
@@ -231,7 +236,18 @@ impl Client {
         if reason.is_some() {
             self.world.note("guards lost");
         }
-        self.world.record(What::BeliefEnds { claim, lost: reason });
+        // When the store ends a session after its owner's own deadline, that is no news to the owner.
+        let overdue = self.machine.now().saturating_since(deadline());
+        let reason = match reason {
+            Some(LostReason::Expired) if !overdue.is_zero() => Some(LostReason::Deadline),
+            reason => reason,
+        };
+        // One who stood still beyond the deadline sees it at the first look, and did not act in between.
+        let ago = match reason {
+            Some(LostReason::Deadline) => overdue.min(self.machine.stood_still()),
+            _ => Duration::ZERO,
+        };
+        self.world.record_late(What::BeliefEnds { claim, lost: reason }, ago);
         reason
     }
 

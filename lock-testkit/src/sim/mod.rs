@@ -179,7 +179,12 @@ impl World {
     }
 
     fn record(&self, what: What) {
-        let at = self.clock.now().since_zero();
+        self.record_late(what, Duration::ZERO);
+    }
+
+    /// Records what happened so long ago.
+    fn record_late(&self, what: What, ago: Duration) {
+        let at = self.clock.now().since_zero() - ago;
         self.history.lock().unwrap_or_else(PoisonError::into_inner).push(Event { at, what });
     }
 
@@ -218,7 +223,8 @@ impl World {
     }
 
     fn outcome(&self) -> Outcome {
-        let history = std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut history = std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner));
+        history.sort_by_key(|event| event.at);
         let mut violations = history::check(&history, LINGERING);
         violations.append(&mut self.violations.lock().unwrap_or_else(PoisonError::into_inner));
         let (asked, served) = (self.asked.load(Ordering::Relaxed), self.memory.served());

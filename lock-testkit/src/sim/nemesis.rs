@@ -1,5 +1,5 @@
-//! What goes wrong: processes that die, machines that sleep, renewals that are held up, operators who evict,
-//! stores that forget.
+//! What goes wrong: processes that die or stand still, machines that sleep, operators who evict, stores that
+//! end sessions.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -78,14 +78,7 @@ impl Operator {
         match fault {
             "kills" => coordinator.abandon(),
             "closes" => happened = client.close().await,
-            "pauses" => {
-                memory.pause_renewals(session, true);
-                let (world, pause) = (self.world.clone(), self.dice.millis(200..1500));
-                self.world.spawn(async move {
-                    world.sleep(pause).await;
-                    world.memory.pause_renewals(session, false);
-                });
-            }
+            "pauses" => client.machine.pause(self.dice.millis(200..1500)),
             "suspends" => client.machine.suspend(self.dice.millis(0..1500)),
             "evictions" => happened = self.evict().await,
             _ => {

@@ -4,6 +4,7 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use lock_core::{
     Capabilities, Claim, ClaimId, Error, ErrorKind, Grant, Lease, Line, LineId, Mode, Payload, Result,
     SessionOptions, Ticket,
     backend::{Backend, Cell, CellVersion, Session, SharedSession},
+    runtime::Runtime,
 };
 
 use super::{Dice, World};
@@ -35,9 +37,16 @@ impl Backend for Network {
         let id = options.id;
         self.world.sleep(self.dice.millis(0..5)).await;
         let session = self.world.backend.open(options).await?;
-        let (world, lease) = (self.world.clone(), session.lease().clone());
+        let (world, lease, machine) = (self.world.clone(), session.lease().clone(), self.dice.0.clone());
         self.world.spawn(async move {
-            lease.lost().await;
+            // On the true clock: the deadline also passes for one who stands still and cannot see it.
+            loop {
+                let left = lease.deadline().saturating_since(machine.now());
+                tokio::select! { biased;
+                    _ = lease.lost() => break,
+                    () = world.sleep(left + Duration::from_millis(1)) => {}
+                }
+            }
             world.record(What::SessionLost { session: id });
         });
         Ok(Arc::new(Remote { session, world: self.world.clone(), dice: self.dice.clone() }))
@@ -89,6 +98,8 @@ impl Remote {
         }
         let time = if late { self.dice.millis(20..120) } else { self.dice.millis(0..2) };
         self.world.sleep(time).await;
+        // Nothing leaves or reaches a machine whose processes stand still.
+        self.dice.0.running().await;
     }
 
     /// Sends the same request again, to arrive at some time after the first.
