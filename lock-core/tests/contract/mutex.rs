@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lock_core::{Effect, ErrorKind, Health, LostReason, runtime::Runtime};
+use lock_core::{Coordinator, Effect, ErrorKind, Guard, Health, LostReason, runtime::Runtime};
 
 use crate::support::{MILLI, SECOND, TTL, World, background, settle, waiting};
 
@@ -361,6 +361,30 @@ async fn c10_a_session_that_expires_hands_no_turn_from_one_of_its_claims_to_the_
     assert_eq!(next.token().get(), guard.token().get() + 2, "granted straight over the dead waiter");
     next.release().await.unwrap();
     assert!(posthumous.await.unwrap().unwrap() > guard.token(), "served under a new session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c10_a_grant_that_is_heard_of_after_the_deadline_is_none() {
+    let world = World::new();
+    for impatient in [false, true] {
+        let machine = world.runtime.machine(2, 1.0);
+        let options = world.options().runtime(machine.shared());
+        let coordinator = Coordinator::open(Arc::new(world.memory.clone()), options).await.unwrap();
+        let lost = coordinator.session_id();
+        world.memory.delay_replies(lost, SECOND);
+        let locking = background({
+            let mutex = coordinator.mutex("x").unwrap();
+            async move {
+                if impatient { mutex.try_lock().await.unwrap() } else { Some(mutex.lock().await.unwrap()) }
+            }
+        });
+        world.until_in_line(1).await;
+        // The machine sleeps while the reply is on its way; when it wakes up, both are there, the grant and the deadline.
+        machine.suspend(TTL);
+        let guard = locking.await.unwrap();
+        assert!(guard.as_ref().is_none_or(Guard::is_valid) && coordinator.session_id() != lost);
+        coordinator.close().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
