@@ -121,13 +121,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let third = next().await?;
     println!("\n{} followed {} {:.1?} after the crash", third.owner, second.owner, crashed.elapsed());
 
+    // Before they are closed: that ends a guard and hands on the turn at once, while the work is still being
+    // dropped.
+    let most = working.most.load(Ordering::SeqCst);
     for candidate in candidates {
         candidate.coordinator.close().await?;
         // It ends with `Closed`: that is how a campaign without end is ended.
         let _ended = candidate.campaign.await?;
     }
     watcher.close().await?;
-    let most = working.most.load(Ordering::SeqCst);
     println!("terms {}, {}, {}; {most} at work at a time", first.term, second.term, third.term);
     let moved = first.owner != second.owner && second.owner != third.owner;
     let rose = first.term < second.term && second.term < third.term;
