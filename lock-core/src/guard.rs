@@ -240,11 +240,7 @@ async fn end_hold(via: Via, ticket: Ticket, grant: Grant, end: Moment) {
         () = via.runtime.sleep_until(end) => grant.fate.end(LostReason::MaxHold),
     }
     tracing::warn!(line = %ticket.line, claim = %ticket.claim, "held for as long as its owner allowed");
-    let leave = via.change(move |session| {
-        let ticket = ticket.clone();
-        async move { session.leave(&ticket.line, ticket.claim).await }
-    });
-    if let Err(error) = leave.await {
+    if let Err(error) = via.leave(&ticket.line, ticket.claim).await {
         tracing::warn!(%error, "could not leave; the end of the session will free the line");
     }
 }

@@ -120,6 +120,16 @@ impl Via {
         self.finish(Box::pin(async move { via.repeat(None, || call(via.session.clone())).await })).await
     }
 
+    /// Leaves, repeatedly if need be.
+    pub(crate) fn leave(&self, line: &LineId, claim: ClaimId) -> BoxFuture<Result<()>> {
+        let (via, line) = (self.clone(), line.clone());
+        Box::pin(async move {
+            via.repeat(None, || via.session.leave(&line, claim)).await?;
+            tracing::debug!(%line, %claim, "left");
+            Ok(())
+        })
+    }
+
     async fn finish<T: Send + 'static>(&self, call: BoxFuture<Result<T>>) -> Result<T> {
         tokio::select! { biased;
             outcome = Unfinished::new(&self.runtime, call) => outcome,
@@ -195,20 +205,11 @@ impl Debt {
     /// Leaves, and waits for it.
     async fn pay(&self) -> Result<()> {
         self.forgive();
-        self.via.finish(self.payment()).await
+        self.via.finish(self.via.leave(&self.line, self.claim)).await
     }
 
     fn forgive(&self) {
         self.owed.store(false, Ordering::Relaxed);
-    }
-
-    fn payment(&self) -> BoxFuture<Result<()>> {
-        let (via, line, claim) = (self.via.clone(), self.line.clone(), self.claim);
-        Box::pin(async move {
-            via.repeat(None, || via.session.leave(&line, claim)).await?;
-            tracing::debug!(%line, %claim, "left");
-            Ok(())
-        })
     }
 }
 
@@ -216,7 +217,7 @@ impl Drop for Debt {
     fn drop(&mut self) {
         // With a session that is lost the claim is gone too; one that was abandoned says nothing more.
         if *self.owed.get_mut() && self.via.lease().check().is_ok() {
-            let payment = self.payment();
+            let payment = self.via.leave(&self.line, self.claim);
             self.via.runtime.spawn(Box::pin(async move {
                 if let Err(error) = payment.await {
                     tracing::debug!(%error, "could not leave; the end of the session will free the line");

@@ -314,10 +314,7 @@ impl Store {
         if stripe.in_line.get(&number).is_some_and(|there| there.line != *line) {
             return Err(Error::new(ErrorKind::InvalidOption, "the claim is in another line"));
         }
-        stripe.left.insert(number);
-        if let Some(there) = stripe.in_line.remove(&number) {
-            self.depart(&there, LostReason::Released);
-        }
+        self.withdraw(&mut stripe, number, LostReason::Released);
         Ok(())
     }
 
@@ -329,12 +326,17 @@ impl Store {
         if stripe.in_line.get(&number).is_none_or(|there| there.line != *line) {
             return Ok(false);
         }
-        stripe.left.insert(number);
         stripe.evicted.insert(number);
-        if let Some(there) = stripe.in_line.remove(&number) {
-            self.depart(&there, LostReason::Evicted);
-        }
+        self.withdraw(&mut stripe, number, LostReason::Evicted);
         Ok(true)
+    }
+
+    /// Takes the claim out of its line, if it is in one, for good.
+    fn withdraw(&self, stripe: &mut Stripe, number: u64, reason: LostReason) {
+        stripe.left.insert(number);
+        if let Some(there) = stripe.in_line.remove(&number) {
+            self.depart(&there, reason);
+        }
     }
 
     /// The one who goes knows it before the one who comes.

@@ -73,12 +73,10 @@ impl SimulatedRuntime {
     pub fn suspend(&self, duration: Duration) {
         *locked(&self.0.suspended) += duration;
     }
-}
 
-#[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
-impl SimulatedRuntime {
-    /// The machine's processes stand still for `duration` of true time, as when they are stopped by a signal: their clock goes on, and none of
-    /// their timers fires before the end. What else reaches them must be held back by whoever sends it; see [`running`](Self::running).
+    /// The machine's processes stand still for `duration` of true time, as when they are stopped by a signal:
+    /// their clock goes on, and none of their timers fires before the end. What else reaches them must be
+    /// held back by whoever sends it; see [`running`](Self::running).
     pub fn pause(&self, duration: Duration) {
         let now = tokio::time::Instant::now();
         let mut paused = locked(&self.0.paused);
@@ -87,7 +85,8 @@ impl SimulatedRuntime {
         *paused = (from, until.max(now + duration));
     }
 
-    /// For how long the machine's processes have stood still right before this; zero when they have run since.
+    /// For how long the machine's processes have stood still right before this; zero when they have run
+    /// since.
     #[must_use]
     pub fn stood_still(&self) -> Duration {
         let (now, (from, until)) = (tokio::time::Instant::now(), *locked(&self.0.paused));

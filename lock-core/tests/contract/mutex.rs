@@ -379,7 +379,8 @@ async fn c10_a_grant_that_is_heard_of_after_the_deadline_is_none() {
             }
         });
         world.until_in_line(1).await;
-        // The machine sleeps while the reply is on its way; when it wakes up, both are there, the grant and the deadline.
+        // The machine sleeps while the reply is on its way; when it wakes up, both are there, the grant and
+        // the deadline.
         machine.suspend(TTL);
         let guard = locking.await.unwrap();
         assert!(guard.as_ref().is_none_or(Guard::is_valid) && coordinator.session_id() != lost);

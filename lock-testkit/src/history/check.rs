@@ -1,7 +1,7 @@
 //! The checker: one pass over the events, with ordered sets per line. O(n log n).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -44,15 +44,14 @@ struct Claim {
     place: Option<u64>,
     /// Somebody may have it removed: its owner, an operator, the store.
     may_go: bool,
-    token: Option<FencingToken>,
 }
 
 #[derive(Default)]
 struct LineState {
     /// Those who wait for certain, by their place: what a claim behind them must not overtake.
-    waiting: BTreeMap<Class, BTreeSet<u64>>,
+    waiting: HashMap<Mode, BTreeSet<u64>>,
     /// What users believe to hold.
-    believed: HashMap<ClaimId, Mode>,
+    believed: HashSet<ClaimId>,
     occupancy: Occupancy,
     grants: Vec<Granted>,
     tokens: BTreeSet<FencingToken>,
@@ -73,33 +72,6 @@ struct Granted {
     mode: Mode,
 }
 
-/// Claims that conflict with the same others.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Exclusive,
-    Shared,
-    Permits { count: u32, limit: u32 },
-}
-
-impl Class {
-    fn of(mode: Mode) -> Option<Self> {
-        match mode {
-            Mode::Exclusive => Some(Self::Exclusive),
-            Mode::Shared => Some(Self::Shared),
-            Mode::Permits { count, limit } => Some(Self::Permits { count, limit }),
-            Mode::Present => None,
-        }
-    }
-
-    fn mode(self) -> Mode {
-        match self {
-            Self::Exclusive => Mode::Exclusive,
-            Self::Shared => Mode::Shared,
-            Self::Permits { count, limit } => Mode::Permits { count, limit },
-        }
-    }
-}
-
 /// Whether two claims cannot hold together, whatever else is in line.
 fn conflict(a: Mode, b: Mode) -> bool {
     let mut alone = Occupancy::default();
@@ -107,7 +79,7 @@ fn conflict(a: Mode, b: Mode) -> bool {
     !alone.admits(b)
 }
 
-/// When claims of each class may have been in line: those of which nothing says that they are gone, those
+/// When claims may have been in line: those of which nothing says that they are gone, those
 /// that are gone by some time at the latest, and the latest of all times that are known for certain.
 #[derive(Default)]
 struct Presence {
@@ -198,7 +170,7 @@ impl Checker {
         let of_session = self.of_session.entry(id.session).or_default();
         self.claims.entry(id).or_insert_with(|| {
             of_session.push(id);
-            Claim { line: line.clone(), mode, sent: at, place: None, may_go: false, token: None }
+            Claim { line: line.clone(), mode, sent: at, place: None, may_go: false }
         });
     }
 
@@ -207,9 +179,7 @@ impl Checker {
         let Some(line) = self.lines.get_mut(&claim.line) else { return };
         if claim.place.is_none() && !claim.may_go {
             claim.place = Some(place);
-            if let Some(class) = Class::of(claim.mode) {
-                line.waiting.entry(class).or_default().insert(place);
-            }
+            line.waiting.entry(claim.mode).or_default().insert(place);
         }
         // Whoever was acknowledged before this was sent must be ahead of it.
         let earlier = line.acknowledged.partition_point(|(acknowledged, _)| *acknowledged < claim.sent);
@@ -250,15 +220,14 @@ impl Checker {
                 format!("{id} was granted after the end of its session"),
             );
         }
-        let Some(claim) = self.claims.get_mut(&id) else { return };
-        claim.token = Some(token);
+        let Some(claim) = self.claims.get(&id) else { return };
         let (line, mode, place, sent) = (claim.line.clone(), claim.mode, claim.place, claim.sent);
         let Some(state) = self.lines.get_mut(&line) else { return };
         let unique = state.tokens.insert(token);
         let overtaken = place.and_then(|place| state.overtaken(mode, place));
         let alone = state.occupancy.admits(mode);
         state.occupancy.add(mode);
-        state.believed.insert(id, mode);
+        state.believed.insert(id);
         state.grants.push(Granted { sent, returned: at, token, mode });
         if !unique {
             self.violated(Invariant::TokensUnique, at, format!("{line}: token {token} was granted twice"));
@@ -281,9 +250,9 @@ impl Checker {
             _ => true,
         };
         if let Some(state) = self.lines.get_mut(&claim.line)
-            && let Some(mode) = state.believed.remove(&id)
+            && state.believed.remove(&id)
         {
-            state.occupancy.remove(mode);
+            state.occupancy.remove(claim.mode);
         }
         if !explained {
             self.violated(Invariant::Cause, at, format!("{id} was lost ({lost:?}), and nobody took it away"));
@@ -315,8 +284,8 @@ impl Checker {
 
     fn stop_waiting(&mut self, id: ClaimId) {
         let Some(claim) = self.claims.get(&id) else { return };
-        let (Some(place), Some(class)) = (claim.place, Class::of(claim.mode)) else { return };
-        if let Some(waiting) = self.lines.get_mut(&claim.line).and_then(|line| line.waiting.get_mut(&class)) {
+        let (Some(place), Some(line)) = (claim.place, self.lines.get_mut(&claim.line)) else { return };
+        if let Some(waiting) = line.waiting.get_mut(&claim.mode) {
             waiting.remove(&place);
         }
     }
@@ -344,8 +313,8 @@ impl Checker {
 impl LineState {
     /// A place ahead that waits, and cannot hold together with `mode`.
     fn overtaken(&self, mode: Mode, place: u64) -> Option<u64> {
-        let rivals = self.waiting.iter().filter(|(class, _)| conflict(class.mode(), mode));
-        rivals.filter_map(|(_, waiting)| waiting.first().copied()).find(|ahead| *ahead < place)
+        let rivals = self.waiting.iter().filter(|(other, _)| conflict(**other, mode));
+        rivals.filter_map(|(_, waiting)| waiting.first().copied()).min().filter(|ahead| *ahead < place)
     }
 
     /// In the order of the versions that they made, writes have tokens that do not fall, and no version is

@@ -125,6 +125,11 @@ impl Context {
         }
     }
 
+    /// What is left in the store is what was there before, at once.
+    pub(super) async fn residue_is(&self, before: &[String], after: &str) -> Check {
+        self.residue_becomes(before, Duration::ZERO, after).await
+    }
+
     /// Waits until what is left in the store is what was there before.
     pub(super) async fn residue_becomes(&self, before: &[String], limit: Duration, after: &str) -> Check {
         let end = self.runtime.now() + limit;

@@ -129,14 +129,12 @@ pub(super) async fn close(context: &Context, mode: Mode) -> Check {
     for _ in 0..2 {
         party.session.close().await?;
     }
-    let residue = context.store.residue().await;
-    ensure(residue == before, format!("left when close() returned: {residue:?}, before: {before:?}"))?;
+    context.residue_is(&before, "close() of a session returned").await?;
 
     let user = context.user().await?;
     let guard = user.coordinator.claims(line("close-too")).acquire(mode).await?;
     user.coordinator.close().await?;
-    let residue = context.store.residue().await;
-    ensure(residue == before, format!("left when close() returned: {residue:?}, before: {before:?}"))?;
+    context.residue_is(&before, "close() of a coordinator returned").await?;
     ensure(!guard.is_valid(), "a guard outlived its coordinator")?;
     drop(guard);
     let open = user.coordinator.claims(x).acquire(mode).await;
