@@ -9,6 +9,7 @@ use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
+pub use crate::claim::Left;
 use crate::{
     capability::Capabilities,
     claim::{Claim, ClaimId, Grant, Payload, Ticket},

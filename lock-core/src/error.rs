@@ -41,6 +41,12 @@ pub enum ErrorKind {
     Unsupported,
     /// The store could not be reached, or did not answer.
     Unavailable,
+    /// The store refuses us: the credentials are wrong, or do not allow this.
+    Denied,
+    /// The store has no room left. What was there stays, and can be left.
+    Full,
+    /// The store refused the request for a reason of its own; the cause says which.
+    Refused,
     /// The session ended: its claims are gone, its guards are dead.
     SessionLost,
     /// This claim is not, or no longer, the holder.
@@ -88,7 +94,9 @@ impl Error {
         }))
     }
 
-    pub(crate) fn lost(reason: LostReason) -> Self {
+    /// What a call on a claim or a session that ended like this answers. For implementors of a store.
+    #[must_use]
+    pub fn lost(reason: LostReason) -> Self {
         let kind = match reason {
             LostReason::Closed | LostReason::Abandoned => ErrorKind::Closed,
             LostReason::RuntimeStopped => ErrorKind::RuntimeStopped,

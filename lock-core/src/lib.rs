@@ -18,7 +18,7 @@ mod options;
 mod recipe;
 pub mod runtime;
 mod session;
-mod sync;
+pub mod sync;
 mod token;
 mod uri;
 

@@ -1,4 +1,4 @@
-//! A value that many may wait on.
+//! A value that many may wait on. For implementors of a store.
 
 use std::{
     pin::pin,
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 ///
 /// Every critical section of this crate leaves its data whole at each step, so there is nothing to protect by
 /// poisoning.
-pub(crate) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -20,39 +20,41 @@ pub(crate) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Not `tokio::sync::watch`: that one wakes its waiters in a random order, which no simulation can repeat,
 /// and takes ten times the space of this, once for each waiting claim.
 #[derive(Debug)]
-pub(crate) struct Signal<T> {
+pub struct Signal<T> {
     value: Mutex<T>,
     changed: Notify,
 }
 
 impl<T> Signal<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    /// A value that nobody waits for yet.
+    pub const fn new(value: T) -> Self {
         Self { value: Mutex::new(value), changed: Notify::const_new() }
     }
 
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+    /// Looks at the value.
+    pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&locked(&self.value))
     }
 
     /// Changes the value and wakes everybody who waits, in the order in which they came.
-    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+    pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let result = self.update_silently(change);
         self.ring();
         result
     }
 
     /// Changes the value in a way that nobody waits for.
-    pub(crate) fn update_silently<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+    pub fn update_silently<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         change(&mut locked(&self.value))
     }
 
     /// Wakes everybody who waits.
-    pub(crate) fn ring(&self) {
+    pub fn ring(&self) {
         self.changed.notify_waiters();
     }
 
     /// Waits until `look` finds what it looks for. Cancel-safe; no change is missed.
-    pub(crate) async fn wait<R>(&self, mut look: impl FnMut(&T) -> Option<R>) -> R {
+    pub async fn wait<R>(&self, mut look: impl FnMut(&T) -> Option<R>) -> R {
         loop {
             if let Some(found) = self.read(&mut look) {
                 return found;

@@ -1,12 +1,14 @@
 //! A claim: one request for a turn.
 
 mod fate;
+mod left;
 mod place;
 
 pub use fate::Fate;
+pub use left::Left;
 pub(crate) use place::{Place, Unfinished, Via};
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -28,6 +30,22 @@ pub struct ClaimId {
 impl fmt::Display for ClaimId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.session, self.number)
+    }
+}
+
+/// As it is displayed, and in no other spelling.
+impl FromStr for ClaimId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text.split_once('.').and_then(|(session, number)| {
+            let session = SessionId::new(u64::from_str_radix(session, 16).ok()?);
+            Some(Self { session, number: number.parse().ok()? })
+        });
+        parsed.filter(|id| id.to_string() == text).ok_or_else(|| {
+            let shown: String = text.chars().take(64).collect();
+            Error::new(ErrorKind::InvalidOption, format!("{shown:?} is not the name of a claim"))
+        })
     }
 }
 
@@ -104,4 +122,21 @@ pub struct Grant {
     pub token: FencingToken,
     /// Where the store says that this claim, alone of its session, lost its turn.
     pub fate: Arc<Fate>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_known_by_one_spelling() {
+        let id = ClaimId { session: SessionId::new(0xfe), number: 7 };
+        assert_eq!(id.to_string(), "00000000000000fe.7");
+        assert_eq!(id.to_string().parse::<ClaimId>().unwrap(), id);
+        for text in
+            ["", "fe.7", "00000000000000fe.07", "00000000000000FE.7", "00000000000000fe.+7", "x.7", "."]
+        {
+            assert_eq!(text.parse::<ClaimId>().unwrap_err().kind(), ErrorKind::InvalidOption, "{text:?}");
+        }
+    }
 }

@@ -5,12 +5,10 @@
 //! | `queue` | one line, pure; grants as the kernel says, in constant time |
 //! | `store` | all lines, cells and sessions; the "server" |
 //! | `session` | one client of it: renewals, waiting |
-//! | `left` | which claims of a session are over |
 //! | `faults` | test hooks, behind the feature `testkit` |
 
 #[cfg(feature = "testkit")]
 mod faults;
-mod left;
 mod queue;
 mod session;
 mod store;

@@ -13,13 +13,10 @@ use std::{
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::{
-    left::Left,
-    queue::{Entry, Granted, Queue},
-};
+use super::queue::{Entry, Granted, Queue};
 use crate::{
     backend::{Cell, CellVersion, Line},
-    claim::{Claim, ClaimId, Fate, Payload, Ticket},
+    claim::{Claim, ClaimId, Fate, Left, Payload, Ticket},
     error::{Error, ErrorKind, Result},
     line::Mode,
     name::LineId,

@@ -99,7 +99,7 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 
 /// Waits for a random time of less than `longest`, so that many who failed together do not come back
 /// together.
-pub(crate) async fn jitter(runtime: &dyn Runtime, longest: Duration) {
+pub async fn jitter(runtime: &dyn Runtime, longest: Duration) {
     let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX).max(1);
     let pause = Duration::from_nanos(runtime.random_u64() % nanos);
     runtime.sleep_until(runtime.now() + pause).await;

@@ -2,25 +2,29 @@
 
 use std::collections::BTreeMap;
 
-/// A set of numbers, kept as runs. Claims are numbered without gaps and nearly all of them have left, so this
-/// takes space for those that have not, not for those that have.
+/// Which claims of a session have left, so that no join of theirs may follow: a set of claim numbers, kept as
+/// runs. Claims are numbered without gaps and nearly all of them have left, so this takes space for those
+/// that have not, not for those that have. For implementors of a store.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub struct Left {
     /// First number of each run, and the number after its last.
     runs: BTreeMap<u64, u64>,
 }
 
 impl Left {
-    pub(super) fn contains(&self, number: u64) -> bool {
+    /// Whether it is in the set.
+    #[must_use]
+    pub fn contains(&self, number: u64) -> bool {
         self.runs.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
     }
 
     #[cfg(test)]
-    pub(super) fn runs(&self) -> usize {
+    pub(crate) fn runs(&self) -> usize {
         self.runs.len()
     }
 
-    pub(super) fn insert(&mut self, number: u64) {
+    /// Puts it into the set; again is harmless.
+    pub fn insert(&mut self, number: u64) {
         if self.contains(number) {
             return;
         }
