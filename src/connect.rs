@@ -69,9 +69,17 @@ struct Scheme {
 
 type Configure = fn(&Uri, &mut UriOptions) -> Result<Arc<dyn Backend>>;
 
+#[cfg(feature = "etcd")]
+const ETCD: Option<Configure> = Some(|uri, options| {
+    let config = lock_etcd::Config::from_uri(uri, options)?;
+    Ok(Arc::new(lock_etcd::Etcd::new(config)))
+});
+#[cfg(not(feature = "etcd"))]
+const ETCD: Option<Configure> = None;
+
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "memory", feature: None, configure: Some(|uri, _| Ok(Arc::new(Memory::from_uri(uri)?))) },
-    Scheme { name: "etcd", feature: Some("etcd"), configure: None },
+    Scheme { name: "etcd", feature: Some("etcd"), configure: ETCD },
     Scheme { name: "zk", feature: Some("zookeeper"), configure: None },
 ];
 

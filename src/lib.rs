@@ -5,3 +5,5 @@ mod connect;
 
 pub use connect::Coordinator;
 pub use lock_core::*;
+#[cfg(feature = "etcd")]
+pub use lock_etcd as etcd;

@@ -1,0 +1,221 @@
+//! Which etcd, as whom, and where in it.
+
+use std::{fmt, time::Duration};
+
+use lock_core::{Error, ErrorKind, Name, Result, Uri, UriOptions};
+use percent_encoding::percent_decode_str;
+
+/// How an etcd cluster is reached.
+///
+/// As a URI: `etcd://user:password@host1:2379,host2:2379/namespace?connect_timeout=5s&request_timeout=5s`.
+/// Everything but one host may be left out; a host without a port gets 2379. User, password and namespace may
+/// be percent-encoded.
+#[derive(Clone)]
+#[must_use]
+pub struct Config {
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) namespace: Name,
+    pub(crate) credentials: Option<(String, String)>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+}
+
+const NAMESPACE: &str = "yourturn";
+const PORT: &str = "2379";
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+
+impl Config {
+    /// The cluster with these members, as `host:port`, where every lock lies under the namespace `yourturn`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] for none, or for what is not a host.
+    pub fn new<S: AsRef<str>>(endpoints: impl IntoIterator<Item = S>) -> Result<Self> {
+        let endpoints: Vec<String> =
+            endpoints.into_iter().map(|endpoint| url(endpoint.as_ref())).collect::<Result<_>>()?;
+        if endpoints.is_empty() {
+            return Err(invalid("an etcd cluster has at least one endpoint: etcd://host:2379"));
+        }
+        let timeout = Duration::from_secs(5);
+        let (connect_timeout, request_timeout) = (timeout, timeout);
+        let namespace = NAMESPACE.parse()?;
+        Ok(Self { endpoints, namespace, credentials: None, connect_timeout, request_timeout })
+    }
+
+    /// Under which name everything lies in the cluster; the rules are those of a [`Name`]. Coordinators with
+    /// different namespaces never meet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`].
+    pub fn namespace(mut self, namespace: &str) -> Result<Self> {
+        self.namespace = namespace.parse()?;
+        Ok(self)
+    }
+
+    /// As whom to authenticate. The token is renewed when it has expired.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// For how long a session may take to open, all members tried; 100 ms to 5 min. Default: 5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] outside these limits.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Result<Self> {
+        self.connect_timeout = within_limits("connect_timeout", timeout)?;
+        Ok(self)
+    }
+
+    /// For how long a member may take to answer a request before another is asked; 100 ms to 5 min. Default:
+    /// 5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] outside these limits.
+    pub fn request_timeout(mut self, timeout: Duration) -> Result<Self> {
+        self.request_timeout = within_limits("request_timeout", timeout)?;
+        Ok(self)
+    }
+
+    /// The cluster that `etcd://…` names; takes the options of this store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] or [`ErrorKind::InvalidName`] for what is malformed.
+    pub fn from_uri(uri: &Uri, options: &mut UriOptions) -> Result<Self> {
+        let (user, hosts) = match uri.authority().rsplit_once('@') {
+            Some((user, hosts)) => (Some(user), hosts),
+            None => (None, uri.authority()),
+        };
+        let mut config = Self::new(hosts.split(',').filter(|host| !host.is_empty()))?;
+        if !uri.path().is_empty() {
+            config = config.namespace(&decoded(uri.path())?)?;
+        }
+        if let Some(user) = user {
+            let (user, password) = user
+                .split_once(':')
+                .ok_or_else(|| invalid("credentials look like etcd://user:password@host:2379"))?;
+            config = config.credentials(decoded(user)?, decoded(password)?);
+        }
+        if let Some(timeout) = options.duration("connect_timeout")? {
+            config = config.connect_timeout(timeout)?;
+        }
+        if let Some(timeout) = options.duration("request_timeout")? {
+            config = config.request_timeout(timeout)?;
+        }
+        Ok(config)
+    }
+}
+
+/// Not the password.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("endpoints", &self.endpoints)
+            .field("namespace", &self.namespace)
+            .field("user", &self.credentials.as_ref().map(|(user, _)| user))
+            .field("connect_timeout", &self.connect_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .finish()
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOption, message)
+}
+
+fn within_limits(option: &str, timeout: Duration) -> Result<Duration> {
+    if TIMEOUTS.contains(&timeout) {
+        return Ok(timeout);
+    }
+    let (least, most) = (TIMEOUTS.start(), TIMEOUTS.end());
+    Err(invalid(format!("the option {option} is between {least:?} and {most:?}, not {timeout:?}")))
+}
+
+/// `http://host:port`
+fn url(endpoint: &str) -> Result<String> {
+    let refuse =
+        || Err(invalid(format!("{endpoint:?} is not an endpoint such as 10.0.0.7:2379 or [::1]:2379")));
+    let endpoint = endpoint.strip_prefix("http://").unwrap_or(endpoint);
+    let (host, port) = match endpoint.rsplit_once(':') {
+        // A bare IPv6 address has colons of its own.
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (endpoint, PORT),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    if !good || port.parse::<u16>().is_err() {
+        return refuse();
+    }
+    Ok(format!("http://{host}:{port}"))
+}
+
+fn decoded(text: &str) -> Result<String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| invalid("a part of the URI is not UTF-8 once decoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(uri: &str) -> Result<Config> {
+        let uri: Uri = uri.parse()?;
+        let mut options = uri.options();
+        let config = Config::from_uri(&uri, &mut options)?;
+        options.finish()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_parts_come_out() {
+        let config =
+            config("etcd://me:p%40ss@h1,h2:2380,[::1]:7/billing%2Feu?connect_timeout=3s&request_timeout=1s");
+        let config = config.unwrap();
+        assert_eq!(config.endpoints, ["http://h1:2379", "http://h2:2380", "http://[::1]:7"]);
+        assert_eq!(config.namespace.as_str(), "billing/eu");
+        assert_eq!(config.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
+        assert_eq!((config.connect_timeout, config.request_timeout), {
+            (Duration::from_secs(3), Duration::from_secs(1))
+        });
+    }
+
+    #[test]
+    fn what_is_left_out_has_defaults() {
+        let config = config("etcd://[::1]").unwrap();
+        assert_eq!(config.endpoints, ["http://[::1]:2379"]);
+        assert_eq!((config.namespace.as_str(), config.credentials), ("yourturn", None));
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let bad = [
+            "etcd://",
+            "etcd://h:port",
+            "etcd://h:99999",
+            "etcd://h 1",
+            "etcd://::1",
+            "etcd://user@h",
+            "etcd://h/a//b",
+            "etcd://h?connect_timeout=0s",
+            "etcd://h?request_timeout=1h",
+            "etcd://h?conect_timeout=1s",
+        ];
+        for uri in bad {
+            let kind = config(uri).unwrap_err().kind();
+            assert!(matches!(kind, ErrorKind::InvalidOption | ErrorKind::InvalidName), "{uri}: {kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_password_does_not_print() {
+        let printed = format!("{:?}", config("etcd://me:hunter2@h").unwrap());
+        assert!(printed.contains("me") && !printed.contains("hunter2"), "{printed}");
+    }
+}

@@ -1,0 +1,205 @@
+//! One member of the cluster at a time, and another when it does not answer.
+//!
+//! The client's own balancer sends each request to a random member, one that has gone silent included, and
+//! its keepalive pings on idle connections break the server's rules about pings. A session talks to one
+//! member: its renewals, its watches and its requests are one conversation, and when that falls silent, all
+//! of them move on together.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use etcd_client::{Client, ConnectOptions};
+use lock_core::{Error, ErrorKind, Moment, Result, runtime::SharedRuntime, sync::Signal};
+
+use crate::{
+    config::Config,
+    error::{translated, unknown_if_unavailable},
+};
+
+/// How a session reaches the cluster.
+pub(crate) struct Connection {
+    way: Way,
+    runtime: SharedRuntime,
+    request_timeout: Duration,
+    /// The link in use; none before the first request and after one was given up.
+    link: Signal<(u64, Option<Arc<Link>>)>,
+    /// Held while a link is made.
+    linking: tokio::sync::Mutex<()>,
+}
+
+/// Where links come from.
+pub(crate) enum Way {
+    /// The user's own client, which finds members by itself.
+    Client(Client),
+    Members {
+        config: Config,
+        options: ConnectOptions,
+        /// Which member comes first.
+        first: u64,
+    },
+}
+
+/// A connection to one member.
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    number: u64,
+    /// When the member last answered anything, in milliseconds on the runtime's clock.
+    heard: AtomicU64,
+}
+
+impl Way {
+    /// `ttl` says how soon silence must be noticed: within a third of it.
+    pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Self {
+        let share = config.connect_timeout / u32::try_from(config.endpoints.len()).unwrap_or(u32::MAX);
+        let silence = ttl / 6;
+        let mut options = ConnectOptions::new()
+            .with_connect_timeout(share)
+            .with_keep_alive(silence, silence)
+            .with_require_leader(true)
+            .with_auto_token_refresh(true);
+        if let Some((user, password)) = &config.credentials {
+            options = options.with_user(user, password);
+        }
+        Self::Members { config, options, first }
+    }
+
+    /// How many members there are to try.
+    pub(crate) fn members_to_try(&self) -> u32 {
+        match self {
+            Self::Client(_) => 1,
+            Self::Members { config, .. } => u32::try_from(config.endpoints.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    async fn client(&self, number: u64) -> Result<Client> {
+        let (config, options, first) = match self {
+            Self::Client(client) => return Ok(client.clone()),
+            Self::Members { config, options, first } => (config, options, first),
+        };
+        let members = config.endpoints.len().max(1) as u64;
+        let turn = usize::try_from(first.wrapping_add(number) % members).unwrap_or_default();
+        let endpoint = config.endpoints.get(turn).map(String::as_str).unwrap_or_default();
+        tracing::debug!(endpoint, "connecting");
+        // Says nothing to the member yet, unless there are credentials.
+        Client::connect([endpoint], Some(options.clone())).await.map_err(translated)
+    }
+}
+
+impl Link {
+    /// The member has answered something.
+    pub(crate) fn heard(&self, runtime: &SharedRuntime) {
+        self.heard.fetch_max(millis(runtime.now()), Ordering::Relaxed);
+    }
+
+    fn heard_since(&self, sent: Moment) -> bool {
+        self.heard.load(Ordering::Relaxed) > millis(sent)
+    }
+}
+
+fn millis(moment: Moment) -> u64 {
+    u64::try_from(moment.since_zero().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Connection {
+    pub(crate) fn new(way: Way, runtime: SharedRuntime, request_timeout: Duration) -> Self {
+        let (link, linking) = (Signal::new((0, None)), tokio::sync::Mutex::default());
+        Self { way, runtime, request_timeout, link, linking }
+    }
+
+    /// The link in use, or a new one.
+    pub(crate) async fn link(&self) -> Result<Arc<Link>> {
+        if let Some(link) = self.link.read(|(_, link)| link.clone()) {
+            return Ok(link);
+        }
+        let _alone = self.linking.lock().await;
+        let (number, link) = self.link.read(Clone::clone);
+        if let Some(link) = link {
+            return Ok(link);
+        }
+        let client = match self.way.client(number).await {
+            Ok(client) => client,
+            Err(error) => {
+                self.link.update(|(next, _)| *next += 1);
+                return Err(error);
+            }
+        };
+        let link = Arc::new(Link { client, number, heard: AtomicU64::new(0) });
+        self.link.update(|(_, current)| *current = Some(link.clone()));
+        Ok(link)
+    }
+
+    /// Moves on to the next member, unless that has been done. What is under way on this link is answered
+    /// as unavailable.
+    pub(crate) fn give_up(&self, link: &Link, why: &dyn std::fmt::Display) {
+        if matches!(self.way, Way::Client(_)) {
+            return;
+        }
+        let given_up = self.link.update(|(number, current)| {
+            let in_use = current.is_some() && *number == link.number;
+            if in_use {
+                (*number, *current) = (*number + 1, None);
+            }
+            in_use
+        });
+        if given_up {
+            tracing::warn!(%why, "the member does not answer; the next one is asked");
+        }
+    }
+
+    /// Waits until the link was given up.
+    pub(crate) async fn given_up(&self, link: &Link) {
+        self.link.wait(|(number, _)| (*number != link.number).then_some(())).await;
+    }
+
+    /// Asks something that changes nothing.
+    pub(crate) async fn look<T, F>(&self, call: impl FnOnce(Client) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        self.ask(self.request_timeout, call).await
+    }
+
+    /// Asks for a change. It may have happened when there was no answer.
+    pub(crate) async fn change<T, F>(&self, call: impl FnOnce(Client) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        self.ask(self.request_timeout, call).await.map_err(unknown_if_unavailable)
+    }
+
+    /// Asks, and moves on to another member when this one says nothing at all within `limit`.
+    pub(crate) async fn ask<T, F>(&self, limit: Duration, call: impl FnOnce(Client) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let unavailable = |message: String| Error::new(ErrorKind::Unavailable, message);
+        let silent = || unavailable(format!("etcd did not answer within {limit:?}"));
+        let end = self.runtime.now() + limit;
+        let link = tokio::select! { biased;
+            link = self.link() => link?,
+            () = self.runtime.sleep_until(end) => return Err(silent()),
+        };
+        let sent = self.runtime.now();
+        let error = tokio::select! { biased;
+            outcome = call(link.client.clone()) => match outcome {
+                Ok(value) => {
+                    link.heard(&self.runtime);
+                    return Ok(value);
+                }
+                Err(error) => translated(error),
+            },
+            () = self.given_up(&link) => unavailable("the connection to etcd was given up".to_owned()),
+            () = self.runtime.sleep_until(end) => silent(),
+        };
+        // A member that answers others is slow, not gone: moving on would only cut those off.
+        if error.kind() == ErrorKind::Unavailable && !link.heard_since(sent) {
+            self.give_up(&link, &error);
+        }
+        Err(error)
+    }
+}

@@ -1,0 +1,156 @@
+//! What a holder may change where it stands.
+
+use etcd_client::{Compare, CompareOp, Txn};
+use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, sync::locked};
+
+use super::{
+    Queue,
+    standing::{Phase, Standing, State},
+    steps::{Refusal, not_held},
+    txn::{Bells, Departure, To, created_at, delete, get, put_leased, untouched},
+};
+use crate::{
+    news::News,
+    record::{Record, Seat},
+};
+
+const NOT_GRANTED: &str = "the claim is not granted";
+
+impl Queue {
+    /// The key that says that the claim holds, and the revision at which it was created.
+    pub(crate) fn seat(&self, standing: &Standing) -> Result<(String, i64)> {
+        self.lease.check()?;
+        let seat = standing.state.read(|state| match state.phase {
+            Phase::Holding(seat) => Some((standing.who.keys.seat(state.mode, standing.who.id), seat)),
+            _ => None,
+        });
+        seat.ok_or_else(|| not_held(NOT_GRANTED))
+    }
+
+    /// Replaces the payload; see [`Session::update`](lock_core::backend::Session::update).
+    pub(crate) async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        let standing = self.standing(ticket)?;
+        loop {
+            let (seat, created) = self.seat(&standing)?;
+            let (record, written) = standing.record();
+            let (record, key) = (Record { payload: payload.clone(), ..record }, standing.record_key());
+            // Against an earlier request that lands late.
+            let request = Txn::new()
+                .when(vec![created_at(&*seat, created), untouched(&*key, written)])
+                .and_then(vec![put_leased(key.clone(), record.write(), self.session)])
+                .or_else(vec![get(seat), get(key)]);
+            let mut reply = self.change(request).await?;
+            if reply.succeeded {
+                standing.publishes(record, reply.revision);
+                return Ok(());
+            }
+            let (seat, there) = (reply.key(), reply.key());
+            if seat.is_none_or(|seat| seat.create_revision() != created) {
+                return Err(not_held(NOT_GRANTED));
+            }
+            let (value, revision) =
+                there.map_or_else(Default::default, |kv| (kv.value().to_vec(), kv.mod_revision()));
+            if value == record.write() {
+                standing.publishes(record, revision);
+                return Ok(());
+            }
+            locked(&standing.record).1 = revision;
+        }
+    }
+
+    /// Weakens the mode; see [`Session::set_mode`](lock_core::backend::Session::set_mode).
+    pub(crate) async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        weaker.validate()?;
+        let standing = self.standing(ticket)?;
+        loop {
+            self.seat(&standing)?;
+            let state = standing.state.read(Clone::clone);
+            if state.mode == weaker {
+                return Ok(());
+            }
+            if !state.mode.may_weaken_to(weaker) {
+                let message = format!("a claim that is {} cannot become {weaker}", state.mode);
+                return Err(Error::new(ErrorKind::InvalidOption, message));
+            }
+            let weakened = match state.mode {
+                Mode::Exclusive => self.pass_the_gate_on(&standing, &state, weaker).await?,
+                _ => self.change_seats(&standing, &state, weaker).await?,
+            };
+            let Some(seat) = weakened else { continue };
+            standing.state.update_silently(|state| {
+                if matches!(state.phase, Phase::Holding(_)) {
+                    (state.mode, state.phase) = (weaker, Phase::Holding(seat));
+                }
+            });
+        }
+    }
+
+    /// From the head of the queue to a seat behind the gate; the seat's create revision when that is done.
+    async fn pass_the_gate_on(
+        &self,
+        standing: &Standing,
+        state: &State,
+        weaker: Mode,
+    ) -> Result<Option<i64>> {
+        let record = Record { mode: weaker, ..standing.record().0 };
+        let departure = Departure {
+            who: &standing.who,
+            touched: state.touched,
+            behind: None,
+            next: state.next,
+            news: News::Head,
+            to: To::Weaker(weaker, record.clone()),
+            evicted: false,
+            doubt: state.doubt(),
+        };
+        let mut reply = self.change(departure.txn(Bells::Rung)).await?;
+        if reply.succeeded {
+            standing.publishes(record, reply.revision);
+            return Ok(Some(reply.revision));
+        }
+        let refusal = Refusal::read(&departure, &mut reply);
+        if let Some(seat) = &refusal.seat {
+            // An earlier request was not answered.
+            standing.publishes(record, seat.create_revision());
+            return Ok(Some(seat.create_revision()));
+        }
+        refusal.check()?;
+        if refusal.is_gone() {
+            return Err(not_held(NOT_GRANTED));
+        }
+        refusal.noted(standing, &departure);
+        Ok(None)
+    }
+
+    /// From one seat behind the gate to another, or to fewer permits in the same.
+    async fn change_seats(&self, standing: &Standing, state: &State, weaker: Mode) -> Result<Option<i64>> {
+        let (who, (from, created)) = (&standing.who, self.seat(standing)?);
+        let came_straight_in = created == who.place().cast_signed();
+        let before = Seat::new(state.mode, (!came_straight_in).then(|| who.place()));
+        let (to, after) = (who.keys.seat(weaker, who.id), Seat::new(weaker, Some(who.place())));
+        let record = Record { mode: weaker, ..standing.record().0 };
+        let mut then = vec![
+            put_leased(to.clone(), after.write(), self.session),
+            put_leased(standing.record_key(), record.write(), self.session),
+        ];
+        if from != to {
+            then.push(delete(from.clone()));
+        }
+        // The value is compared too: an earlier request that lands late must not bring permits back.
+        let as_before = Compare::value(&*from, CompareOp::Equal, before.write());
+        let request = Txn::new()
+            .when(vec![created_at(&*from, created), as_before])
+            .and_then(then)
+            .or_else(vec![get(&*to)]);
+        let mut reply = self.change(request).await?;
+        let written = reply.revision;
+        let seat = if reply.succeeded {
+            if from == to { created } else { written }
+        } else {
+            let there = reply.key().filter(|kv| kv.value() == after.write());
+            there.ok_or_else(|| not_held(NOT_GRANTED))?.create_revision()
+        };
+        standing.publishes(record, written);
+        Ok(Some(seat))
+    }
+}

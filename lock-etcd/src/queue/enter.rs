@@ -1,0 +1,256 @@
+//! Joining and trying.
+
+use std::sync::Arc;
+
+use etcd_client::{KeyValue, Txn};
+use lock_core::{
+    Claim, Effect, Error, ErrorKind, Grant, LineId, LostReason, Mode, Result, Ticket,
+    line::{Entrant, Verdict, decide},
+    sync::locked,
+};
+
+use super::{
+    Queue, found_in_queue, named, occupancy,
+    standing::{Ahead, Phase, Standing},
+    steps::not_held,
+    txn::{self, Entry, Free, Reply, get, range},
+};
+use crate::{record::Seat, view};
+
+/// What became of a request to enter.
+enum Entered {
+    /// In line: granted, or with a place in the queue.
+    In,
+    /// Not in: the tail as it was, and whether somebody is in the way for certain.
+    Out { tail: Option<KeyValue>, barred: bool },
+}
+
+/// What is known of a line before a claim enters it.
+struct Outlook {
+    free: Free,
+    seen: i64,
+}
+
+impl Outlook {
+    const UNKNOWN: Self = Self { free: Free::NoTail, seen: 0 };
+}
+
+impl Queue {
+    /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
+    pub(crate) async fn join(self: &Arc<Self>, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        let standing = self.enrol(line, claim)?.ok_or_else(|| not_held("this claim has left the line"))?;
+        if let Some(ticket) = standing.ticket() {
+            return Ok(ticket);
+        }
+        let outlook = match claim.mode {
+            Mode::Permits { .. } => self.count_permits(&standing).await?,
+            _ => Outlook::UNKNOWN,
+        };
+        self.enter(&standing, &outlook, true).await?;
+        self.settle(&standing);
+        standing.ticket().ok_or_else(|| self.not_in_line(&standing))
+    }
+
+    /// In line without waiting, or not at all; see
+    /// [`Session::try_join`](lock_core::backend::Session::try_join).
+    pub(crate) async fn try_join(
+        self: &Arc<Self>,
+        line: &LineId,
+        claim: &Claim,
+    ) -> Result<Option<(Ticket, Grant)>> {
+        let Some(standing) = self.enrol(line, claim)? else { return Ok(None) };
+        let in_line = standing.ticket().is_some() || self.enter_if_free(&standing).await?;
+        if in_line {
+            self.settle(&standing);
+            let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
+            let grant = Grant { token: standing.granted().await?, fate: standing.fate.clone() };
+            return Ok(Some((ticket, grant)));
+        }
+        // A request that was not answered must not land later.
+        self.leave(line, claim.id).await?;
+        Ok(None)
+    }
+
+    fn not_in_line(&self, standing: &Standing) -> Error {
+        let why = standing.fate.end_reason().unwrap_or(LostReason::Released);
+        self.lease.check().err().unwrap_or_else(|| Error::lost(why))
+    }
+
+    /// Sees to it that what an answer said is followed up.
+    fn settle(self: &Arc<Self>, standing: &Arc<Standing>) {
+        if standing.state.read(|state| matches!(state.phase, Phase::Waiting(Ahead::Sought(_)))) {
+            self.seek(standing);
+        }
+        self.drive(standing);
+    }
+
+    /// One request to enter.
+    async fn enter(&self, standing: &Standing, outlook: &Outlook, may_wait: bool) -> Result<Entered> {
+        let (mode, record) = (standing.state.read(|state| state.mode), locked(&standing.record).0.write());
+        let &Outlook { free, seen } = outlook;
+        let request = txn::enter(&standing.who, &Entry { mode, record, free, seen, may_wait });
+        standing.state.update_silently(|state| state.unanswered += 1);
+        let answer = self.change(request).await;
+        let answered = answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true);
+        if answered {
+            standing.state.update_silently(|state| state.unanswered -= 1);
+        }
+        match answer {
+            Ok(reply) if mode == Mode::Present => entered_present(standing, reply),
+            Ok(reply) => entered(standing, reply, may_wait),
+            Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing, error).await,
+            Err(error) => {
+                if answered && !standing.state.read(super::standing::State::doubt) {
+                    self.forget(standing);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A store that is full may have done what it refuses: it says so after the fact.
+    async fn entered_though_full(&self, standing: &Standing, full: Error) -> Result<Entered> {
+        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
+        let look = vec![get(who.keys.seat(mode, who.id)), get(who.keys.node(who.id))];
+        let mut reply = self.look(Txn::new().and_then(look)).await.map_err(Error::with_unknown_effect)?;
+        if landed(standing, reply.key(), reply.key())? {
+            return Ok(Entered::In);
+        }
+        self.forget(standing);
+        Err(full)
+    }
+
+    /// Whether there is room among the holders of permits, and when that was seen.
+    async fn count_permits(&self, standing: &Standing) -> Result<Outlook> {
+        let keys = &standing.who.keys;
+        let mut reply = self.look(Txn::new().and_then(vec![range(keys.holders())])).await?;
+        let room = occupancy(keys, &reply.keys())?.admits(standing.state.read(|state| state.mode));
+        Ok(Outlook { free: Free::NoTail, seen: if room { reply.revision } else { 0 } })
+    }
+
+    /// Enters unless a conflicting claim is in line (C6).
+    async fn enter_if_free(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
+        match standing.state.read(|state| state.mode) {
+            Mode::Present => self.enter(standing, &Outlook::UNKNOWN, false).await.map(|_| true),
+            Mode::Exclusive => self.enter_alone(standing).await,
+            Mode::Shared | Mode::Permits { .. } => self.enter_beside(standing).await,
+        }
+    }
+
+    async fn enter_alone(&self, standing: &Standing) -> Result<bool> {
+        let mut outlook = Outlook::UNKNOWN;
+        loop {
+            match self.enter(standing, &outlook, false).await? {
+                Entered::In => return Ok(true),
+                Entered::Out { barred: true, .. } => return Ok(false),
+                // The tail is a dead claim's, or it has just gone.
+                Entered::Out { tail, .. } => outlook.free = free(tail.as_ref()),
+            }
+        }
+    }
+
+    /// Others in line may be compatible: then there is a place, and soon a turn.
+    async fn enter_beside(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
+        loop {
+            let (line, tail, revision) = self.whole_line(standing).await?;
+            if !would_be_granted(&line, standing) {
+                return Ok(false);
+            }
+            let queue_is_empty = line.waiters().next().is_none() && exclusive_holder(&line).is_none();
+            let outlook = Outlook { free: free(tail.as_ref()), seen: revision };
+            if matches!(self.enter(standing, &outlook, !queue_is_empty).await?, Entered::In) {
+                break;
+            }
+        }
+        self.settle(standing);
+        // A conflicting claim may have been faster.
+        let waits = standing.state.read(|state| !matches!(state.phase, Phase::Holding(_)));
+        Ok(!waits || would_be_granted(&self.whole_line(standing).await?.0, standing))
+    }
+
+    async fn whole_line(&self, standing: &Standing) -> Result<(lock_core::Line, Option<KeyValue>, i64)> {
+        let keys = &standing.who.keys;
+        let mut reply = self.look(Txn::new().and_then(vec![range(keys.all()), get(keys.tail())])).await?;
+        let (all, tail) = (reply.keys(), reply.key());
+        let line = view::line(&standing.who.line, keys, reply.revision, all.iter())?;
+        Ok((line, tail, reply.revision))
+    }
+}
+
+fn free(tail: Option<&KeyValue>) -> Free {
+    tail.map_or(Free::NoTail, |tail| Free::StaleTail(tail.mod_revision()))
+}
+
+fn exclusive_holder(line: &lock_core::Line) -> Option<&lock_core::LinePlace> {
+    line.holders().find(|place| place.mode == Mode::Exclusive)
+}
+
+/// Whether the kernel grants the claim, where it stands or else at the end of the line.
+fn would_be_granted(line: &lock_core::Line, standing: &Standing) -> bool {
+    let mode = standing.state.read(|state| state.mode);
+    let mut entrants: Vec<Entrant> =
+        line.places.iter().map(|place| Entrant { place: place.place, mode: place.mode }).collect();
+    let there = line.places.iter().find(|place| place.claim == standing.who.id).map(|place| place.place);
+    let place = there.unwrap_or(u64::MAX);
+    if there.is_none() {
+        entrants.push(Entrant { place, mode });
+    }
+    decide(&entrants, place) == Some(Verdict::Granted)
+}
+
+fn entered_present(standing: &Standing, mut reply: Reply) -> Result<Entered> {
+    if reply.succeeded {
+        standing.who.took(reply.revision);
+        standing.hold(reply.revision)?;
+        return Ok(Entered::In);
+    }
+    entered_before(standing, reply.key(), reply.key())
+}
+
+/// Reads the answer to a request to enter.
+fn entered(standing: &Standing, mut reply: Reply, may_wait: bool) -> Result<Entered> {
+    if !reply.succeeded {
+        return entered_before(standing, reply.key(), reply.key());
+    }
+    let Some(mut inner) = reply.nested() else { return Err(not_held("etcd's answer has another form")) };
+    if inner.succeeded {
+        standing.who.took(reply.revision);
+        standing.state.update_silently(|state| state.touched = state.touched.max(reply.revision));
+        standing.hold(reply.revision)?;
+        return Ok(Entered::In);
+    }
+    if !may_wait {
+        let (tail, queue, holders) = (inner.key(), inner.keys(), inner.keys());
+        return Ok(Entered::Out { tail, barred: !(queue.is_empty() && holders.is_empty()) });
+    }
+    standing.who.took(reply.revision);
+    let before = inner.replaced().and_then(|tail| named(tail.value()));
+    standing.state.update_silently(|state| {
+        state.touched = state.touched.max(reply.revision);
+        state.phase = Phase::Waiting(before.map_or(Ahead::Sought(0), Ahead::Found));
+    });
+    Ok(Entered::In)
+}
+
+/// An earlier request has landed, or it has been made impossible.
+fn entered_before(standing: &Standing, seat: Option<KeyValue>, node: Option<KeyValue>) -> Result<Entered> {
+    if landed(standing, seat, node)? {
+        Ok(Entered::In)
+    } else {
+        Err(not_held("this claim has left the line"))
+    }
+}
+
+/// Takes note of where a request landed whose answer was lost; tells whether one did.
+pub(super) fn landed(standing: &Standing, seat: Option<KeyValue>, node: Option<KeyValue>) -> Result<bool> {
+    // An exclusive claim's seat is its node.
+    if let Some(node) = node {
+        found_in_queue(standing, &node);
+        return Ok(true);
+    }
+    let Some(seat) = seat else { return Ok(false) };
+    let place = Seat::read(seat.key(), seat.value())?.place;
+    standing.who.took(place.map_or(seat.create_revision(), u64::cast_signed));
+    standing.hold(seat.create_revision())?;
+    Ok(true)
+}

@@ -1,0 +1,76 @@
+//! Noticing that another session has ended: one watch for each session that somebody here waits for.
+
+use std::sync::{Arc, Weak};
+
+use etcd_client::{Event, EventType};
+use lock_core::{
+    SessionId,
+    sync::{Signal, locked},
+};
+
+use super::Queue;
+use crate::watch::{Keys, Sink, Watch};
+
+/// Another session's life, as it is watched from here.
+pub(super) struct Life {
+    watched: Arc<Signal<bool>>,
+    _watch: Watch,
+}
+
+struct Watched {
+    queue: Weak<Queue>,
+    session: SessionId,
+    watched: Arc<Signal<bool>>,
+}
+
+impl Sink for Watched {
+    fn opened(&self) {
+        if self.watched.update(|watched| std::mem::replace(watched, true)) {
+            // Opened once more: its end may have been missed.
+            self.ended();
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        if event.event_type() == EventType::Delete {
+            self.ended();
+        }
+    }
+}
+
+impl Watched {
+    fn ended(&self) {
+        if let Some(queue) = self.queue.upgrade() {
+            queue.session_ended(self.session);
+        }
+    }
+}
+
+impl Queue {
+    /// Returns once the end of this session would be noticed.
+    pub(super) async fn watch_life(self: &Arc<Self>, session: SessionId) {
+        if session == self.session {
+            return;
+        }
+        let watched = {
+            let mut lives = locked(&self.lives);
+            let life = lives.entry(session).or_insert_with(|| self.life(session));
+            life.watched.clone()
+        };
+        watched.wait(|watched| watched.then_some(())).await;
+    }
+
+    fn life(self: &Arc<Self>, session: SessionId) -> Arc<Life> {
+        let watched = Arc::new(Signal::new(false));
+        let sink = Watched { queue: Arc::downgrade(self), session, watched: watched.clone() };
+        let watch = self.watcher.watch(Keys::One(self.namespace.live(session)), Arc::new(sink));
+        Arc::new(Life { watched, _watch: watch })
+    }
+
+    /// Its claims are gone: whoever waits for one of them looks who is ahead now.
+    pub(super) fn session_ended(self: &Arc<Self>, session: SessionId) {
+        let ended = locked(&self.lives).remove(&session);
+        drop(ended);
+        self.everybody_searches(|standing| standing.state.read(|state| state.waits_for(session)));
+    }
+}

@@ -1,0 +1,250 @@
+//! The queue: an MCS lock whose hand-off is one write (`docs/etcd-protocol.md`).
+//!
+//! | file | |
+//! |---|---|
+//! | `txn` | the transactions |
+//! | `standing` | one claim of this session: what is known of it, what comes next |
+//! | `enter` | joining, trying |
+//! | `steps` | from joined to granted: linking, the gate |
+//! | `search` | finding the predecessor after a crash or a lost answer |
+//! | `life` | noticing that another session has ended |
+//! | `leave` | withdrawing, releasing, evicting |
+//! | `change` | what a holder may change |
+
+mod change;
+mod enter;
+mod leave;
+mod life;
+mod search;
+mod standing;
+mod steps;
+pub(crate) mod txn;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use etcd_client::{Event, EventType, KeyValue, Txn};
+use lock_core::{
+    Claim, ClaimId, Error, ErrorKind, Lease, LineId, LostReason, Mode, Result, SessionId, Ticket,
+    backend::Left, line::Occupancy, runtime::SharedRuntime, sync::locked,
+};
+
+use self::{
+    life::Life,
+    search::Search,
+    standing::{Ahead, Phase, Standing, Who},
+    txn::Reply,
+};
+use crate::{
+    connection::Connection,
+    error::garbled,
+    keys::{LineKeys, Namespace, Part},
+    news::Ring,
+    record::{Record, Seat},
+    watch::{Sink, Watcher},
+};
+
+/// Every claim of one session, and the way to the store.
+pub(crate) struct Queue {
+    pub(crate) session: SessionId,
+    pub(crate) namespace: Namespace,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) runtime: SharedRuntime,
+    pub(crate) watcher: Watcher,
+    table: Mutex<Table>,
+    /// Sessions that claims of this one wait for.
+    lives: Mutex<BTreeMap<SessionId, Arc<Life>>>,
+}
+
+#[derive(Default)]
+struct Table {
+    claims: BTreeMap<u64, Arc<Standing>>,
+    lines: HashMap<LineId, InLine>,
+    left: Left,
+}
+
+/// What this session has in one line.
+#[derive(Default)]
+struct InLine {
+    claims: BTreeMap<u64, Arc<Standing>>,
+    search: Arc<Search>,
+}
+
+impl Queue {
+    pub(crate) fn new(
+        session: SessionId,
+        namespace: Namespace,
+        connection: Arc<Connection>,
+        lease: Arc<Lease>,
+        runtime: SharedRuntime,
+        watcher: Watcher,
+    ) -> Self {
+        let (table, lives) = (Mutex::default(), Mutex::default());
+        Self { session, namespace, connection, lease, runtime, watcher, table, lives }
+    }
+
+    /// The claim behind a ticket of this session.
+    pub(crate) fn standing(&self, ticket: &Ticket) -> Result<Arc<Standing>> {
+        let standing = locked(&self.table).claims.get(&ticket.claim.number).cloned();
+        let mine = |standing: &Arc<Standing>| {
+            ticket.claim.session == self.session && standing.who.line == ticket.line
+        };
+        standing.filter(mine).ok_or_else(|| match self.lease.check() {
+            Err(lost) => lost,
+            Ok(()) => Error::new(ErrorKind::NotHeld, "the claim is not in line"),
+        })
+    }
+
+    /// The claims that this session has in line.
+    pub(crate) fn claims(&self) -> Vec<(LineId, ClaimId)> {
+        let table = locked(&self.table);
+        table.claims.values().map(|standing| (standing.who.line.clone(), standing.who.id)).collect()
+    }
+
+    /// Makes the claim known here, before anything is said to the store; `None` when it has left.
+    fn enrol(&self, line: &LineId, claim: &Claim) -> Result<Option<Arc<Standing>>> {
+        claim.mode.validate()?;
+        if claim.id.session != self.session {
+            return Err(Error::new(ErrorKind::Refused, "the claim belongs to another session"));
+        }
+        let mut table = locked(&self.table);
+        if table.left.contains(claim.id.number) {
+            return Ok(None);
+        }
+        if let Some(standing) = table.claims.get(&claim.id.number) {
+            return Ok(Some(standing.clone()));
+        }
+        let who = Who::new(claim.id, line, &self.namespace);
+        let standing = Arc::new(Standing::new(who, Record::from(claim)));
+        table.claims.insert(claim.id.number, standing.clone());
+        table.lines.entry(line.clone()).or_default().claims.insert(claim.id.number, standing.clone());
+        Ok(Some(standing))
+    }
+
+    fn forget(&self, standing: &Standing) {
+        let (number, mut table) = (standing.who.id.number, locked(&self.table));
+        table.claims.remove(&number);
+        if let Some(line) = table.lines.get_mut(&standing.who.line) {
+            line.claims.remove(&number);
+            if line.claims.is_empty() {
+                table.lines.remove(&standing.who.line);
+            }
+        }
+    }
+
+    /// Asks something that changes nothing, linearizably.
+    async fn look(&self, txn: Txn) -> Result<Reply> {
+        let call = |client: etcd_client::Client| async move { client.kv_client().txn(txn).await };
+        self.connection.look(call).await.map(Reply::from)
+    }
+
+    /// Asks for a change.
+    pub(crate) async fn change(&self, txn: Txn) -> Result<Reply> {
+        let call = |client: etcd_client::Client| async move { client.kv_client().txn(txn).await };
+        self.connection.change(call).await.map(Reply::from)
+    }
+
+    /// The claim's node is not there any more: an operator's doing, unless the whole session has ended.
+    fn missing(&self, standing: &Standing, live: Option<&KeyValue>) {
+        if live.is_some() {
+            standing.end(LostReason::Evicted);
+        } else {
+            self.lease.lose(LostReason::Expired);
+            standing.end(LostReason::Expired);
+        }
+    }
+
+    /// Ends the session's lease, and with it whatever is left of the session.
+    pub(crate) async fn revoke(&self) -> Result<()> {
+        let id = self.session.get().cast_signed();
+        let call = |client: etcd_client::Client| async move { client.lease_client().revoke(id).await };
+        self.connection.change(call).await.map(drop)
+    }
+
+    /// Those who wait must look for themselves: news may have been missed.
+    fn everybody_searches(self: &Arc<Self>, concerned: impl Fn(&Standing) -> bool) {
+        let standings: Vec<Arc<Standing>> = locked(&self.table).claims.values().cloned().collect();
+        for standing in standings.iter().filter(|standing| concerned(standing)) {
+            self.seek(standing);
+        }
+    }
+}
+
+/// What the session's own bell says.
+pub(crate) struct Bell {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) opened: tokio::sync::Notify,
+}
+
+impl Sink for Bell {
+    fn opened(&self) {
+        self.opened.notify_one();
+        self.queue.everybody_searches(|_| true);
+    }
+
+    fn event(&self, event: &Event) {
+        let rings = match (event.event_type(), event.kv()) {
+            (EventType::Put, Some(kv)) => Ring::read(kv.value()).map(|rings| (rings, kv.mod_revision())),
+            // Deleted: by a store that is full, or by hand.
+            _ => None,
+        };
+        let Some((rings, revision)) = rings else { return self.queue.everybody_searches(|_| true) };
+        for ring in rings {
+            let standing = locked(&self.queue.table).claims.get(&ring.claim).cloned();
+            let Some(standing) = standing else { continue };
+            if let Err(error) = standing.hear(ring.news, revision) {
+                standing.stop(&error);
+            }
+            self.queue.drive(&standing);
+        }
+    }
+}
+
+/// The session's own life: its end is the session's.
+pub(crate) struct OwnLife(pub(crate) Arc<Lease>);
+
+impl Sink for OwnLife {
+    fn opened(&self) {}
+
+    fn event(&self, event: &Event) {
+        if event.event_type() == EventType::Delete {
+            self.0.lose(LostReason::Expired);
+        }
+    }
+}
+
+/// What the holders behind the gate take up; the first that is not ours to understand is an error.
+fn occupancy(keys: &LineKeys, holders: &[KeyValue]) -> Result<Occupancy> {
+    let mut occupancy = Occupancy::default();
+    for kv in holders {
+        let mode = match keys.part(kv.key()) {
+            Some(Part::Shared(_)) => Mode::Shared,
+            Some(Part::Permits(_)) => {
+                let count = Seat::read(kv.key(), kv.value())?.count.unwrap_or(1);
+                Mode::Permits { count, limit: u32::MAX }
+            }
+            _ => return Err(garbled(kv.key(), "is no holder's")),
+        };
+        occupancy.add(mode);
+    }
+    Ok(occupancy)
+}
+
+/// The claim that a value names.
+fn named(value: &[u8]) -> Option<ClaimId> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// The phase of a claim that was found in the queue, without the answer that said who is ahead of it.
+fn found_in_queue(standing: &Standing, node: &KeyValue) {
+    standing.who.took(node.create_revision());
+    standing.state.update_silently(|state| {
+        state.phase = Phase::Waiting(Ahead::Sought(0));
+        if node.mod_revision() > state.touched {
+            (state.touched, state.next) = (node.mod_revision(), named(node.value()));
+        }
+    });
+}

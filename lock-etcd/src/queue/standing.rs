@@ -1,0 +1,252 @@
+//! One claim of this session: what is known of it, and what comes next.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use lock_core::{
+    ClaimId, Error, ErrorKind, Fate, FencingToken, LineId, LostReason, Mode, Result, Ticket,
+    sync::{Signal, locked},
+};
+
+use crate::{
+    keys::{LineKeys, Namespace},
+    news::News,
+    record::Record,
+};
+
+/// Whose claim, and where its keys are.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) id: ClaimId,
+    pub(crate) line: LineId,
+    pub(crate) keys: LineKeys,
+    pub(crate) namespace: Namespace,
+    place: OnceLock<u64>,
+}
+
+impl Who {
+    pub(crate) fn new(id: ClaimId, line: &LineId, namespace: &Namespace) -> Self {
+        let (line, namespace) = (line.clone(), namespace.clone());
+        Self { id, keys: namespace.line(&line), line, namespace, place: OnceLock::new() }
+    }
+
+    /// The create revision of its node, or of its seat when it came straight in; 0 before it is known.
+    pub(crate) fn place(&self) -> u64 {
+        self.place.get().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn took(&self, place: i64) {
+        let _known = self.place.set(place.cast_unsigned());
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) who: Who,
+    /// What it publishes, and the revision at which that was written; 0 before it is known.
+    pub(crate) record: Mutex<(Record, i64)>,
+    pub(crate) fate: Arc<Fate>,
+    pub(crate) state: Signal<State>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) mode: Mode,
+    /// The last revision of its node that is known: whoever links behind it writes there.
+    pub(crate) touched: i64,
+    /// The claim behind it, once that has linked.
+    pub(crate) next: Option<ClaimId>,
+    /// Requests to join that were sent and not answered: each may still land.
+    pub(crate) unanswered: u32,
+    /// It has been asked to leave, so it takes no further step towards its turn.
+    pub(crate) leaving: bool,
+    /// A task takes its steps.
+    pub(crate) driven: bool,
+    /// Why it cannot go on.
+    pub(crate) trouble: Option<(ErrorKind, Arc<str>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not in line, as far as is known.
+    Outside,
+    /// In the queue, behind another.
+    Waiting(Ahead),
+    /// Nobody is before it in the queue.
+    Head(Gate),
+    /// Granted; the create revision of the key that says so.
+    Holding(i64),
+    /// Left, evicted, or ended with its session.
+    Gone,
+}
+
+/// The claim ahead of one that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// Not known; a search that begins after this round of the line's searches finds it.
+    Sought(u64),
+    /// It has not been told yet that somebody waits behind it.
+    Found(ClaimId),
+    Linked(ClaimId),
+}
+
+/// What a head knows of the holders behind the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Unknown,
+    /// They let it in.
+    Open,
+    Shut,
+}
+
+/// What a claim's task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Link(ClaimId),
+    /// Through the gate.
+    Admission,
+    /// Wait until the holders behind the gate let it in.
+    Gate,
+}
+
+impl Standing {
+    pub(crate) fn new(who: Who, record: Record) -> Self {
+        let state = State {
+            phase: Phase::Outside,
+            mode: record.mode,
+            touched: 0,
+            next: None,
+            unanswered: 0,
+            leaving: false,
+            driven: false,
+            trouble: None,
+        };
+        Self { who, record: Mutex::new((record, 0)), fate: Arc::default(), state: Signal::new(state) }
+    }
+
+    /// Its ticket, once it is in line.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        let in_line = self.state.read(|state| !matches!(state.phase, Phase::Outside | Phase::Gone));
+        let Who { line, id, .. } = &self.who;
+        in_line.then(|| Ticket { line: line.clone(), claim: *id, place: self.who.place() })
+    }
+
+    pub(crate) fn record_key(&self) -> String {
+        self.who.keys.record(self.who.id)
+    }
+
+    /// What it publishes, and the revision at which that was written. The first record is written together
+    /// with the key that gives the place.
+    pub(crate) fn record(&self) -> (Record, i64) {
+        let (record, written) = locked(&self.record).clone();
+        (record, if written == 0 { self.who.place().cast_signed() } else { written })
+    }
+
+    pub(crate) fn publishes(&self, record: Record, written: i64) {
+        *locked(&self.record) = (record, written);
+    }
+
+    /// It holds, by the key that was created at `seat`.
+    ///
+    /// # Errors
+    ///
+    /// When the store's revision is no token.
+    pub(crate) fn hold(&self, seat: i64) -> Result<()> {
+        let token = FencingToken::new(self.who.place())?;
+        let holds = self.state.update(|state| {
+            let holds = state.phase != Phase::Gone;
+            if holds {
+                state.phase = Phase::Holding(seat);
+            }
+            holds
+        });
+        if holds {
+            self.fate.grant(token);
+        }
+        Ok(())
+    }
+
+    /// Nobody is before it in the queue.
+    pub(crate) fn lead(&self, gate: Gate) -> Result<()> {
+        let its_turn = self.state.update(|state| {
+            // Who holds already does not fall back because of an answer that comes late.
+            let leads = matches!(state.phase, Phase::Waiting(_) | Phase::Head(_));
+            if leads {
+                state.phase = Phase::Head(gate);
+            }
+            leads && gate == Gate::Open && state.mode == Mode::Exclusive
+        });
+        if its_turn { self.hold(self.who.place().cast_signed()) } else { Ok(()) }
+    }
+
+    /// It is in line no more.
+    pub(crate) fn end(&self, reason: LostReason) {
+        self.state.update(|state| state.phase = Phase::Gone);
+        self.fate.end(reason);
+    }
+
+    /// News from its session's bell, which were written at `revision`.
+    pub(crate) fn hear(&self, news: News, revision: i64) -> Result<()> {
+        match news {
+            News::Turn => self.lead(Gate::Open)?,
+            News::Head => self.lead(Gate::Unknown)?,
+            // A search that was asked for sees more than these news do.
+            News::Behind(ahead) => self.state.update(|state| {
+                if matches!(state.phase, Phase::Waiting(Ahead::Found(_) | Ahead::Linked(_))) {
+                    state.phase = Phase::Waiting(Ahead::Found(ahead));
+                }
+            }),
+            // The bell and the node are written in one transaction.
+            News::Followed(next) => self.state.update_silently(|state| {
+                if revision > state.touched {
+                    (state.next, state.touched) = (Some(next), revision);
+                }
+            }),
+            News::Evicted => self.end(LostReason::Evicted),
+        }
+        Ok(())
+    }
+
+    /// It cannot go on for a reason that its owner must know.
+    pub(crate) fn stop(&self, error: &Error) {
+        self.state.update(|state| state.trouble = Some((error.kind(), error.to_string().into())));
+    }
+
+    /// Waits for its turn.
+    pub(crate) async fn granted(&self) -> Result<FencingToken> {
+        let stopped = self.state.wait(|state| state.trouble.clone());
+        tokio::select! { biased;
+            token = self.fate.granted() => token.map_err(Error::lost),
+            (kind, why) = stopped => Err(Error::new(kind, &*why)),
+        }
+    }
+}
+
+impl State {
+    /// Whether a request to join may still land.
+    pub(crate) fn doubt(&self) -> bool {
+        self.unanswered > 0
+    }
+
+    pub(crate) fn next_step(&self) -> Option<Step> {
+        if self.leaving || self.trouble.is_some() {
+            return None;
+        }
+        match (self.phase, self.mode) {
+            (Phase::Waiting(Ahead::Found(ahead)), _) => Some(Step::Link(ahead)),
+            (Phase::Head(Gate::Open), _) | (Phase::Head(Gate::Unknown), Mode::Shared) => {
+                Some(Step::Admission)
+            }
+            (Phase::Head(_), _) => Some(Step::Gate),
+            _ => None,
+        }
+    }
+
+    /// Whether it waits for a claim of this session.
+    pub(crate) fn waits_for(&self, session: lock_core::SessionId) -> bool {
+        match self.phase {
+            Phase::Waiting(Ahead::Found(ahead) | Ahead::Linked(ahead)) => ahead.session == session,
+            _ => false,
+        }
+    }
+}

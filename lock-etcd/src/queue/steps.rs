@@ -1,0 +1,213 @@
+//! From joined to granted. A claim that waits costs no task: one is started when there is a step to take.
+
+use std::{sync::Arc, time::Duration};
+
+use etcd_client::KeyValue;
+use lock_core::{ClaimId, Error, ErrorKind, LostReason, Mode, Result, runtime::jitter, sync::Signal};
+
+use super::{
+    Queue, named,
+    standing::{Ahead, Gate, Phase, Standing, State, Step},
+    txn::{self, Bells, Departure, Reply, To},
+};
+use crate::{
+    error::garbled,
+    news::News,
+    watch::{Keys, Sink},
+};
+
+/// Whether something has changed behind the gate, and how often.
+struct Changed(Signal<Option<u64>>);
+
+impl Sink for Changed {
+    fn opened(&self) {
+        self.0.update(|count| *count = Some(count.unwrap_or_default() + 1));
+    }
+
+    fn event(&self, _event: &etcd_client::Event) {
+        self.opened();
+    }
+}
+
+impl Queue {
+    /// Takes the claim's steps in the background, if there are any and nobody does so yet.
+    pub(super) fn drive(self: &Arc<Self>, standing: &Arc<Standing>) {
+        let starts = standing.state.update_silently(|state| {
+            state.next_step().is_some() && !std::mem::replace(&mut state.driven, true)
+        });
+        if starts {
+            let (queue, standing) = (self.clone(), standing.clone());
+            self.runtime.spawn(Box::pin(async move { queue.take_steps(&standing).await }));
+        }
+    }
+
+    async fn take_steps(self: &Arc<Self>, standing: &Arc<Standing>) {
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let step = standing.state.update_silently(|state| {
+                let step = state.next_step();
+                state.driven = step.is_some();
+                step
+            });
+            let Some(step) = step else { return };
+            let outcome = tokio::select! { biased;
+                // Nothing is granted any more under this session.
+                _ = self.lease.lost() => return,
+                outcome = self.take(step, standing) => outcome,
+            };
+            match outcome {
+                Ok(()) => pause = Duration::from_millis(5),
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::debug!(claim = %standing.who.id, ?step, %error, "will be repeated");
+                    jitter(&*self.runtime, pause).await;
+                    pause = (pause * 2).min(self.lease.ttl() / 10);
+                }
+                Err(error) if error.kind() == ErrorKind::SessionLost => self.lease.lose(LostReason::Expired),
+                Err(error) => standing.stop(&error),
+            }
+        }
+    }
+
+    async fn take(self: &Arc<Self>, step: Step, standing: &Arc<Standing>) -> Result<()> {
+        match step {
+            Step::Link(ahead) => self.link(standing, ahead).await,
+            Step::Admission => self.admit(standing).await,
+            Step::Gate => self.wait_at_the_gate(standing).await,
+        }
+    }
+
+    /// Tells the claim ahead that this one waits for it.
+    async fn link(self: &Arc<Self>, standing: &Arc<Standing>, ahead: ClaimId) -> Result<()> {
+        self.watch_life(ahead.session).await;
+        let who = &standing.who;
+        let mut reply = self.change(txn::link(who, ahead)).await?;
+        let news_came = |state: &State| state.phase != Phase::Waiting(Ahead::Found(ahead));
+        if reply.succeeded {
+            tracing::debug!(line = %who.line, claim = %who.id, behind = %ahead, "linked");
+            standing.state.update_silently(|state| {
+                if !news_came(state) {
+                    state.phase = Phase::Waiting(Ahead::Linked(ahead));
+                }
+            });
+            return Ok(());
+        }
+        let (node, live, live_ahead) = (reply.key(), reply.key(), reply.key());
+        let (queue, holders) = (reply.keys(), reply.keys());
+        if live_ahead.is_none() && ahead.session != self.session {
+            self.session_ended(ahead.session);
+        }
+        if standing.state.read(news_came) && node.is_some() {
+            return Ok(());
+        }
+        let Some(node) = node else {
+            self.missing(standing, live.as_ref());
+            return Ok(());
+        };
+        if queue.len() == 1 && queue.iter().all(|kv| kv.key() == node.key()) {
+            return standing.lead(if holders.is_empty() { Gate::Open } else { Gate::Shut });
+        }
+        self.seek(standing);
+        Ok(())
+    }
+
+    /// Waits at the head of the queue, where nobody else watches the holders.
+    async fn wait_at_the_gate(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<()> {
+        let changed = Arc::new(Changed(Signal::new(None)));
+        let _watch = self.watcher.watch(Keys::Under(standing.who.keys.holders()), changed.clone());
+        let mut seen = None;
+        loop {
+            tokio::select! { biased;
+                count = changed.0.wait(|count| (*count != seen).then_some(*count)) => seen = count,
+                () = standing.state.wait(|state| (state.next_step() != Some(Step::Gate)).then_some(())) => return Ok(()),
+            }
+            if self.gate(standing).await? == Gate::Open {
+                return standing.lead(Gate::Open);
+            }
+        }
+    }
+
+    /// Takes a seat among the holders and passes the gate on, in one step.
+    async fn admit(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<()> {
+        let state = standing.state.read(Clone::clone);
+        let who = &standing.who;
+        let departure = Departure {
+            who,
+            touched: state.touched,
+            behind: None,
+            next: state.next,
+            news: News::Head,
+            to: To::Gate(state.mode),
+            evicted: false,
+            doubt: state.doubt(),
+        };
+        let mut reply = self.change(departure.txn(Bells::Rung)).await?;
+        if reply.succeeded {
+            return standing.hold(reply.revision);
+        }
+        let refusal = Refusal::read(&departure, &mut reply);
+        if let Some(seat) = refusal.seat {
+            return standing.hold(seat.create_revision());
+        }
+        refusal.check()?;
+        if refusal.is_gone() {
+            self.missing(standing, refusal.live.as_ref());
+        } else if !refusal.noted(standing, &departure) && state.mode == Mode::Shared {
+            // Nothing else can have been in the way.
+            standing.lead(Gate::Shut)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a claim could not leave the queue.
+pub(super) struct Refusal {
+    pub(super) node: Option<KeyValue>,
+    pub(super) live: Option<KeyValue>,
+    /// It has gone through the gate before.
+    pub(super) seat: Option<KeyValue>,
+    next_gone: bool,
+}
+
+impl Refusal {
+    pub(super) fn read(departure: &Departure<'_>, reply: &mut Reply) -> Self {
+        let (node, live) = (reply.key(), reply.key());
+        let next_gone = departure.next.is_some() && reply.key().is_none();
+        let seat = if matches!(departure.to, To::Nowhere) { None } else { reply.key() };
+        Self { node, live, seat, next_gone }
+    }
+
+    /// Whether somebody else wrote on the claim's node.
+    pub(super) fn check(&self) -> Result<()> {
+        let garbles = |node: &&KeyValue| !node.value().is_empty() && named(node.value()).is_none();
+        match self.node.as_ref().filter(garbles) {
+            Some(node) => Err(garbled(node.key(), "names no claim")),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.node.is_none()
+    }
+
+    /// Takes note of a neighbour who came or went meanwhile; tells whether there was one.
+    pub(super) fn noted(&self, standing: &Standing, departure: &Departure<'_>) -> bool {
+        standing.state.update_silently(|state| {
+            let mut noted = false;
+            if let Some(node) = self.node.as_ref().filter(|node| node.mod_revision() > departure.touched) {
+                noted = true;
+                if node.mod_revision() > state.touched {
+                    (state.touched, state.next) = (node.mod_revision(), named(node.value()));
+                }
+            }
+            if self.next_gone && state.next == departure.next {
+                (noted, state.next) = (true, None);
+            }
+            noted
+        })
+    }
+}
+
+/// What a claim that goes on without its turn answers.
+pub(super) fn not_held(why: &'static str) -> Error {
+    Error::new(ErrorKind::NotHeld, why)
+}

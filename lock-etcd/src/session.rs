@@ -1,0 +1,142 @@
+//! A session: a lease, and every operation on lines through it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use lock_core::{
+    Capabilities, Claim, ClaimId, ErrorKind, Grant, Lease, Line, LineId, LostReason, Mode, Payload, Result,
+    Ticket,
+    backend::{Cell, CellVersion, Session},
+};
+
+use crate::{queue::Queue, watch::Watch};
+
+/// A session with etcd.
+pub(crate) struct EtcdSession {
+    queue: Arc<Queue>,
+    /// Its own bell and its own life.
+    _watches: [Watch; 2],
+    /// Whether the store has been told that it is over.
+    closed: AtomicBool,
+}
+
+/// etcd looks for leases that have expired every 500 ms, and then commits their end.
+const RECOVERY_SLACK: Duration = Duration::from_secs(1);
+
+/// How many claims leave at a time when a session closes.
+const LEAVING_AT_ONCE: usize = 32;
+
+impl EtcdSession {
+    pub(crate) fn new(queue: Arc<Queue>, watches: [Watch; 2]) -> Self {
+        Self { queue, _watches: watches, closed: AtomicBool::new(false) }
+    }
+}
+
+impl fmt::Debug for EtcdSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdSession").field("id", &self.queue.session).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Session for EtcdSession {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::strongest();
+        capabilities.recovery_slack = RECOVERY_SLACK;
+        capabilities
+    }
+
+    fn lease(&self) -> &Arc<Lease> {
+        &self.queue.lease
+    }
+
+    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        self.queue.join(line, claim).await
+    }
+
+    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
+        let standing = self.queue.standing(ticket)?;
+        Ok(Grant { token: standing.granted().await?, fate: standing.fate.clone() })
+    }
+
+    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        self.queue.try_join(line, claim).await
+    }
+
+    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
+        self.queue.leave(line, claim).await
+    }
+
+    async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        self.queue.update(ticket, payload).await
+    }
+
+    async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        self.queue.set_mode(ticket, weaker).await
+    }
+
+    async fn inspect(&self, line: &LineId) -> Result<Line> {
+        self.queue.inspect(line).await
+    }
+
+    async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
+        Ok(self.queue.changes(line))
+    }
+
+    async fn cell(&self, line: &LineId) -> Result<Cell> {
+        self.queue.cell(line).await
+    }
+
+    async fn put_cell(
+        &self,
+        line: &LineId,
+        expected: CellVersion,
+        bytes: &[u8],
+        under: Option<&Ticket>,
+    ) -> Result<CellVersion> {
+        self.queue.put_cell(line, expected, bytes, under).await
+    }
+
+    async fn forget(&self, line: &LineId) -> Result<()> {
+        self.queue.forget_cell(line).await
+    }
+
+    async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
+        self.queue.evict(line, claim).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.queue.lease.lose(LostReason::Closed);
+        if self.closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // One by one, so that each neighbour is told and no tail stays; the lease's end would tell only those
+        // who look.
+        stream::iter(self.queue.claims())
+            .map(|(line, claim)| async move { self.queue.leave(&line, claim).await })
+            .buffer_unordered(LEAVING_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        match self.queue.revoke().await {
+            // It was over before.
+            Err(error) if error.kind() == ErrorKind::SessionLost => {}
+            outcome => outcome?,
+        }
+        self.closed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn abandon(&self) {
+        // The tasks of the session stop when the lease is lost; nothing else ever speaks for it.
+        self.queue.lease.lose(LostReason::Abandoned);
+    }
+}

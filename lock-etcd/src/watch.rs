@@ -1,0 +1,238 @@
+//! One watch stream for everything that a session watches, resumed when it breaks.
+//!
+//! A watch that starts at a revision that is not the newest is parked by etcd before 3.6, for up to 100 ms.
+//! So a watch starts from now, and whoever needs it looks at the keys once it is open: what comes after that
+//! look is told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use etcd_client::{Event, WatchOptions, WatchRequestSender, WatchResponse};
+use lock_core::{
+    Error, ErrorKind, Lease, Result,
+    runtime::{SharedRuntime, jitter},
+};
+use tokio::sync::mpsc;
+
+use crate::{connection::Connection, error::translated};
+
+/// Who is told. Called by the session's watch task, so it must not wait for anything.
+pub(crate) trait Sink: Send + Sync {
+    /// From now on, each event is told. What happened before was not; when this comes again, some were
+    /// missed.
+    fn opened(&self);
+
+    fn event(&self, event: &Event);
+
+    /// The events of one message have been told: whole transactions.
+    fn told(&self) {}
+}
+
+/// What is watched.
+#[derive(Clone, Debug)]
+pub(crate) enum Keys {
+    One(String),
+    Under(String),
+}
+
+/// Asks the watch task.
+pub(crate) struct Watcher {
+    commands: mpsc::UnboundedSender<Command>,
+    next: AtomicI64,
+}
+
+/// A watch. Ends when it is dropped.
+pub(crate) struct Watch {
+    id: i64,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+enum Command {
+    Open(i64, Watched),
+    End(i64),
+}
+
+struct Watched {
+    keys: Keys,
+    sink: Arc<dyn Sink>,
+    /// The first revision that has not been told; 0 before the watch is open, and after a gap.
+    from: i64,
+}
+
+/// Larger than what etcd sends in one message, however much it has to catch up on.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+impl Watcher {
+    /// A watcher, and what its task is to be [run](Task::run) with.
+    pub(crate) fn new() -> (Self, Task) {
+        let (commands, asked) = mpsc::unbounded_channel();
+        (Self { commands, next: AtomicI64::new(1) }, Task { asked, watches: BTreeMap::new() })
+    }
+
+    pub(crate) fn watch(&self, keys: Keys, sink: Arc<dyn Sink>) -> Watch {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        // Fails when the session is over: then nothing is told any more.
+        let _over = self.commands.send(Command::Open(id, Watched { keys, sink, from: 0 }));
+        Watch { id, commands: self.commands.clone() }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _over = self.commands.send(Command::End(self.id));
+    }
+}
+
+impl Watched {
+    fn options(&self, id: i64) -> (&str, WatchOptions) {
+        let options = WatchOptions::new().with_watch_id(id).with_start_revision(self.from);
+        match &self.keys {
+            Keys::One(key) => (key, options),
+            Keys::Under(prefix) => (prefix, options.with_prefix()),
+        }
+    }
+
+    async fn request(&self, id: i64, sender: &mut WatchRequestSender) -> Result<()> {
+        let (key, options) = self.options(id);
+        sender.watch(key, Some(options)).await.map_err(translated)
+    }
+}
+
+/// The session's watches, and the stream that they share.
+pub(crate) struct Task {
+    asked: mpsc::UnboundedReceiver<Command>,
+    watches: BTreeMap<i64, Watched>,
+}
+
+impl Task {
+    /// Keeps the stream going until the session is lost.
+    pub(crate) async fn run(
+        mut self,
+        connection: Arc<Connection>,
+        lease: Arc<Lease>,
+        runtime: SharedRuntime,
+        limit: Duration,
+    ) {
+        loop {
+            let broken = tokio::select! { biased;
+                _ = lease.lost() => return,
+                broken = self.stream(&connection, &runtime, limit) => broken,
+            };
+            if let Err(error) = broken {
+                tracing::debug!(%error, watches = self.watches.len(), "the watch stream broke; it is resumed");
+            }
+            jitter(&*runtime, lease.ttl() / 20).await;
+        }
+    }
+
+    /// Watches until the stream breaks.
+    async fn stream(
+        &mut self,
+        connection: &Connection,
+        runtime: &SharedRuntime,
+        limit: Duration,
+    ) -> Result<()> {
+        while self.watches.is_empty() {
+            // The session keeps a sender, so there is always somebody who may ask.
+            let Some(command) = self.asked.recv().await else { return Ok(()) };
+            self.note(command);
+        }
+        let link = connection.link().await?;
+        let conversation = async {
+            let (mut sender, mut messages) = self.open(&link.client, runtime, limit).await?.split();
+            for (id, watched) in self.watches.iter().skip(1) {
+                watched.request(*id, &mut sender).await?;
+            }
+            loop {
+                tokio::select! { biased;
+                    message = messages.message() => match message.map_err(translated)? {
+                        Some(message) => self.hear(&message, &mut sender).await?,
+                        None => return Err(Error::new(ErrorKind::Unavailable, "etcd ended the watch stream")),
+                    },
+                    Some(command) = self.asked.recv() => self.ask(command, &mut sender).await?,
+                }
+            }
+        };
+        let broken = tokio::select! { biased;
+            () = connection.given_up(&link) => return Ok(()),
+            broken = conversation => broken,
+        };
+        if let Err(error) = &broken {
+            connection.give_up(&link, error);
+        }
+        broken
+    }
+
+    /// Opens the stream, with the first watch: the server says nothing before it has one.
+    async fn open(
+        &self,
+        client: &etcd_client::Client,
+        runtime: &SharedRuntime,
+        limit: Duration,
+    ) -> Result<etcd_client::WatchStream> {
+        let silent = || Error::new(ErrorKind::Unavailable, format!("no watch stream within {limit:?}"));
+        let (id, first) = self.watches.first_key_value().ok_or_else(silent)?;
+        let (key, options) = first.options(*id);
+        let mut client = client.watch_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
+        tokio::select! { biased;
+            stream = client.watch(key, Some(options)) => stream.map_err(translated),
+            () = runtime.sleep_until(runtime.now() + limit) => Err(silent()),
+        }
+    }
+
+    fn note(&mut self, command: Command) {
+        match command {
+            Command::Open(id, watched) => drop(self.watches.insert(id, watched)),
+            Command::End(id) => drop(self.watches.remove(&id)),
+        }
+    }
+
+    async fn ask(&mut self, command: Command, sender: &mut WatchRequestSender) -> Result<()> {
+        let ends = if let Command::End(id) = &command { Some(*id) } else { None };
+        let opens = if let Command::Open(id, _) = &command { Some(*id) } else { None };
+        self.note(command);
+        if let Some(id) = ends {
+            sender.cancel(id).await.map_err(translated)?;
+        }
+        if let Some((id, watched)) = opens.and_then(|id| self.watches.get_key_value(&id)) {
+            watched.request(*id, sender).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, message: &WatchResponse, sender: &mut WatchRequestSender) -> Result<()> {
+        let id = message.watch_id();
+        let Some(watched) = self.watches.get_mut(&id) else { return Ok(()) };
+        if message.canceled() {
+            if message.compact_revision() == 0 {
+                let why = format!("etcd cancelled a watch: {}", message.cancel_reason());
+                return Err(Error::new(ErrorKind::Unavailable, why));
+            }
+            // What happened meanwhile is gone from the history: from now on, and whoever watches looks.
+            tracing::debug!(keys = ?watched.keys, "compacted; the watch starts anew");
+            watched.from = 0;
+            return watched.request(id, sender).await;
+        }
+        if message.created() && watched.from == 0 {
+            let revision = message.header().map_or(0, etcd_client::ResponseHeader::revision);
+            watched.from = revision + 1;
+            watched.sink.opened();
+        }
+        for event in message.events() {
+            if let Some(kv) = event.kv() {
+                watched.from = watched.from.max(kv.mod_revision() + 1);
+            }
+            watched.sink.event(event);
+        }
+        if !message.events().is_empty() {
+            watched.sink.told();
+        }
+        Ok(())
+    }
+}
