@@ -14,6 +14,11 @@ pub trait Harness: Send + Sync {
     ///
     /// When there is none to be had: then the case fails.
     async fn store(&self) -> Result<Box<dyn Store>, String>;
+
+    /// How many stores may be in use at a time: cases on real time mostly wait.
+    fn at_once(&self) -> usize {
+        1
+    }
 }
 
 /// One store, for one case.

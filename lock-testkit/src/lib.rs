@@ -11,6 +11,7 @@
 pub mod broken;
 pub mod harness;
 pub mod history;
+pub mod machine;
 pub mod memory;
 pub mod sim;
 pub mod suite;

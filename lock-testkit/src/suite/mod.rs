@@ -27,6 +27,7 @@ pub use report::{Clause, Outcome, Report};
 use std::pin::Pin;
 
 use context::{Check, Context, Stop};
+use futures_util::{StreamExt, stream};
 use lock_core::Mode;
 
 use crate::harness::Harness;
@@ -71,14 +72,15 @@ pub const MODES: [Mode; 4] =
 
 /// Runs every case on a store of its own.
 pub async fn run(harness: &dyn Harness) -> Report {
-    let mut report = Report::default();
-    for (clause, name, case) in CASES {
-        for mode in MODES {
-            let outcome = run_case(harness, clause, case, mode).await;
-            report.add(clause, name, mode, outcome);
-        }
-    }
-    report
+    let cases = CASES.into_iter().flat_map(|case| MODES.map(|mode| (case, mode)));
+    let outcomes = stream::iter(cases).map(|((clause, name, case), mode)| async move {
+        (clause, name, mode, run_case(harness, clause, case, mode).await)
+    });
+    let collect = |mut report: Report, (clause, name, mode, outcome)| async move {
+        report.add(clause, name, mode, outcome);
+        report
+    };
+    outcomes.buffered(harness.at_once()).fold(Report::default(), collect).await
 }
 
 async fn run_case(harness: &dyn Harness, clause: Clause, case: Case, mode: Mode) -> Outcome {

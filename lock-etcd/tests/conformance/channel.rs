@@ -1,0 +1,112 @@
+//! What goes wrong between a client and its etcd: a channel that loses replies and holds renewals back.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use http_body::Frame;
+use tonic::body::Body;
+use tower::{BoxError, Service, ServiceExt};
+
+type Request = http::Request<Body>;
+type Response = http::Response<Body>;
+
+/// What is to go wrong for one client.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Plan>);
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// How many replies still come through before one is lost.
+    lose_after: Option<u64>,
+    frozen: bool,
+    /// Who waits for renewals to go through again.
+    thawed: Vec<Waker>,
+}
+
+impl Faults {
+    pub(crate) fn lose_reply(&self, after: u64) {
+        self.0.lock().unwrap().lose_after = Some(after);
+    }
+
+    pub(crate) fn freeze_renewals(&self, frozen: bool) {
+        let mut plan = self.0.lock().unwrap();
+        plan.frozen = frozen;
+        plan.thawed.drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether the reply that has just come is to be lost.
+    fn loses_this(&self) -> bool {
+        let mut plan = self.0.lock().unwrap();
+        let lost = plan.lose_after == Some(0);
+        plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
+        lost
+    }
+
+    fn poll_thawed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut plan = self.0.lock().unwrap();
+        if plan.frozen {
+            plan.thawed.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A channel to etcd with faults.
+#[derive(Clone)]
+pub(crate) struct Faulty {
+    pub(crate) inner: tonic::transport::Channel,
+    pub(crate) faults: Arc<Faults>,
+}
+
+impl Service<Request> for Faulty {
+    type Response = Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (inner, faults) = (self.inner.clone(), self.faults.clone());
+        let loses = request.uri().path().starts_with("/etcdserverpb.KV/");
+        let renews = request.uri().path().ends_with("/LeaseKeepAlive");
+        let request = if renews {
+            let faults = faults.clone();
+            request.map(|body| Body::new(Held { body, faults }))
+        } else {
+            request
+        };
+        Box::pin(async move {
+            let response = inner.oneshot(request).await?;
+            // Its reply is there, so what was asked for is done.
+            if loses && faults.loses_this() {
+                return Ok(tonic::Status::unavailable("the reply was lost").into_http());
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A stream of renewals that is held back while they are frozen.
+struct Held {
+    body: Body,
+    faults: Arc<Faults>,
+}
+
+impl http_body::Body for Held {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        std::task::ready!(self.faults.poll_thawed(cx));
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+}

@@ -1,0 +1,142 @@
+//! etcd for the suite: a server or a cluster for each case.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use etcd_client::{Channel, Client, ConnectOptions, GetOptions};
+use lock_core::{SessionId, backend::Backend, runtime::SharedRuntime};
+use lock_etcd::Etcd;
+use lock_testkit::{
+    harness::{self, Control, Harness},
+    machine::Machine,
+    server::etcd::{Etcd as Server, EtcdOptions},
+};
+use tonic::transport::Endpoint;
+use tower::util::BoxCloneSyncService;
+
+use crate::channel::{Faults, Faulty};
+
+/// Everything of the suite lies here.
+const NAMESPACE: &str = "suite";
+
+/// Short, because cases wait for sessions to end; the least that the test servers grant is 1 s.
+const TTL: Duration = Duration::from_secs(2);
+
+/// Makes servers of so many members; behind proxies when there are several.
+pub(crate) struct EtcdHarness {
+    pub(crate) members: usize,
+    pub(crate) at_once: usize,
+}
+
+#[async_trait]
+impl Harness for EtcdHarness {
+    async fn store(&self) -> Result<Box<dyn harness::Store>, String> {
+        let options =
+            EtcdOptions { members: self.members, proxied: self.members > 1, ..EtcdOptions::default() };
+        let server = Server::with(options).await?;
+        let machine = Machine::new().map_err(|error| error.to_string())?;
+        let spy = client(&server, Arc::default()).await?;
+        Ok(Box::new(Store { server, machine, spy }))
+    }
+
+    fn at_once(&self) -> usize {
+        self.at_once
+    }
+}
+
+/// A client of all members, with faults of its own.
+async fn client(server: &Server, faults: Arc<Faults>) -> Result<Client, String> {
+    let endpoints: Result<Vec<Endpoint>, _> =
+        server.endpoints().into_iter().map(Endpoint::from_shared).collect();
+    let silence = TTL / 6;
+    let endpoints = endpoints.map_err(|error| error.to_string())?.into_iter().map(|endpoint| {
+        endpoint.connect_timeout(TTL).http2_keep_alive_interval(silence).keep_alive_timeout(silence)
+    });
+    let inner = tonic::transport::Channel::balance_list(endpoints);
+    let channel = Channel::Custom(BoxCloneSyncService::new(Faulty { inner, faults }));
+    let options = ConnectOptions::new().with_require_leader(true);
+    Client::from_channel(channel, Some(options)).await.map_err(|error| error.to_string())
+}
+
+struct Store {
+    server: Server,
+    machine: Machine,
+    /// Looks at what is left; its own requests are served too, so it is quiet while requests are counted.
+    spy: Client,
+}
+
+#[async_trait]
+impl harness::Store for Store {
+    fn runtime(&self) -> SharedRuntime {
+        self.machine.shared()
+    }
+
+    fn ttl(&self) -> Duration {
+        TTL
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(250)
+    }
+
+    async fn client(&self) -> Box<dyn harness::Client> {
+        let faults = Arc::new(Faults::default());
+        let etcd = client(&self.server, faults.clone()).await.unwrap();
+        let backend = Arc::new(Etcd::from_client(etcd, NAMESPACE).unwrap());
+        Box::new(Party { backend, faults, machine: Machine::new().unwrap() })
+    }
+
+    async fn requests(&self) -> u64 {
+        self.server.requests().await.unwrap()
+    }
+
+    async fn residue(&self) -> Vec<String> {
+        let everything = GetOptions::new().with_prefix().with_keys_only();
+        let keys = self.spy.kv_client().get(format!("{NAMESPACE}/"), Some(everything)).await.unwrap();
+        let keys = keys.kvs().iter().map(|kv| kv.key_str().unwrap().to_owned());
+        let leases = self.spy.lease_client().leases().await.unwrap();
+        let leases = leases.leases().iter().map(|lease| format!("lease {}", lease.id()));
+        keys.filter(|key| !key.ends_with("/cell")).chain(leases).collect()
+    }
+
+    async fn finish(&self) {
+        self.server.stop();
+    }
+
+    async fn restart(&self) -> Control {
+        self.server.restart().await.unwrap();
+        Control::Done
+    }
+}
+
+struct Party {
+    backend: Arc<Etcd>,
+    faults: Arc<Faults>,
+    machine: Machine,
+}
+
+#[async_trait]
+impl harness::Client for Party {
+    fn backend(&self) -> Arc<dyn Backend> {
+        self.backend.clone()
+    }
+
+    fn runtime(&self) -> SharedRuntime {
+        self.machine.shared()
+    }
+
+    async fn freeze_renewals(&self, _: SessionId, frozen: bool) -> Control {
+        self.faults.freeze_renewals(frozen);
+        Control::Done
+    }
+
+    async fn lose_reply(&self, _: SessionId, after: u64) -> Control {
+        self.faults.lose_reply(after);
+        Control::Done
+    }
+
+    async fn advance_clock(&self, by: Duration) -> Control {
+        self.machine.suspend(by);
+        Control::Done
+    }
+}
