@@ -6,11 +6,16 @@
 //! | [`broken`] | stores that each break one clause: the suite and the simulator must find them out |
 //! | [`history`] | a checker of what clients saw, in one total order of time |
 //! | [`sim`] | random schedules with faults from one seed, whose histories go through the checker |
+//! | `proxy` | a TCP link between a client and a server, which breaks when a test wants it to (Unix) |
 #![forbid(unsafe_code)]
 
 pub mod broken;
 pub mod harness;
 pub mod history;
 pub mod memory;
+#[cfg(unix)]
+pub mod port;
+#[cfg(unix)]
+pub mod proxy;
 pub mod sim;
 pub mod suite;
