@@ -7,6 +7,7 @@
 //! | [`history`] | a checker of what clients saw, in one total order of time |
 //! | [`sim`] | random schedules with faults from one seed, whose histories go through the checker |
 //! | `proxy` | a TCP link between a client and a server, which breaks when a test wants it to (Unix) |
+//! | `server` | real servers for tests, which are killed, paused and cut off (Unix) |
 #![forbid(unsafe_code)]
 
 pub mod broken;
@@ -17,5 +18,7 @@ pub mod memory;
 pub mod port;
 #[cfg(unix)]
 pub mod proxy;
+#[cfg(unix)]
+pub mod server;
 pub mod sim;
 pub mod suite;
