@@ -6,6 +6,8 @@
 //! | [`broken`] | stores that each break one clause: the suite and the simulator must find them out |
 //! | [`history`] | a checker of what clients saw, in one total order of time |
 //! | [`sim`] | random schedules with faults from one seed, whose histories go through the checker |
+//! | `proxy` | a TCP link between a client and a server, which breaks when a test wants it to (Unix) |
+//! | `server` | real servers for tests, which are killed, paused and cut off (Unix) |
 #![forbid(unsafe_code)]
 
 pub mod broken;
@@ -13,5 +15,11 @@ pub mod harness;
 pub mod history;
 pub mod machine;
 pub mod memory;
+#[cfg(unix)]
+pub mod port;
+#[cfg(unix)]
+pub mod proxy;
+#[cfg(unix)]
+pub mod server;
 pub mod sim;
 pub mod suite;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo xtask test       every test: units, properties, the contract, examples, documentation
+//! cargo xtask tools      installs the programs that building and testing need, where there is apt-get
 //! cargo xtask bench      runs a benchmark and writes its figures into docs/performance.md
 //! cargo xtask features   compiles every package with each of its features alone, and with none
 //! ```
@@ -9,6 +10,7 @@
 
 mod bench;
 mod cargo;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,9 @@ use clap::{Parser, ValueEnum};
 enum Command {
     /// Runs every test.
     Test,
+    /// Installs the programs that building and testing need, where there is apt-get; else says what is
+    /// missing.
+    Tools,
     /// Runs a benchmark and writes its figures into docs/performance.md.
     Bench {
         /// Of which store.
@@ -31,6 +36,7 @@ enum Command {
 
 /// Everything that says pass or fail, the longer example aside.
 fn test() -> cargo::Result<()> {
+    tools::ensure()?;
     cargo::run(&["test", "--workspace", "--all-features", "--", "--show-output"])?;
     for example in ["leader_election", "fenced_writes"] {
         cargo::run(&["run", "--quiet", "--example", example])?;
@@ -46,6 +52,7 @@ enum Store {
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Test => test(),
+        Command::Tools => tools::ensure(),
         Command::Bench { store: Store::Memory } => bench::memory(),
         Command::Features => cargo::check_features(),
     };
