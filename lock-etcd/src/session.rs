@@ -65,7 +65,7 @@ impl Session for EtcdSession {
 
     async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
         let standing = self.queue.standing(ticket)?;
-        Ok(Grant { token: standing.granted().await?, fate: standing.fate.clone() })
+        self.queue.granted(&standing).await
     }
 
     async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {

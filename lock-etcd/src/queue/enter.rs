@@ -63,8 +63,7 @@ impl Queue {
         if in_line {
             self.settle(&standing);
             let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
-            let grant = Grant { token: standing.granted().await?, fate: standing.fate.clone() };
-            return Ok(Some((ticket, grant)));
+            return Ok(Some((ticket, self.granted(&standing).await?)));
         }
         // A request that was not answered must not land later.
         self.leave(line, claim.id).await?;

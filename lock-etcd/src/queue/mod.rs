@@ -27,7 +27,7 @@ use std::{
 
 use etcd_client::{Event, EventType, KeyValue, Txn};
 use lock_core::{
-    Claim, ClaimId, Error, ErrorKind, Lease, LineId, LostReason, Mode, Result, SessionId, Ticket,
+    Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Mode, Result, SessionId, Ticket,
     backend::Left, line::Occupancy, runtime::SharedRuntime, sync::locked,
 };
 
@@ -96,6 +96,14 @@ impl Queue {
             Err(lost) => lost,
             Ok(()) => Error::new(ErrorKind::NotHeld, "the claim is not in line"),
         })
+    }
+
+    /// Waits for the claim's turn. Nothing is granted under a session that is over (C10).
+    pub(crate) async fn granted(&self, standing: &Standing) -> Result<Grant> {
+        tokio::select! { biased;
+            reason = self.lease.lost() => Err(Error::lost(reason)),
+            token = standing.granted() => Ok(Grant { token: token?, fate: standing.fate.clone() }),
+        }
     }
 
     /// The claims that this session has in line.
