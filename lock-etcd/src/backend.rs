@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::{
     config::Config,
     connection::{Connection, Way},
+    error::unknown_if_unavailable,
     keys::Namespace,
     queue::{Bell, OwnLife, Queue, txn::put_leased},
     renewal::Renewal,
@@ -39,7 +40,7 @@ pub struct Etcd {
 #[derive(Clone)]
 enum Place {
     Members(Config),
-    Client(Client, Name),
+    Client(Box<Client>, Name),
 }
 
 impl Etcd {
@@ -62,7 +63,7 @@ impl Etcd {
     ///
     /// [`ErrorKind::InvalidName`]: the rules for a namespace are those of a [`Name`].
     pub fn from_client(client: Client, namespace: &str) -> Result<Self> {
-        Ok(Self { place: Place::Client(client, namespace.parse()?) })
+        Ok(Self { place: Place::Client(Box::new(client), namespace.parse()?) })
     }
 }
 
@@ -96,7 +97,12 @@ impl Backend for Etcd {
         let opening = Opening { id, runtime, connection, share, request_timeout };
         let (sent, granted) = opening.grant(ttl, connect_timeout).await?;
         let lease = Arc::new(Lease::new(opening.runtime.clone(), sent, granted));
-        let session = opening.start(&lease, Namespace::new(namespace)).await;
+        let session = tokio::select! { biased;
+            session = opening.start(&lease, Namespace::new(namespace)) => session,
+            () = opening.runtime.sleep_until(sent + connect_timeout * 2) => {
+                Err(Error::new(ErrorKind::Unavailable, "etcd granted a lease, and then fell silent"))
+            }
+        };
         if session.is_err() {
             lease.lose(LostReason::Closed);
             opening.revoke().await;
@@ -130,7 +136,10 @@ impl Opening {
         let (sent, granted) = loop {
             let sent = self.runtime.now();
             let options = Some(options.clone());
-            let call = |client: Client| async move { client.lease_client().grant(asked, options).await };
+            let call = |client: &Client| {
+                let mut lease = client.lease_client();
+                async move { lease.grant(asked, options).await }
+            };
             match self.connection.ask(self.share, call).await {
                 Ok(reply) => break (sent, reply.ttl()),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
@@ -161,8 +170,7 @@ impl Opening {
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let keys = [namespace.bell(self.id), namespace.live(self.id)];
         let made = keys.clone().map(|key| put_leased(key, "", self.id));
-        let call = |client: Client| async move { client.kv_client().txn(Txn::new().and_then(made)).await };
-        connection.change(call).await?;
+        connection.transact(Txn::new().and_then(made)).await.map_err(unknown_if_unavailable)?;
 
         let renewal = Renewal {
             connection: connection.clone(),
@@ -195,9 +203,7 @@ impl Opening {
 
     /// As far as it can be done: otherwise the ttl ends it.
     async fn revoke(&self) {
-        let id = self.lease_id();
-        let call = |client: Client| async move { client.lease_client().revoke(id).await };
-        if let Err(error) = self.connection.ask(self.share, call).await {
+        if let Err(error) = self.connection.revoke(self.lease_id()).await {
             tracing::debug!(%error, "could not revoke the lease; its ttl will end it");
         }
     }

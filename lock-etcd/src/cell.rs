@@ -6,15 +6,16 @@ use lock_core::{
     backend::{Cell, CellVersion},
 };
 
-use crate::queue::Queue;
-use crate::queue::txn::{created_at, get, untouched};
+use crate::queue::{
+    Queue,
+    txn::{created_at, delete, get, untouched},
+};
 
 impl Queue {
     pub(crate) async fn cell(&self, line: &LineId) -> Result<Cell> {
         let key = self.namespace.line(line).cell();
-        let call = |client: etcd_client::Client| async move { client.kv_client().get(key, None).await };
-        let mut reply = self.connection.look(call).await?;
-        Ok(reply.take_kvs().first().map_or_else(Cell::absent, |kv| Cell {
+        let mut reply = self.look(vec![get(key)]).await?;
+        Ok(reply.key().map_or_else(Cell::absent, |kv| Cell {
             version: CellVersion::new(kv.mod_revision().cast_unsigned()),
             bytes: kv.value().into(),
         }))
@@ -52,7 +53,6 @@ impl Queue {
 
     pub(crate) async fn forget_cell(&self, line: &LineId) -> Result<()> {
         let key = self.namespace.line(line).cell();
-        let call = |client: etcd_client::Client| async move { client.kv_client().delete(key, None).await };
-        self.connection.change(call).await.map(drop)
+        self.change(Txn::new().and_then(vec![delete(key)])).await.map(drop)
     }
 }

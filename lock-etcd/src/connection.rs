@@ -13,13 +13,16 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Client, ConnectOptions};
+use etcd_client::{Client, ConnectOptions, Txn, TxnResponse};
 use lock_core::{Error, ErrorKind, Moment, Result, runtime::SharedRuntime, sync::Signal};
 
 use crate::{
     config::Config,
     error::{translated, unknown_if_unavailable},
 };
+
+/// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up on.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
@@ -35,13 +38,15 @@ pub(crate) struct Connection {
 /// Where links come from.
 pub(crate) enum Way {
     /// The user's own client, which finds members by itself.
-    Client(Client),
-    Members {
-        config: Config,
-        options: ConnectOptions,
-        /// Which member comes first.
-        first: u64,
-    },
+    Client(Box<Client>),
+    Members(Box<Members>),
+}
+
+pub(crate) struct Members {
+    config: Config,
+    options: ConnectOptions,
+    /// Which one comes first.
+    first: u64,
 }
 
 /// A connection to one member.
@@ -65,21 +70,21 @@ impl Way {
         if let Some((user, password)) = &config.credentials {
             options = options.with_user(user, password);
         }
-        Self::Members { config, options, first }
+        Self::Members(Box::new(Members { config, options, first }))
     }
 
     /// How many members there are to try.
     pub(crate) fn members_to_try(&self) -> u32 {
         match self {
             Self::Client(_) => 1,
-            Self::Members { config, .. } => u32::try_from(config.endpoints.len()).unwrap_or(u32::MAX),
+            Self::Members(members) => u32::try_from(members.config.endpoints.len()).unwrap_or(u32::MAX),
         }
     }
 
     async fn client(&self, number: u64) -> Result<Client> {
-        let (config, options, first) = match self {
-            Self::Client(client) => return Ok(client.clone()),
-            Self::Members { config, options, first } => (config, options, first),
+        let Members { config, options, first } = match self {
+            Self::Client(client) => return Ok(Client::clone(client)),
+            Self::Members(members) => &**members,
         };
         let members = config.endpoints.len().max(1) as u64;
         let turn = usize::try_from(first.wrapping_add(number) % members).unwrap_or_default();
@@ -156,24 +161,26 @@ impl Connection {
         self.link.wait(|(number, _)| (*number != link.number).then_some(())).await;
     }
 
-    /// Asks something that changes nothing.
-    pub(crate) async fn look<T, F>(&self, call: impl FnOnce(Client) -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T, etcd_client::Error>>,
-    {
+    /// Asks for a transaction. When it is unavailable, it may have been carried out.
+    pub(crate) async fn transact(&self, txn: Txn) -> Result<TxnResponse> {
+        let call = |client: &Client| {
+            let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
+            async move { kv.txn(txn).await }
+        };
         self.ask(self.request_timeout, call).await
     }
 
-    /// Asks for a change. It may have happened when there was no answer.
-    pub(crate) async fn change<T, F>(&self, call: impl FnOnce(Client) -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T, etcd_client::Error>>,
-    {
-        self.ask(self.request_timeout, call).await.map_err(unknown_if_unavailable)
+    /// Ends a lease, and with it every key under it.
+    pub(crate) async fn revoke(&self, lease: i64) -> Result<()> {
+        let call = |client: &Client| {
+            let mut leases = client.lease_client();
+            async move { leases.revoke(lease).await }
+        };
+        self.ask(self.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
     }
 
     /// Asks, and moves on to another member when this one says nothing at all within `limit`.
-    pub(crate) async fn ask<T, F>(&self, limit: Duration, call: impl FnOnce(Client) -> F) -> Result<T>
+    pub(crate) async fn ask<T, F>(&self, limit: Duration, call: impl FnOnce(&Client) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
@@ -186,7 +193,7 @@ impl Connection {
         };
         let sent = self.runtime.now();
         let error = tokio::select! { biased;
-            outcome = call(link.client.clone()) => match outcome {
+            outcome = call(&link.client) => match outcome {
                 Ok(value) => {
                     link.heard(&self.runtime);
                     return Ok(value);

@@ -126,7 +126,7 @@ impl Session for EtcdSession {
             .buffer_unordered(LEAVING_AT_ONCE)
             .try_collect::<()>()
             .await?;
-        match self.queue.revoke().await {
+        match self.queue.connection.revoke(self.queue.session.get().cast_signed()).await {
             // It was over before.
             Err(error) if error.kind() == ErrorKind::SessionLost => {}
             outcome => outcome?,

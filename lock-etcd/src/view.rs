@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use etcd_client::{Event, EventType, GetOptions, KeyValue};
+use etcd_client::{Event, EventType, KeyValue};
 use futures_core::stream::BoxStream;
 use lock_core::{
     ClaimId, Error, ErrorKind, FencingToken, Line, LineId, LinePlace, Mode, Result, runtime::jitter,
@@ -12,7 +12,7 @@ use lock_core::{
 use crate::{
     error::garbled,
     keys::{LineKeys, Part},
-    queue::Queue,
+    queue::{Queue, txn::range},
     record::{Record, Seat},
     watch::{Keys, Sink, Watch},
 };
@@ -71,12 +71,8 @@ impl Queue {
     }
 
     async fn all(&self, keys: &LineKeys) -> Result<(i64, Vec<KeyValue>)> {
-        let prefix = keys.all().to_owned();
-        let call = |client: etcd_client::Client| async move {
-            client.kv_client().get(prefix, Some(GetOptions::new().with_prefix())).await
-        };
-        let mut reply = self.connection.look(call).await?;
-        Ok((reply.header().map_or(0, etcd_client::ResponseHeader::revision), reply.take_kvs()))
+        let mut reply = self.look(vec![range(keys.all())]).await?;
+        Ok((reply.revision, reply.keys()))
     }
 
     /// The line as it is, and whenever it has changed.

@@ -20,12 +20,16 @@ use lock_core::{
 };
 use tokio::sync::mpsc;
 
-use crate::{connection::Connection, error::translated};
+use crate::{
+    connection::{Connection, MAX_MESSAGE_BYTES},
+    error::translated,
+};
 
 /// Who is told. Called by the session's watch task, so it must not wait for anything.
 pub(crate) trait Sink: Send + Sync {
-    /// From now on, each event is told. What happened before was not; when this comes again, some were
-    /// missed.
+    /// From now on, each event is told. What happened before was not; when this comes again, some may have
+    /// been missed: the stream broke, and what comes after a break is not taken on trust (etcd #19249 and
+    /// others lost events there).
     fn opened(&self);
 
     fn event(&self, event: &Event);
@@ -64,9 +68,6 @@ struct Watched {
     /// The first revision that has not been told; 0 before the watch is open, and after a gap.
     from: i64,
 }
-
-/// Larger than what etcd sends in one message, however much it has to catch up on.
-const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 impl Watcher {
     /// A watcher, and what its task is to be [run](Task::run) with.
@@ -152,7 +153,8 @@ impl Task {
             loop {
                 tokio::select! { biased;
                     message = messages.message() => match message.map_err(translated)? {
-                        Some(message) => self.hear(&message, &mut sender).await?,
+                        Some(message) if self.hear(&message)? => {}
+                        Some(_) => return Ok(()),
                         None => return Err(Error::new(ErrorKind::Unavailable, "etcd ended the watch stream")),
                     },
                     Some(command) = self.asked.recv() => self.ask(command, &mut sender).await?,
@@ -206,22 +208,28 @@ impl Task {
         Ok(())
     }
 
-    async fn hear(&mut self, message: &WatchResponse, sender: &mut WatchRequestSender) -> Result<()> {
-        let id = message.watch_id();
-        let Some(watched) = self.watches.get_mut(&id) else { return Ok(()) };
-        if message.canceled() {
-            if message.compact_revision() == 0 {
-                let why = format!("etcd cancelled a watch: {}", message.cancel_reason());
-                return Err(Error::new(ErrorKind::Unavailable, why));
+    /// Tells what a message says; whether the stream is of further use.
+    fn hear(&mut self, message: &WatchResponse) -> Result<bool> {
+        let compacted = message.compact_revision();
+        if message.canceled() && compacted > 0 {
+            // What happened meanwhile is gone from the history. On a new stream: etcd 3.4 does not let go of
+            // the watch's id.
+            tracing::debug!(compacted, "the history was compacted; watches start anew");
+            for watched in self.watches.values_mut().filter(|watched| watched.from <= compacted) {
+                watched.from = 0;
             }
-            // What happened meanwhile is gone from the history: from now on, and whoever watches looks.
-            tracing::debug!(keys = ?watched.keys, "compacted; the watch starts anew");
-            watched.from = 0;
-            return watched.request(id, sender).await;
+            return Ok(false);
         }
-        if message.created() && watched.from == 0 {
+        let Some(watched) = self.watches.get_mut(&message.watch_id()) else { return Ok(true) };
+        if message.canceled() {
+            let why = format!("etcd cancelled a watch: {}", message.cancel_reason());
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        if message.created() {
             let revision = message.header().map_or(0, etcd_client::ResponseHeader::revision);
-            watched.from = revision + 1;
+            if watched.from == 0 {
+                watched.from = revision + 1;
+            }
             watched.sink.opened();
         }
         for event in message.events() {
@@ -233,6 +241,6 @@ impl Task {
         if !message.events().is_empty() {
             watched.sink.told();
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -72,6 +72,7 @@ impl Queue {
                 let message = format!("a claim that is {} cannot become {weaker}", state.mode);
                 return Err(Error::new(ErrorKind::InvalidOption, message));
             }
+            standing.state.update_silently(|state| state.weakening = Some(weaker));
             let weakened = match state.mode {
                 Mode::Exclusive => self.pass_the_gate_on(&standing, &state, weaker).await?,
                 _ => self.change_seats(&standing, &state, weaker).await?,
@@ -79,7 +80,7 @@ impl Queue {
             let Some(seat) = weakened else { continue };
             standing.state.update_silently(|state| {
                 if matches!(state.phase, Phase::Holding(_)) {
-                    (state.mode, state.phase) = (weaker, Phase::Holding(seat));
+                    (state.mode, state.phase, state.weakening) = (weaker, Phase::Holding(seat), None);
                 }
             });
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use etcd_client::{KeyValue, Txn};
+use etcd_client::KeyValue;
 use lock_core::{
     Claim, Effect, Error, ErrorKind, Grant, LineId, LostReason, Mode, Result, Ticket,
     line::{Entrant, Verdict, decide},
@@ -13,7 +13,7 @@ use super::{
     Queue, found_in_queue, named, occupancy,
     standing::{Ahead, Phase, Standing},
     steps::not_held,
-    txn::{self, Entry, Free, Reply, get, range},
+    txn::{Entry, Free, Reply, get, range},
 };
 use crate::{record::Seat, view};
 
@@ -38,7 +38,7 @@ impl Outlook {
 impl Queue {
     /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
     pub(crate) async fn join(self: &Arc<Self>, line: &LineId, claim: &Claim) -> Result<Ticket> {
-        let standing = self.enrol(line, claim)?.ok_or_else(|| not_held("this claim has left the line"))?;
+        let standing = self.enrol(line, claim)?.ok_or_else(has_left)?;
         if let Some(ticket) = standing.ticket() {
             return Ok(ticket);
         }
@@ -87,16 +87,31 @@ impl Queue {
     async fn enter(&self, standing: &Standing, outlook: &Outlook, may_wait: bool) -> Result<Entered> {
         let (mode, record) = (standing.state.read(|state| state.mode), locked(&standing.record).0.write());
         let &Outlook { free, seen } = outlook;
-        let request = txn::enter(&standing.who, &Entry { mode, record, free, seen, may_wait });
+        let (who, entry) = (&standing.who, Entry { mode, record, free, seen });
+        let request = match (mode, may_wait) {
+            (Mode::Present, _) => entry.be_present(who),
+            (_, true) => entry.join(who),
+            (_, false) => entry.try_join(who),
+        };
         standing.state.update_silently(|state| state.unanswered += 1);
+        let gaps = self.gaps();
         let answer = self.change(request).await;
         let answered = answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true);
         if answered {
             standing.state.update_silently(|state| state.unanswered -= 1);
         }
         match answer {
-            Ok(reply) if mode == Mode::Present => entered_present(standing, reply),
-            Ok(reply) => entered(standing, reply, may_wait),
+            Ok(reply) => {
+                let entered = match (mode, may_wait) {
+                    (Mode::Present, _) => straight_in(standing, reply),
+                    (_, true) => joined(standing, reply),
+                    (_, false) => tried(standing, reply),
+                };
+                if self.gaps() != gaps {
+                    self.make_sure(standing).await;
+                }
+                entered
+            }
             Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing, error).await,
             Err(error) => {
                 if answered && !standing.state.read(super::standing::State::doubt) {
@@ -111,7 +126,7 @@ impl Queue {
     async fn entered_though_full(&self, standing: &Standing, full: Error) -> Result<Entered> {
         let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
         let look = vec![get(who.keys.seat(mode, who.id)), get(who.keys.node(who.id))];
-        let mut reply = self.look(Txn::new().and_then(look)).await.map_err(Error::with_unknown_effect)?;
+        let mut reply = self.look(look).await.map_err(Error::with_unknown_effect)?;
         if landed(standing, reply.key(), reply.key())? {
             return Ok(Entered::In);
         }
@@ -122,7 +137,7 @@ impl Queue {
     /// Whether there is room among the holders of permits, and when that was seen.
     async fn count_permits(&self, standing: &Standing) -> Result<Outlook> {
         let keys = &standing.who.keys;
-        let mut reply = self.look(Txn::new().and_then(vec![range(keys.holders())])).await?;
+        let mut reply = self.look(vec![range(keys.holders())]).await?;
         let room = occupancy(keys, &reply.keys())?.admits(standing.state.read(|state| state.mode));
         Ok(Outlook { free: Free::NoTail, seen: if room { reply.revision } else { 0 } })
     }
@@ -169,7 +184,7 @@ impl Queue {
 
     async fn whole_line(&self, standing: &Standing) -> Result<(lock_core::Line, Option<KeyValue>, i64)> {
         let keys = &standing.who.keys;
-        let mut reply = self.look(Txn::new().and_then(vec![range(keys.all()), get(keys.tail())])).await?;
+        let mut reply = self.look(vec![range(keys.all()), get(keys.tail())]).await?;
         let (all, tail) = (reply.keys(), reply.key());
         let line = view::line(&standing.who.line, keys, reply.revision, all.iter())?;
         Ok((line, tail, reply.revision))
@@ -197,30 +212,44 @@ fn would_be_granted(line: &lock_core::Line, standing: &Standing) -> bool {
     decide(&entrants, place) == Some(Verdict::Granted)
 }
 
-fn entered_present(standing: &Standing, mut reply: Reply) -> Result<Entered> {
-    if reply.succeeded {
-        standing.who.took(reply.revision);
-        standing.hold(reply.revision)?;
-        return Ok(Entered::In);
+/// Reads the answer to somebody who may come straight in.
+fn straight_in(standing: &Standing, mut reply: Reply) -> Result<Entered> {
+    if !reply.succeeded {
+        return entered_before(standing, &mut reply);
     }
-    entered_before(standing, reply.key(), reply.key())
+    holds(standing, reply.revision)
 }
 
-/// Reads the answer to a request to enter.
-fn entered(standing: &Standing, mut reply: Reply, may_wait: bool) -> Result<Entered> {
-    if !reply.succeeded {
-        return entered_before(standing, reply.key(), reply.key());
+fn holds(standing: &Standing, revision: i64) -> Result<Entered> {
+    standing.who.took(revision);
+    standing.state.update_silently(|state| state.touched = state.touched.max(revision));
+    standing.hold(revision)?;
+    Ok(Entered::In)
+}
+
+fn tried(standing: &Standing, mut reply: Reply) -> Result<Entered> {
+    if reply.succeeded {
+        return holds(standing, reply.revision);
     }
-    let Some(mut inner) = reply.nested() else { return Err(not_held("etcd's answer has another form")) };
-    if inner.succeeded {
-        standing.who.took(reply.revision);
-        standing.state.update_silently(|state| state.touched = state.touched.max(reply.revision));
-        standing.hold(reply.revision)?;
+    if landed(standing, reply.key(), reply.key())? {
         return Ok(Entered::In);
     }
-    if !may_wait {
-        let (tail, queue, holders) = (inner.key(), inner.keys(), inner.keys());
-        return Ok(Entered::Out { tail, barred: !(queue.is_empty() && holders.is_empty()) });
+    let (void, tail, queue, holders) = (reply.key(), reply.key(), reply.keys(), reply.keys());
+    if void.is_some() {
+        return Err(has_left());
+    }
+    Ok(Entered::Out { tail, barred: !(queue.is_empty() && holders.is_empty()) })
+}
+
+fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
+    if !reply.succeeded {
+        return entered_before(standing, &mut reply);
+    }
+    let _record = reply.replaced();
+    let mut inner =
+        reply.nested().ok_or_else(|| Error::new(ErrorKind::Refused, "etcd's answer has another form"))?;
+    if inner.succeeded {
+        return holds(standing, reply.revision);
     }
     standing.who.took(reply.revision);
     let before = inner.replaced().and_then(|tail| named(tail.value()));
@@ -231,13 +260,13 @@ fn entered(standing: &Standing, mut reply: Reply, may_wait: bool) -> Result<Ente
     Ok(Entered::In)
 }
 
-/// An earlier request has landed, or it has been made impossible.
-fn entered_before(standing: &Standing, seat: Option<KeyValue>, node: Option<KeyValue>) -> Result<Entered> {
-    if landed(standing, seat, node)? {
-        Ok(Entered::In)
-    } else {
-        Err(not_held("this claim has left the line"))
-    }
+/// An earlier request has landed, or none of the claim's may.
+fn entered_before(standing: &Standing, reply: &mut Reply) -> Result<Entered> {
+    if landed(standing, reply.key(), reply.key())? { Ok(Entered::In) } else { Err(has_left()) }
+}
+
+fn has_left() -> Error {
+    not_held("this claim has left the line")
 }
 
 /// Takes note of where a request landed whose answer was lost; tells whether one did.

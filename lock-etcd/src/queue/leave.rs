@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use etcd_client::Txn;
+use etcd_client::{KeyValue, Txn};
 use lock_core::{ClaimId, ErrorKind, LineId, LostReason, Mode, Result, sync::locked};
 
 use super::{
@@ -56,10 +56,12 @@ impl Queue {
             Phase::Head(_) => depart(None, News::Head).await,
             Phase::Holding(_) if state.mode == Mode::Exclusive => depart(None, News::Turn).await,
             Phase::Holding(seat) => {
-                // Refused only when the seat is gone already.
-                self.change(txn::unseat(&standing.who, state.mode, seat, state.doubt(), false)).await?;
-                standing.end(LostReason::Released);
-                Ok(true)
+                let unseat = txn::unseat(&standing.who, state.mode, seat, state.doubt(), false);
+                if self.change(unseat).await?.succeeded {
+                    standing.end(LostReason::Released);
+                    return Ok(true);
+                }
+                self.gone_or_elsewhere(standing, &state).await
             }
         }
     }
@@ -99,7 +101,7 @@ impl Queue {
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if refusal.is_gone() {
-            return self.gone_or_admitted(standing, state).await;
+            return self.gone_or_elsewhere(standing, state).await;
         }
         let noted = refusal.noted(standing, &departure);
         if refusal.check().is_err() {
@@ -127,11 +129,14 @@ impl Queue {
         }
     }
 
-    /// Its place in the queue is gone: for good, unless a last step through the gate was not answered.
-    async fn gone_or_admitted(&self, standing: &Standing, state: &State) -> Result<bool> {
-        if matches!(state.mode, Mode::Shared | Mode::Permits { .. }) {
-            let seat = get(standing.who.keys.seat(state.mode, standing.who.id));
-            if let Some(seat) = self.look(Txn::new().and_then(vec![seat])).await?.key() {
+    /// It is not where it was: gone for good, unless a last step of its own was not answered.
+    async fn gone_or_elsewhere(&self, standing: &Standing, state: &State) -> Result<bool> {
+        let who = &standing.who;
+        let admitted = matches!(state.phase, Phase::Head(_)).then_some(state.mode);
+        for mode in admitted.into_iter().chain(state.weakening) {
+            let seat = get(who.keys.seat(mode, who.id));
+            if let Some(seat) = self.look(vec![seat]).await?.key() {
+                standing.state.update_silently(|state| (state.mode, state.weakening) = (mode, None));
                 standing.hold(seat.create_revision())?;
                 return Ok(false);
             }
@@ -149,7 +154,7 @@ impl Queue {
                 range(who.keys.holders()),
                 get(who.keys.seat(Mode::Present, claim)),
             ];
-            let mut reply = self.look(Txn::new().and_then(look)).await?;
+            let mut reply = self.look(look).await?;
             let (node, holders, present) = (reply.key(), reply.keys(), reply.key());
             if let Some(node) = node {
                 if self.evict_from_queue(&who, &node).await? {
@@ -164,28 +169,36 @@ impl Queue {
                 _ => None,
             });
             let Some((mode, seat)) = seat else { return Ok(false) };
-            let removed = txn::unseat(&who, mode, seat.create_revision(), false, true);
-            return Ok(self.change(removed).await?.succeeded);
+            let unseat = |evicted| txn::unseat(&who, mode, seat.create_revision(), false, evicted);
+            return Ok(self.change_evicting(unseat).await?.succeeded);
         }
     }
 
-    async fn evict_from_queue(&self, who: &Who, node: &etcd_client::KeyValue) -> Result<bool> {
+    async fn evict_from_queue(&self, who: &Who, node: &KeyValue) -> Result<bool> {
         who.took(node.create_revision());
         let nodes = self.nodes(&who.keys).await?;
+        // One that linked and withdrew is still named there.
+        let next =
+            if node.value().is_empty() { None } else { named(node.value()).or(nodes.after(who.place())) };
         let departure = Departure {
             who,
             touched: node.mod_revision(),
             behind: nodes.before(who.place()),
-            next: if node.value().is_empty() {
-                None
-            } else {
-                named(node.value()).or(nodes.after(who.place()))
-            },
+            next: next.filter(|next| nodes.contain(*next)),
             news: nodes.before(who.place()).map_or(News::Head, News::Behind),
             to: To::Nowhere,
-            evicted: true,
+            evicted: false,
             doubt: false,
         };
-        Ok(self.change(departure.txn(Bells::Rung)).await?.succeeded)
+        let evict = |evicted| Departure { evicted, ..departure.clone() }.txn(Bells::Rung);
+        Ok(self.change_evicting(evict).await?.succeeded)
+    }
+
+    /// Tells the evicted one too, unless its session has ended and its key is there by somebody's hand.
+    async fn change_evicting(&self, request: impl Fn(bool) -> Txn) -> Result<Reply> {
+        match self.change(request(true)).await {
+            Err(error) if error.kind() == ErrorKind::Garbled => self.change(request(false)).await,
+            answer => answer,
+        }
     }
 }

@@ -8,9 +8,11 @@
 //! | `steps` | from joined to granted: linking, the gate |
 //! | `search` | finding the predecessor after a crash or a lost answer |
 //! | `life` | noticing that another session has ended |
+//! | `bell` | news from others, and what to do when some were missed |
 //! | `leave` | withdrawing, releasing, evicting |
 //! | `change` | what a holder may change |
 
+mod bell;
 mod change;
 mod enter;
 mod leave;
@@ -22,28 +24,29 @@ pub(crate) mod txn;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
-use etcd_client::{Event, EventType, KeyValue, Txn};
+use etcd_client::{KeyValue, Txn, TxnOp};
 use lock_core::{
     Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Mode, Result, SessionId, Ticket,
     backend::Left, line::Occupancy, runtime::SharedRuntime, sync::locked,
 };
 
+pub(crate) use bell::{Bell, OwnLife};
+
 use self::{
     life::Life,
     search::Search,
     standing::{Ahead, Phase, Standing, Who},
-    txn::Reply,
+    txn::{Reply, get},
 };
 use crate::{
     connection::Connection,
-    error::garbled,
+    error::{garbled, unknown_if_unavailable},
     keys::{LineKeys, Namespace, Part},
-    news::Ring,
     record::{Record, Seat},
-    watch::{Sink, Watcher},
+    watch::Watcher,
 };
 
 /// Every claim of one session, and the way to the store.
@@ -55,6 +58,8 @@ pub(crate) struct Queue {
     pub(crate) runtime: SharedRuntime,
     pub(crate) watcher: Watcher,
     table: Mutex<Table>,
+    /// How often news may have been missed.
+    gaps: AtomicU64,
     /// Sessions that claims of this one wait for.
     lives: Mutex<BTreeMap<SessionId, Arc<Life>>>,
 }
@@ -82,8 +87,8 @@ impl Queue {
         runtime: SharedRuntime,
         watcher: Watcher,
     ) -> Self {
-        let (table, lives) = (Mutex::default(), Mutex::default());
-        Self { session, namespace, connection, lease, runtime, watcher, table, lives }
+        let (table, gaps, lives) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
+        Self { session, namespace, connection, lease, runtime, watcher, table, gaps, lives }
     }
 
     /// The claim behind a ticket of this session.
@@ -144,15 +149,29 @@ impl Queue {
     }
 
     /// Asks something that changes nothing, linearizably.
-    async fn look(&self, txn: Txn) -> Result<Reply> {
-        let call = |client: etcd_client::Client| async move { client.kv_client().txn(txn).await };
-        self.connection.look(call).await.map(Reply::from)
+    pub(crate) async fn look(&self, operations: Vec<TxnOp>) -> Result<Reply> {
+        self.connection.transact(Txn::new().and_then(operations)).await.map(Reply::from)
     }
 
     /// Asks for a change.
     pub(crate) async fn change(&self, txn: Txn) -> Result<Reply> {
-        let call = |client: etcd_client::Client| async move { client.kv_client().txn(txn).await };
-        self.connection.change(call).await.map(Reply::from)
+        match self.connection.transact(txn).await.map_err(unknown_if_unavailable) {
+            Err(error) if error.kind() == ErrorKind::SessionLost => Err(self.whose_lease(error).await),
+            answer => answer.map(Reply::from),
+        }
+    }
+
+    /// etcd does not say which of a transaction's leases has ended. Another session's keys go with its lease,
+    /// so one that is still there was written by hand.
+    async fn whose_lease(&self, error: Error) -> Error {
+        let live = self.look(vec![get(self.namespace.live(self.session))]).await;
+        match live.map(|mut reply| reply.key()) {
+            Ok(Some(_)) => {
+                let what = "a place in this line has outlived its session: its key was written by hand";
+                Error::new(ErrorKind::Garbled, what).with_source(error)
+            }
+            _ => error,
+        }
     }
 
     /// The claim's node is not there any more: an operator's doing, unless the whole session has ended.
@@ -165,61 +184,11 @@ impl Queue {
         }
     }
 
-    /// Ends the session's lease, and with it whatever is left of the session.
-    pub(crate) async fn revoke(&self) -> Result<()> {
-        let id = self.session.get().cast_signed();
-        let call = |client: etcd_client::Client| async move { client.lease_client().revoke(id).await };
-        self.connection.change(call).await.map(drop)
-    }
-
     /// Those who wait must look for themselves: news may have been missed.
     fn everybody_searches(self: &Arc<Self>, concerned: impl Fn(&Standing) -> bool) {
         let standings: Vec<Arc<Standing>> = locked(&self.table).claims.values().cloned().collect();
         for standing in standings.iter().filter(|standing| concerned(standing)) {
             self.seek(standing);
-        }
-    }
-}
-
-/// What the session's own bell says.
-pub(crate) struct Bell {
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) opened: tokio::sync::Notify,
-}
-
-impl Sink for Bell {
-    fn opened(&self) {
-        self.opened.notify_one();
-        self.queue.everybody_searches(|_| true);
-    }
-
-    fn event(&self, event: &Event) {
-        let rings = match (event.event_type(), event.kv()) {
-            (EventType::Put, Some(kv)) => Ring::read(kv.value()).map(|rings| (rings, kv.mod_revision())),
-            // Deleted: by a store that is full, or by hand.
-            _ => None,
-        };
-        let Some((rings, revision)) = rings else { return self.queue.everybody_searches(|_| true) };
-        for ring in rings {
-            let standing = locked(&self.queue.table).claims.get(&ring.claim).cloned();
-            let Some(standing) = standing else { continue };
-            if let Err(error) = standing.hear(ring.news, revision) {
-                standing.stop(&error);
-            }
-            self.queue.drive(&standing);
-        }
-    }
-}
-
-/// The session's own life: its end is the session's.
-pub(crate) struct OwnLife(pub(crate) Arc<Lease>);
-
-impl Sink for OwnLife {
-    fn opened(&self) {}
-
-    fn event(&self, event: &Event) {
-        if event.event_type() == EventType::Delete {
-            self.0.lose(LostReason::Expired);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use etcd_client::{KeyValue, Txn};
+use etcd_client::KeyValue;
 use lock_core::{ClaimId, Error, ErrorKind, LineId, Result, runtime::jitter, sync::locked};
 
 use super::{
@@ -117,7 +117,7 @@ impl Queue {
 
     /// What a look says about one claim.
     pub(super) fn found(&self, standing: &Standing, nodes: &Nodes) {
-        if !nodes.nodes.iter().any(|(_, claim)| *claim == standing.who.id) {
+        if !nodes.contain(standing.who.id) {
             return self.missing(standing, nodes.live.as_ref());
         }
         let ahead = nodes.before(standing.who.place());
@@ -144,7 +144,7 @@ impl Queue {
             some_keys(keys.queue(), 0),
             some_keys(keys.holders(), 1),
         ];
-        let mut reply = self.look(Txn::new().and_then(look)).await?;
+        let mut reply = self.look(look).await?;
         let (live, queue, holders) = (reply.key(), reply.keys(), reply.keys());
         let gate = if holders.is_empty() { Gate::Open } else { Gate::Shut };
         let (mut nodes, mut foreign) = (Vec::new(), None);
@@ -170,7 +170,7 @@ impl Queue {
             get(who.keys.node(who.id)),
             range(who.keys.holders()),
         ];
-        let mut reply = self.look(Txn::new().and_then(look)).await?;
+        let mut reply = self.look(look).await?;
         let (live, node, holders) = (reply.key(), reply.key(), reply.keys());
         if node.is_none() {
             self.missing(standing, live.as_ref());
@@ -181,6 +181,10 @@ impl Queue {
 }
 
 impl Nodes {
+    pub(super) fn contain(&self, claim: ClaimId) -> bool {
+        self.nodes.iter().any(|(_, other)| *other == claim)
+    }
+
     /// The claim right before that place.
     pub(super) fn before(&self, place: u64) -> Option<ClaimId> {
         let ahead = self.nodes.partition_point(|(created, _)| created.cast_unsigned() < place);

@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) touched: i64,
     /// The claim behind it, once that has linked.
     pub(crate) next: Option<ClaimId>,
+    /// The weaker mode that it may have taken: the request was not answered.
+    pub(crate) weakening: Option<Mode>,
     /// Requests to join that were sent and not answered: each may still land.
     pub(crate) unanswered: u32,
     /// It has been asked to leave, so it takes no further step towards its turn.
@@ -116,6 +118,7 @@ impl Standing {
             mode: record.mode,
             touched: 0,
             next: None,
+            weakening: None,
             unanswered: 0,
             leaving: false,
             driven: false,

@@ -90,43 +90,85 @@ pub(super) struct Entry {
     pub(super) free: Free,
     /// At which revision the holders' permits were counted; 0 when they leave no room.
     pub(super) seen: i64,
-    /// Whether it takes a place in the queue when the line is not free.
-    pub(super) may_wait: bool,
 }
 
-/// Takes a place, or goes straight in when the line is free.
-pub(super) fn enter(who: &Who, entry: &Entry) -> Txn {
-    let Entry { mode, free, seen, may_wait, .. } = *entry;
-    let (tail, node, void) = (who.keys.tail(), who.keys.node(who.id), who.keys.void(who.id));
-    let (seat, id, session) = (who.keys.seat(mode, who.id), who.id.to_string(), who.id.session);
-    let record = || put_leased(who.keys.record(who.id), entry.record.clone(), session);
-    let queue = || {
-        let last = TxnOp::put(tail.clone(), id.clone(), Some(PutOptions::new().with_prev_key()));
-        vec![last, put_leased(node.clone(), "", session), record()]
-    };
-    let straight_in = match mode {
-        Mode::Exclusive => queue(),
-        _ => vec![put_leased(seat.clone(), Seat::new(mode, None).write(), session), record()],
-    };
-    let once = vec![absent(node.clone()), absent(void.clone()), absent(seat.clone())];
-    let look = vec![get(seat.clone()), get(node.clone()), get(void.clone())];
-    if mode == Mode::Present {
-        return Txn::new().when(once).and_then(straight_in).or_else(look);
+impl Entry {
+    /// It has not come in before, and no request of it was voided.
+    fn once(&self, who: &Who) -> Vec<Compare> {
+        let (seat, node, void) =
+            (who.keys.seat(self.mode, who.id), who.keys.node(who.id), who.keys.void(who.id));
+        vec![absent(seat), absent(node), absent(void)]
     }
-    let is_free = match free {
-        Free::NoTail => absent(tail.clone()),
-        Free::StaleTail(revision) => untouched(tail.clone(), revision),
-    };
-    // The queue is empty whenever there is no tail, unless somebody deleted the tail by hand.
-    let is_free = vec![is_free, none_under(who.keys.queue()), let_in(who, mode, seen)];
-    let barred_by = if mode == Mode::Shared { who.keys.permit_holders() } else { who.keys.holders() };
-    let otherwise = if may_wait {
-        queue()
-    } else {
-        vec![get(tail.clone()), some_keys(who.keys.queue(), 1), some_keys(barred_by, 1)]
-    };
-    let enter = TxnOp::txn(Txn::new().when(is_free).and_then(straight_in).or_else(otherwise));
-    Txn::new().when(once).and_then(vec![enter]).or_else(look)
+
+    /// What an earlier request has done, when it has come in before.
+    fn look(&self, who: &Who) -> Vec<TxnOp> {
+        vec![get(who.keys.seat(self.mode, who.id)), get(who.keys.node(who.id))]
+    }
+
+    /// Nobody is in the way.
+    fn is_free(&self, who: &Who) -> Vec<Compare> {
+        let tail = match self.free {
+            Free::NoTail => absent(who.keys.tail()),
+            Free::StaleTail(revision) => untouched(who.keys.tail(), revision),
+        };
+        // The queue is empty whenever there is no tail, unless somebody deleted the tail by hand.
+        vec![tail, none_under(who.keys.queue()), let_in(who, self.mode, self.seen)]
+    }
+
+    fn record(&self, who: &Who) -> TxnOp {
+        put_leased(who.keys.record(who.id), self.record.clone(), who.id.session)
+    }
+
+    /// A place at the end of the queue; the tail first, because it is what is asked for.
+    fn place(who: &Who) -> Vec<TxnOp> {
+        let tail = TxnOp::put(who.keys.tail(), who.id.to_string(), Some(PutOptions::new().with_prev_key()));
+        vec![tail, put_leased(who.keys.node(who.id), "", who.id.session)]
+    }
+
+    /// What makes it a holder at once.
+    fn straight_in(&self, who: &Who) -> Vec<TxnOp> {
+        match self.mode {
+            Mode::Exclusive => Self::place(who),
+            mode => {
+                let seat = Seat::new(mode, None);
+                vec![put_leased(who.keys.seat(mode, who.id), seat.write(), who.id.session)]
+            }
+        }
+    }
+
+    /// Straight in when nobody is in the way, otherwise a place in the queue.
+    ///
+    /// The record is put outside the inner transaction: etcd counts what an inner one puts as nothing, and
+    /// would let it pass when there is no space left.
+    pub(super) fn join(&self, who: &Who) -> Txn {
+        let enter =
+            Txn::new().when(self.is_free(who)).and_then(self.straight_in(who)).or_else(Self::place(who));
+        Txn::new()
+            .when(self.once(who))
+            .and_then(vec![self.record(who), TxnOp::txn(enter)])
+            .or_else(self.look(who))
+    }
+
+    /// Straight in when nobody is in the way, otherwise nothing but a look at who is.
+    pub(super) fn try_join(&self, who: &Who) -> Txn {
+        let barred_by = match self.mode {
+            Mode::Shared => who.keys.permit_holders(),
+            _ => who.keys.holders(),
+        };
+        let others = [get(who.keys.tail()), some_keys(who.keys.queue(), 1), some_keys(barred_by, 1)];
+        Txn::new()
+            .when([self.once(who), self.is_free(who)].concat())
+            .and_then([vec![self.record(who)], self.straight_in(who)].concat())
+            .or_else([self.look(who), vec![get(who.keys.void(who.id))], others.to_vec()].concat())
+    }
+
+    /// Somebody who is merely present is never in anybody's way.
+    pub(super) fn be_present(&self, who: &Who) -> Txn {
+        Txn::new()
+            .when(self.once(who))
+            .and_then([vec![self.record(who)], self.straight_in(who)].concat())
+            .or_else(self.look(who))
+    }
 }
 
 /// Makes sure that no join of the claim can land any more, or finds that one has.
@@ -159,7 +201,7 @@ pub(super) fn link(who: &Who, behind: ClaimId) -> Txn {
 }
 
 /// A claim's way out of the queue: to nowhere, or to a seat behind the gate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Departure<'a> {
     pub(super) who: &'a Who,
     /// The last revision of its node that is known.
@@ -178,7 +220,7 @@ pub(super) struct Departure<'a> {
 }
 
 /// Where a claim goes that leaves the queue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum To {
     Nowhere,
     /// Admitted: only beside holders that its mode tolerates.
@@ -228,7 +270,8 @@ impl Departure<'_> {
                 then.push(put_leased(who.keys.record(who.id), record.write(), session));
             }
         }
-        if self.doubt {
+        // Who evicts cannot know whether a join of the claim is still on its way.
+        if self.doubt || self.evicted {
             then.push(put_leased(who.keys.void(who.id), "", session));
         }
         let told = self.next.map(|next| (next, self.news));
@@ -273,7 +316,7 @@ pub(super) fn ring(
 pub(super) fn unseat(who: &Who, mode: Mode, seat: i64, doubt: bool, evicted: bool) -> Txn {
     let key = who.keys.seat(mode, who.id);
     let mut then = vec![delete(key.clone()), delete(who.keys.record(who.id))];
-    if doubt {
+    if doubt || evicted {
         then.push(put_leased(who.keys.void(who.id), "", who.id.session));
     }
     then.extend(ring(&who.namespace, evicted.then_some((who.id, News::Evicted)), Bells::Rung));
@@ -297,7 +340,7 @@ impl From<TxnResponse> for Reply {
 
 /// The answers, one after another, in the order of the operations.
 impl Reply {
-    pub(super) fn keys(&mut self) -> Vec<KeyValue> {
+    pub(crate) fn keys(&mut self) -> Vec<KeyValue> {
         match self.answers.next() {
             Some(TxnOpResponse::Get(mut got)) => got.take_kvs(),
             _ => Vec::new(),

@@ -63,6 +63,12 @@ impl Member {
         format!("http://{}", self.client_proxy().map_or(direct, Proxy::address))
     }
 
+    /// Its address for clients, "http://127.0.0.1:port", past the proxy if there is one.
+    #[must_use]
+    pub fn direct_endpoint(&self) -> String {
+        format!("http://{}", self.setup.site.client.address())
+    }
+
     /// The proxy between clients and this member, if it is proxied.
     #[must_use]
     pub const fn client_proxy(&self) -> Option<&Proxy> {

@@ -1,0 +1,113 @@
+//! What others tell this session, and what to do when that may have been missed.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use etcd_client::{Event, EventType, TxnOp};
+use lock_core::{Lease, LostReason, runtime::jitter, sync::locked};
+
+use super::{
+    Queue,
+    standing::{Phase, Standing},
+    txn::get,
+};
+use crate::{news::Ring, watch::Sink};
+
+/// What the session's own bell says.
+pub(crate) struct Bell {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) opened: tokio::sync::Notify,
+}
+
+impl Sink for Bell {
+    fn opened(&self) {
+        self.opened.notify_one();
+        self.queue.news_were_missed();
+    }
+
+    fn event(&self, event: &Event) {
+        let rings = match (event.event_type(), event.kv()) {
+            (EventType::Put, Some(kv)) => Ring::read(kv.value()).map(|rings| (rings, kv.mod_revision())),
+            // Deleted: by a store that is full, or by hand.
+            _ => None,
+        };
+        let Some((rings, revision)) = rings else { return self.queue.news_were_missed() };
+        for ring in rings {
+            let standing = locked(&self.queue.table).claims.get(&ring.claim).cloned();
+            let Some(standing) = standing else { continue };
+            if let Err(error) = standing.hear(ring.news, revision) {
+                standing.stop(&error);
+            }
+            self.queue.drive(&standing);
+        }
+    }
+}
+
+/// The session's own life: its end is the session's.
+pub(crate) struct OwnLife(pub(crate) Arc<Lease>);
+
+impl Sink for OwnLife {
+    fn opened(&self) {}
+
+    fn event(&self, event: &Event) {
+        if event.event_type() == EventType::Delete {
+            self.0.lose(LostReason::Expired);
+        }
+    }
+}
+
+impl Queue {
+    /// What the bell said was lost: those who wait search, and those who hold make sure that they were not
+    /// evicted. A claim whose request is under way makes sure once it is answered.
+    fn news_were_missed(self: &Arc<Self>) {
+        self.gaps.fetch_add(1, Ordering::SeqCst);
+        self.everybody_searches(|_| true);
+        let standings: Vec<Arc<Standing>> = locked(&self.table).claims.values().cloned().collect();
+        if !standings.is_empty() {
+            let queue = self.clone();
+            self.runtime.spawn(Box::pin(async move {
+                for standing in standings {
+                    queue.make_sure(&standing).await;
+                }
+            }));
+        }
+    }
+
+    /// How often that has happened.
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::SeqCst)
+    }
+
+    /// Ends a claim that believes to hold, or to be at the head, when the store does not have it any more.
+    pub(super) async fn make_sure(&self, standing: &Standing) {
+        let glance =
+            || standing.state.read(|state| (state.phase, state.mode, state.weakening, state.leaving));
+        let seen @ (phase, mode, weakening, leaving) = glance();
+        if leaving || !matches!(phase, Phase::Head(_) | Phase::Holding(_)) {
+            return;
+        }
+        let who = &standing.who;
+        let seats =
+            [Some(mode), weakening].into_iter().flatten().map(|mode| get(who.keys.seat(mode, who.id)));
+        let look =
+            [get(self.namespace.live(self.session)), get(who.keys.node(who.id))].into_iter().chain(seats);
+        let look: Vec<TxnOp> = look.collect();
+        let places = look.len() - 1;
+        while self.lease.check().is_ok() {
+            match self.look(look.clone()).await {
+                Ok(mut reply) => {
+                    let live = reply.key();
+                    let there = (0..places).filter_map(|_| reply.key()).count() > 0;
+                    // Unless it has moved meanwhile.
+                    if !there && glance() == seen {
+                        self.missing(standing, live.as_ref());
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(claim = %who.id, %error, "will be looked up again");
+                    jitter(&*self.runtime, self.lease.ttl() / 20).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Bad input, and servers that refuse: a clear error in bounded time, and nothing left.
+
+use std::{error::Error as _, time::Duration};
+
+use lock_core::{Effect, ErrorKind};
+use lock_etcd::Config;
+use lock_testkit::{port::Port, server::etcd::EtcdOptions};
+
+use crate::support::{Cluster, soon, until, waiting};
+
+const TTL: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn c13_a_host_that_is_not_there_or_says_nothing_is_an_error_within_the_connect_timeout() {
+    let cluster = Cluster::proxied(1).await;
+    let nobody = Port::reserve().unwrap();
+    cluster.server.members()[0].client_proxy().unwrap().set(lock_testkit::proxy::Fault::Blackhole);
+    let silent = cluster.server.endpoints();
+    for endpoint in
+        [nobody.address().to_string(), "does-not-exist.invalid:2379".to_owned(), silent[0].clone()]
+    {
+        let config = Config::new([&endpoint]).unwrap().connect_timeout(Duration::from_secs(1)).unwrap();
+        let error = soon("an error", cluster.try_user(config, TTL)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.operation()),
+            (ErrorKind::Unavailable, Some("connect")),
+            "{endpoint}"
+        );
+        assert!(error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn c13_a_ttl_below_the_servers_least_is_refused_and_no_lease_stays() {
+    let arguments = ["--heartbeat-interval=200", "--election-timeout=2000"].map(str::to_owned).to_vec();
+    let cluster = Cluster::start(EtcdOptions { arguments, ..EtcdOptions::default() }).await;
+    let error = cluster.try_user(cluster.config(), Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+    assert!(error.to_string().contains("no ttl below 3s"), "{error}");
+    cluster.is_empty().await;
+    // A fraction of a second is rounded up.
+    let user = cluster.user(Duration::from_millis(2500)).await;
+    user.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn c11_a_name_with_a_forbidden_character_is_refused_before_any_request() {
+    let cluster = Cluster::one().await;
+    let user = cluster.user(TTL).await;
+    let before = cluster.server.requests().await.unwrap();
+    for bad in
+        ["", "/", "a//b", "../a", "a/..", "a\0b", "a\nb", "a\u{7f}", "\u{e000}", "\u{feff}", "\u{202e}"]
+    {
+        assert_eq!(user.mutex(bad).unwrap_err().kind(), ErrorKind::InvalidName, "{bad:?}");
+    }
+    assert_eq!(cluster.server.requests().await.unwrap(), before);
+    // Every other one is fine, and stays in its place.
+    let odd = r##" !"#$%&'()*+,-.:;<=>?@[\]^_`{|}~é日"##;
+    let guard = user.mutex(odd).unwrap().lock().await.unwrap();
+    assert!(
+        cluster
+            .keys()
+            .await
+            .iter()
+            .filter(|key| key.contains("/q/"))
+            .all(|key| key.matches('/').count() == 4)
+    );
+    guard.release().await.unwrap();
+    user.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn who_may_not_is_denied_and_who_may_is_let_in() {
+    let cluster = Cluster::one().await;
+    let mut etcd = cluster.etcd.clone();
+    etcd.user_add("root", "secret", None).await.unwrap();
+    etcd.user_grant_role("root", "root").await.unwrap();
+    etcd.user_add("stranger", "pass", None).await.unwrap();
+    etcd.auth_enable().await.unwrap();
+    let wrong = cluster.config().credentials("root", "wrong");
+    let stranger = cluster.config().credentials("stranger", "pass");
+    for config in [wrong, stranger, cluster.config()] {
+        let error = soon("an error", cluster.try_user(config, TTL)).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Denied, Effect::None), "{error}");
+        let mut printed = format!("{error} {error:?}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            printed += &cause.to_string();
+            source = cause.source();
+        }
+        assert!(!printed.contains("wrong") && !printed.contains("pass\""), "{printed}");
+    }
+    let right = cluster.config().credentials("root", "secret");
+    let user = cluster.try_user(right, TTL).await.unwrap();
+    user.mutex("x").unwrap().lock().await.unwrap().release().await.unwrap();
+    user.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn c13_a_full_store_refuses_newcomers_and_lets_holders_hand_over() {
+    let cluster =
+        Cluster::start(EtcdOptions { quota_backend_bytes: Some(256 * 1024), ..EtcdOptions::default() }).await;
+    let (holder, waiter, late) = (cluster.user(TTL).await, cluster.user(TTL).await, cluster.user(TTL).await);
+    let guard = holder.mutex("x").unwrap().lock().await.unwrap();
+    let wait = waiting(&waiter.mutex("x").unwrap()).await;
+    crate::network::linked(&cluster).await;
+    let filler = "#".repeat(64 * 1024);
+    until("the store is full", async || {
+        cluster.etcd.kv_client().put("filler", &*filler, None).await.is_err()
+    })
+    .await;
+    let error = soon("an answer", late.mutex("x").unwrap().lock()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect(), error.is_retryable()),
+        (ErrorKind::Full, Effect::None, false),
+        "{error}"
+    );
+    let error = soon("an answer", late.mutex("y").unwrap().try_lock()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert!(
+        cluster.try_user(cluster.config(), TTL).await.is_err_and(|error| error.kind() == ErrorKind::Full)
+    );
+    // Whoever holds can hand over, and the next one learns of it.
+    guard.release().await.unwrap();
+    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    for user in [holder, waiter, late] {
+        user.close().await.unwrap();
+    }
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn c5_watches_do_not_pile_up() {
+    let cluster = Cluster::one().await;
+    let (holder, waiter) = (cluster.user(TTL).await, cluster.user(TTL).await);
+    let guard = holder.mutex("x").unwrap().lock().await.unwrap();
+    let mutex = waiter.mutex("x").unwrap();
+    let wait = waiting(&mutex).await;
+    wait.abort();
+    until("it has left", async || mutex.inspect().await.unwrap().places.len() == 1).await;
+    // One for the other session's life, from the first time on.
+    let before = cluster.server.watchers().await.unwrap();
+    for _ in 0..50 {
+        let wait = waiting(&mutex).await;
+        wait.abort();
+        until("it has left", async || mutex.inspect().await.unwrap().places.len() == 1).await;
+    }
+    assert_eq!(cluster.server.watchers().await.unwrap(), before);
+    guard.release().await.unwrap();
+    for user in [holder, waiter] {
+        user.close().await.unwrap();
+    }
+    cluster.is_empty().await;
+    until("no watch is left", async || cluster.server.watchers().await.unwrap() == 0).await;
+}

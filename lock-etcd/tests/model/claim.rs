@@ -1,0 +1,224 @@
+//! What a client knows of one claim, what it asks the store, and what the store answers.
+
+use crate::store::{Claim, Revision, Session};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Exclusive,
+    Shared,
+    Permits(u8),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    #[default]
+    Idle,
+    /// Asked to enter; whether it has is not known.
+    Entering,
+    /// In `q/`: waiting, or holding as an exclusive head.
+    InLine,
+    /// In `h/`.
+    BehindGate,
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Pred {
+    #[default]
+    Unknown,
+    Claim(Claim),
+    /// There is none, and never will be: nodes only get higher revisions.
+    None,
+}
+
+/// A client's view of its claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct ClaimState {
+    pub phase: Phase,
+    /// `try` is running, and has not answered.
+    pub trying: bool,
+    /// The user wants it gone.
+    pub leaving: bool,
+    /// The one outstanding request, and its answer if that is on its way.
+    pub request: Option<Request>,
+    pub reply: Option<Reply>,
+    /// Create revision of `q/me`.
+    pub place: Revision,
+    /// Mod revision of `q/me`, and the next claim written there.
+    pub modified: Revision,
+    pub next: Option<Claim>,
+    pub pred: Pred,
+    pub linked: bool,
+    /// A find is due.
+    pub search: bool,
+    /// As the head: what it read, or was told, admits it. An exclusive claim then holds.
+    pub admitted: bool,
+    /// As the head that is not admitted: the acknowledged watch on `h/` is there.
+    pub watching: bool,
+    /// An attempt to enter may still land.
+    pub doubt: bool,
+    /// Create revision of `h/me`.
+    pub held: Revision,
+    /// The mod revision of a stale `tail` that `try` has seen.
+    pub stale_tail: Revision,
+    /// The revision of a read that admits permits, the fast path's bound; 0: what was read does not.
+    pub bound: Option<Revision>,
+    /// It believes to hold, with this token.
+    pub token: Option<Revision>,
+    /// For the properties: an operator has removed its node.
+    pub evicted: bool,
+    /// For the properties: another claim was in line while `try` ran.
+    pub witness: bool,
+}
+
+impl ClaimState {
+    /// The end of the claim. What is on its way stays on its way.
+    pub(crate) fn finish(&mut self) {
+        let (request, reply) = (self.request, self.reply);
+        *self = ClaimState { phase: Phase::Finished, request, reply, ..ClaimState::default() };
+    }
+
+    /// Takes over what is known of `q/me`, unless something newer is known.
+    pub(crate) fn see(&mut self, modified: Revision, next: Option<Claim>) {
+        if modified > self.modified {
+            (self.modified, self.next) = (modified, next);
+        }
+    }
+
+    pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
+        visit(&mut self.place);
+        visit(&mut self.modified);
+        visit(&mut self.held);
+        visit(&mut self.stale_tail);
+        self.bound.iter_mut().for_each(&mut *visit);
+        self.token.iter_mut().for_each(&mut *visit);
+        if let Some(request) = &mut self.request {
+            request.each_revision(visit);
+        }
+        if let Some(reply) = &mut self.reply {
+            reply.each_revision(visit);
+        }
+    }
+}
+
+/// What leaving the queue needs to know: for a release, a withdrawal, an admission and an eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Exit {
+    pub modified: Revision,
+    /// None: it is the head.
+    pub pred: Option<Claim>,
+    pub next: Option<Claim>,
+    /// It holds as an exclusive head, so nobody holds behind the gate.
+    pub holds: bool,
+    /// A void is to be left.
+    pub void: bool,
+}
+
+/// What an operator has read of a claim that it is about to evict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Eviction {
+    FromQueue(Exit),
+    /// It holds behind the gate, by a node of this create revision.
+    FromHolders(Revision),
+}
+
+impl Eviction {
+    pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
+        match self {
+            Eviction::FromQueue(exit) => visit(&mut exit.modified),
+            Eviction::FromHolders(created) => visit(created),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Request {
+    /// The read before the fast path of permits.
+    ReadHolders,
+    Join,
+    /// Join, or with `fast` the fast path: for permits with the revision of the read that admits them.
+    Enter(Option<Revision>),
+    /// With the mod revision of the stale tail that it replaces.
+    Try(Option<Revision>),
+    Void,
+    WatchSession(Session),
+    WatchHolders,
+    Link(Claim),
+    /// Who is the last before this place?
+    Find(Revision),
+    Leave(Exit),
+    Admit(Exit),
+    /// Delete `h/me` of this create revision; with a void.
+    Release(Revision, bool),
+}
+
+impl Request {
+    /// Whether it changes the store: only then does it matter that it is lost, late, or lands unheard.
+    pub(crate) fn writes(self) -> bool {
+        !matches!(
+            self,
+            Request::ReadHolders | Request::WatchSession(_) | Request::WatchHolders | Request::Find(_)
+        )
+    }
+
+    pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
+        match self {
+            Request::Enter(at) | Request::Try(at) => at.iter_mut().for_each(visit),
+            Request::Find(at) | Request::Release(at, _) => visit(at),
+            Request::Leave(exit) | Request::Admit(exit) => visit(&mut exit.modified),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reply {
+    /// In line, at this revision, behind the one that `tail` named; and whether `h/` was empty.
+    Joined(Revision, Option<Claim>, bool),
+    /// The Then branch, at this revision.
+    Done(Revision),
+    /// What a read, or an Else branch, has read.
+    Seen(Seen),
+}
+
+impl Reply {
+    fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
+        match self {
+            Reply::Joined(at, ..) | Reply::Done(at) => visit(at),
+            Reply::Seen(seen) => {
+                visit(&mut seen.revision);
+                visit(&mut seen.tail);
+                seen.held.iter_mut().for_each(&mut *visit);
+                if let Some((created, modified, _)) = &mut seen.node {
+                    visit(created);
+                    visit(modified);
+                }
+            }
+        }
+    }
+}
+
+/// What was read. A request fills in only what it reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Seen {
+    /// The store's revision, where it matters.
+    pub revision: Revision,
+    /// `q/me`: create and mod revision, and the next claim.
+    pub node: Option<(Revision, Revision, Option<Claim>)>,
+    /// Create revision of `h/me`.
+    pub held: Option<Revision>,
+    /// Mod revision of `tail`.
+    pub tail: Revision,
+    /// `v/me` is there, for `try`.
+    pub voided: bool,
+    /// Neither `q/` nor `h/` has a key.
+    pub empty: bool,
+    /// The last claim before mine, for a find.
+    pub below: Option<Claim>,
+    /// Mine is the only node in `q/`, for a link.
+    pub alone: bool,
+    /// The holders admit my mode.
+    pub admits: bool,
+    pub pred_lives: bool,
+    pub next_lives: bool,
+}

@@ -1,0 +1,310 @@
+//! What a client does: its next request, and what it makes of answers and events.
+
+use crate::{
+    claim::{ClaimState, Exit, Mode, Phase, Pred, Reply, Request, Seen},
+    mutant::Mutant,
+    properties::Broken,
+    store::{Claim, Event, News, Revision, Session},
+    world::{Setup, State},
+};
+
+impl State {
+    /// Sends the next request, if none is outstanding and one is due.
+    pub(crate) fn advance(&mut self, setup: &Setup, me: Claim) {
+        let claim = self.claim(me);
+        if claim.request.is_none() {
+            let request = match claim.phase {
+                Phase::Idle | Phase::Finished => None,
+                Phase::Entering => self.next_entering(setup, me),
+                Phase::InLine => self.next_in_line(setup, me),
+                Phase::BehindGate => self.next_behind_gate(setup, me),
+            };
+            self.claim_mut(me).request = request;
+        }
+    }
+
+    fn next_entering(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
+        let claim = self.claim_mut(me);
+        if claim.leaving {
+            if claim.doubt && !setup.mutated(Mutant::CancelWithoutVoid) {
+                return Some(Request::Void);
+            }
+            claim.finish();
+            return None;
+        }
+        if claim.trying {
+            return Some(Request::Try((claim.stale_tail > 0).then_some(claim.stale_tail)));
+        }
+        Some(match (setup.mode(me), claim.bound) {
+            (Mode::Exclusive, _) | (Mode::Permits(_), Some(0)) => Request::Join,
+            (Mode::Permits(_), None) => Request::ReadHolders,
+            (_, bound) => Request::Enter(bound),
+        })
+    }
+
+    fn next_in_line(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
+        let claim = self.claim(me);
+        let exit = exit(setup, me, claim);
+        if claim.leaving && claim.pred != Pred::Unknown {
+            return Some(Request::Leave(exit));
+        }
+        if claim.search || claim.pred == Pred::Unknown {
+            let place = claim.place;
+            self.claim_mut(me).search = false;
+            return Some(Request::Find(place));
+        }
+        match claim.pred {
+            Pred::Claim(pred) => self.next_behind(setup, me, pred),
+            Pred::None if claim.token.is_some() => None,
+            Pred::None if claim.admitted => {
+                Some(Request::Admit(Exit { holds: setup.mutated(Mutant::AdmitRingsTurn), ..exit }))
+            }
+            Pred::None => (!claim.watching).then_some(Request::WatchHolders),
+            Pred::Unknown => None,
+        }
+    }
+
+    fn next_behind_gate(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
+        let claim = self.claim_mut(me);
+        if claim.leaving {
+            let void = claim.doubt && !setup.mutated(Mutant::ReleaseWithoutVoid);
+            return Some(Request::Release(claim.held, void));
+        }
+        std::mem::take(&mut claim.search).then_some(Request::Find(claim.place))
+    }
+
+    /// Links to the predecessor, behind an acknowledged watch on its session.
+    fn next_behind(&self, setup: &Setup, me: Claim, pred: Claim) -> Option<Request> {
+        let (own, session) = (setup.session(me), setup.session(pred));
+        let watched = own == session || self.sessions[own as usize].watched[session as usize];
+        let linked = self.claim(me).linked;
+        match setup.mutated(Mutant::WatchAfterLink) {
+            true if !linked => Some(Request::Link(pred)),
+            true => (!watched).then_some(Request::WatchSession(session)),
+            false if !watched => Some(Request::WatchSession(session)),
+            false => (!linked).then_some(Request::Link(pred)),
+        }
+    }
+
+    /// The attempt has no answer. It is repeated; the first one may still land.
+    pub(crate) fn unanswered(&mut self, setup: &Setup, me: Claim) {
+        let claim = self.claim_mut(me);
+        if let Some(Request::Join | Request::Enter(_) | Request::Try(_)) = claim.request {
+            claim.doubt = true;
+        }
+        (claim.request, claim.reply) = (None, None);
+        self.advance(setup, me);
+    }
+
+    /// An answer arrives.
+    pub(crate) fn answer(&mut self, setup: &Setup, me: Claim) {
+        let claim = self.claim_mut(me);
+        let (Some(request), Some(reply)) = (claim.request.take(), claim.reply.take()) else { return };
+        if claim.phase != Phase::Finished {
+            self.handle(setup, me, request, reply);
+            self.advance(setup, me);
+        }
+    }
+
+    fn handle(&mut self, setup: &Setup, me: Claim, request: Request, reply: Reply) {
+        let claim = self.claim_mut(me);
+        match (request, reply) {
+            (Request::Try(_), Reply::Joined(at, ..)) => self.joined(setup, me, at, None, true),
+            (_, Reply::Joined(at, prev, open)) => self.joined(setup, me, at, prev, open),
+            (Request::Enter(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
+            (Request::Admit(_), Reply::Done(at)) => {
+                let token = claim.place;
+                self.behind_gate(setup, me, at, token);
+            }
+            (Request::Link(pred), Reply::Done(_)) => claim.linked |= claim.pred == Pred::Claim(pred),
+            (_, Reply::Done(_)) | (Request::Release(..), _) => claim.finish(),
+            (Request::ReadHolders, Reply::Seen(seen)) => {
+                claim.bound = Some(if seen.admits { seen.revision } else { 0 });
+            }
+            (Request::Try(_), Reply::Seen(seen)) if seen.node.is_none() => self.refused_try(setup, me, seen),
+            (Request::Join | Request::Enter(_) | Request::Try(_) | Request::Void, Reply::Seen(seen)) => {
+                self.landed(setup, me, seen);
+            }
+            (_, Reply::Seen(seen)) if claim.phase == Phase::BehindGate => {
+                if seen.held.is_none() {
+                    claim.finish();
+                }
+            }
+            (_, Reply::Seen(seen)) => self.seen_in_line(setup, me, request, seen),
+        }
+    }
+
+    fn joined(&mut self, setup: &Setup, me: Claim, at: Revision, prev: Option<Claim>, open: bool) {
+        let claim = self.claim_mut(me);
+        (claim.phase, claim.trying, claim.place) = (Phase::InLine, false, at);
+        claim.see(at, None);
+        match prev {
+            Some(prev) => claim.pred = Pred::Claim(prev),
+            None => self.head(setup, me, open),
+        }
+    }
+
+    /// An earlier attempt to enter has landed; its answer was lost. Or the claim was voided meanwhile.
+    fn landed(&mut self, setup: &Setup, me: Claim, seen: Seen) {
+        let claim = self.claim_mut(me);
+        (claim.trying, claim.doubt) = (false, true);
+        match (seen.node, seen.held) {
+            (Some((created, modified, next)), _) => {
+                (claim.phase, claim.place, claim.pred) = (Phase::InLine, created, Pred::Unknown);
+                claim.see(modified, next);
+            }
+            (None, Some(held)) => self.behind_gate(setup, me, held, held),
+            (None, None) => claim.finish(),
+        }
+    }
+
+    fn refused_try(&mut self, setup: &Setup, me: Claim, seen: Seen) {
+        let claim = self.claim_mut(me);
+        if seen.voided && !setup.mutated(Mutant::TryMissesVoid) {
+            claim.finish();
+        } else if seen.empty {
+            claim.stale_tail = seen.tail;
+        } else {
+            let unjustified = !claim.witness && !claim.leaving;
+            claim.leaving = true;
+            claim.doubt &= !setup.mutated(Mutant::TryNoneWithoutVoid);
+            if unjustified {
+                self.broken = Some(Broken::Try);
+            }
+        }
+    }
+
+    /// The Else branch of link, leave and admit, and what a find reads.
+    fn seen_in_line(&mut self, setup: &Setup, me: Claim, request: Request, seen: Seen) {
+        let claim = self.claim_mut(me);
+        let Some((_, modified, next)) = seen.node else { return self.node_gone(setup, me, seen) };
+        claim.see(modified, next);
+        match request {
+            Request::Link(_) if seen.alone => self.head(setup, me, seen.admits),
+            Request::Link(_) if setup.mutated(Mutant::RefusedLinkGrants) => self.head(setup, me, true),
+            Request::Link(pred) => claim.search |= claim.pred == Pred::Claim(pred),
+            Request::Find(_) => match seen.below {
+                None => self.head(setup, me, seen.admits),
+                Some(_) if claim.pred == Pred::None => {}
+                Some(pred) => (claim.pred, claim.linked) = (Pred::Claim(pred), false),
+            },
+            Request::Leave(exit) | Request::Admit(exit) => {
+                if exit.pred.is_some_and(|pred| claim.pred == Pred::Claim(pred)) && !seen.pred_lives {
+                    claim.pred = Pred::Unknown;
+                }
+                if claim.modified == exit.modified && !seen.next_lives {
+                    claim.next = None;
+                }
+                if setup.mode(me) == Mode::Shared && !seen.admits {
+                    (claim.admitted, claim.watching) = (false, false);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `q/me` is gone: an admission has landed, or an earlier leave, or an operator has evicted it.
+    fn node_gone(&mut self, setup: &Setup, me: Claim, seen: Seen) {
+        let claim = self.claim_mut(me);
+        let missed = claim.leaving && setup.mutated(Mutant::LeaveMissesHolder);
+        match seen.held.filter(|_| !missed) {
+            Some(held) => {
+                let token = claim.place;
+                self.behind_gate(setup, me, held, token);
+            }
+            None => claim.finish(),
+        }
+    }
+
+    /// Nobody is before me. `admits`: what was read since, or told, lets me go.
+    fn head(&mut self, setup: &Setup, me: Claim, admits: bool) {
+        let claim = self.claim_mut(me);
+        claim.pred = Pred::None;
+        claim.admitted |= admits;
+        if admits && setup.mode(me) == Mode::Exclusive && claim.token.is_none() {
+            claim.watching = false;
+            let token = claim.place;
+            self.grant(setup, me, token);
+        }
+    }
+
+    fn behind_gate(&mut self, setup: &Setup, me: Claim, held: Revision, token: Revision) {
+        let claim = self.claim_mut(me);
+        let ClaimState { doubt, leaving, search, evicted, .. } = *claim;
+        claim.finish();
+        (claim.phase, claim.held) = (Phase::BehindGate, held);
+        (claim.doubt, claim.leaving, claim.search, claim.evicted) = (doubt, leaving, search, evicted);
+        self.grant(setup, me, token);
+    }
+
+    /// The user is told, unless it is no longer interested.
+    fn grant(&mut self, setup: &Setup, me: Claim, token: Revision) {
+        if !self.claim(me).leaving {
+            self.claim_mut(me).token = Some(token);
+            self.check_token(setup, me, token);
+        }
+    }
+
+    /// An event arrives at a session.
+    pub(crate) fn hear(&mut self, setup: &Setup, session: Session, event: Event) {
+        match event {
+            Event::Bell(_, news, at) => self.news(setup, news, at),
+            Event::Gone(gone) => {
+                for me in setup.claims_of(session) {
+                    let Pred::Claim(pred) = self.claim(me).pred else { continue };
+                    if setup.session(pred) == gone && self.claim(me).phase == Phase::InLine {
+                        self.predecessor_gone(setup, me);
+                    }
+                }
+            }
+            Event::Freed => {
+                for me in setup.claims_of(session) {
+                    let claim = self.claim_mut(me);
+                    claim.search |= claim.watching;
+                }
+            }
+        }
+        setup.claims_of(session).for_each(|me| self.advance(setup, me));
+    }
+
+    fn predecessor_gone(&mut self, setup: &Setup, me: Claim) {
+        if setup.mutated(Mutant::GoneGrants) {
+            self.head(setup, me, true);
+        } else {
+            self.claim_mut(me).search |= !setup.mutated(Mutant::GoneIgnored);
+        }
+    }
+
+    fn news(&mut self, setup: &Setup, news: News, at: Revision) {
+        let me = news.to();
+        let claim = self.claim_mut(me);
+        match (news, claim.phase) {
+            (News::Evicted(_), _) => claim.finish(),
+            (News::Next(_, next), Phase::Entering | Phase::InLine) => claim.see(at, Some(next)),
+            (News::Pred(_, pred), Phase::InLine) if claim.pred != Pred::None => {
+                (claim.pred, claim.linked) = (Pred::Claim(pred), false);
+            }
+            (News::Turn(_), Phase::InLine) => self.head(setup, me, true),
+            (News::Head(_), Phase::InLine) if setup.mode(me) == Mode::Shared => self.head(setup, me, true),
+            (News::Head(_), Phase::InLine) => {
+                claim.search |= claim.token.is_none();
+                claim.pred = Pred::None;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn exit(setup: &Setup, me: Claim, claim: &ClaimState) -> Exit {
+    let pred = match claim.pred {
+        Pred::Claim(pred) => Some(pred),
+        Pred::None | Pred::Unknown => None,
+    };
+    Exit {
+        modified: claim.modified,
+        pred,
+        next: claim.next,
+        holds: pred.is_none() && claim.admitted && setup.mode(me) == Mode::Exclusive,
+        void: claim.doubt && !setup.mutated(Mutant::LeaveWithoutVoid),
+    }
+}

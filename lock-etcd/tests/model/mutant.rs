@@ -1,0 +1,105 @@
+//! The protocol with one compare or one step left out or changed.
+
+macro_rules! mutants {
+    ($($(#[doc = $doc:literal])* $name:ident in $setup:literal,)*) => {
+        /// One way to get the protocol wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Mutant { $($(#[doc = $doc])* $name,)* }
+
+        impl Mutant {
+            pub(crate) const ALL: &[Mutant] = &[$(Mutant::$name,)*];
+
+            /// The name of a configuration that refutes it.
+            pub(crate) fn setup(self) -> &'static str {
+                match self {
+                    $(Mutant::$name => $setup,)*
+                }
+            }
+        }
+    };
+}
+
+mutants! {
+    // The queue.
+    /// A release rings the next claim without the compare that it still exists.
+    RingWithoutNextNode in "A two",
+    /// A leave does not compare the mod revision of its own node: it misses a link.
+    LeaveWithoutModCompare in "A crash",
+    /// A cancelled join whose outcome is unknown is forgotten.
+    CancelWithoutVoid in "A two",
+    /// A join does not look at the void.
+    JoinWithoutVoidGuard in "A two",
+    /// `try` answers None while an earlier attempt may still land.
+    TryNoneWithoutVoid in "A two",
+    /// The second attempt of `try` does not compare the tail that it has seen.
+    SecondTryWithoutTail in "A try",
+    /// A link does not compare that its own node exists.
+    LinkWithoutOwnNode in "A try",
+    /// A link does not compare that the predecessor's node exists.
+    LinkWithoutPredNode in "A two",
+    /// A refused link grants, without looking for another predecessor.
+    RefusedLinkGrants in "A crash",
+    /// The watch on the predecessor's session is created after the link.
+    WatchAfterLink in "A two",
+    /// A waiting tail that withdraws deletes `tail`.
+    WithdrawDeletesTail in "A withdraw",
+    /// A waiting tail that withdraws leaves `tail` as it is.
+    WithdrawKeepsTail in "A two",
+    /// `tail` is leased.
+    LeasedTail in "A crash",
+    /// A withdrawal does not compare that its predecessor exists.
+    WithdrawWithoutPredNode in "A withdraw",
+    /// A withdrawal tells the next claim that it is its turn.
+    WithdrawRingsTurn in "A withdraw",
+    /// A withdrawal tells nobody.
+    WithdrawWithoutRing in "A withdraw",
+    /// The end of the predecessor's session counts as a grant.
+    GoneGrants in "A crash",
+    /// The end of the predecessor's session is not heeded.
+    GoneIgnored in "A two",
+    /// After a compaction nobody looks again.
+    CompactionWithoutFind in "A compaction",
+    /// After a compaction only those who wait look again, and holders do not.
+    CompactionSparesHolders in "A two",
+    /// After a compaction only those that are in line look again, not those whose join is under way.
+    CompactionSparesJoins in "A two",
+    /// `try` does not look whether it has been voided: evicted, it asks for ever.
+    TryMissesVoid in "A two settles",
+    /// An eviction leaves no void.
+    EvictWithoutVoid in "A two",
+    /// An eviction believes that the next claim named in the node is in line.
+    EvictTrustsNext in "A two settles",
+    /// An eviction of the head rings `turn`.
+    EvictRingsTurn in "B xsp evict",
+    /// A claim in doubt leaves without a void.
+    LeaveWithoutVoid in "A two",
+    // The gate.
+    /// An exclusive claim that is head does not look at the holders.
+    ExclusiveIgnoresHolders in "B xss",
+    /// An admission does not compare its own node.
+    AdmitWithoutOwnNode in "B xsp unanswered",
+    /// An admission of a shared claim does not compare that nobody holds permits.
+    AdmitIgnoresPermits in "B sp",
+    /// An admission does not ring the next claim.
+    AdmitWithoutRing in "B xss",
+    /// An admission rings `turn`.
+    AdmitRingsTurn in "B pq",
+    /// The head reads the holders before its watch on them is there, and not after.
+    GateReadBeforeWatch in "B xs",
+    /// The fast path does not look at `tail`.
+    FastPathIgnoresTail in "B xs",
+    /// The fast path of a shared claim does not compare that nobody holds permits.
+    FastPathIgnoresPermits in "B sp",
+    /// The fast path of permits does not compare that nobody came since the read.
+    FastPathWithoutBound in "B pq",
+    /// The fast path does not compare that the claim does not hold already.
+    EnterWithoutHolderGuard in "B xs",
+    /// A void does not compare that the claim does not hold.
+    VoidWithoutHolderGuard in "B xs",
+    /// A release in doubt leaves no void.
+    ReleaseWithoutVoid in "B xs",
+    /// A leave that finds its node gone does not ask whether an admission of it has landed.
+    LeaveMissesHolder in "B sp",
+    /// `try` does not look at the holders.
+    TryIgnoresHolders in "B xs",
+}

@@ -1,0 +1,246 @@
+//! The transactions of the queue, as functions of what the client knows.
+
+use crate::{
+    claim::{Eviction, Exit, Mode, Reply, Request, Seen},
+    mutant::Mutant,
+    store::{Claim, Compare, Event, Key, News, Operation, Range, Refused, Revision, Store, Txn},
+    world::Setup,
+};
+
+impl Setup {
+    /// The request reaches the store.
+    pub(crate) fn execute(
+        &self,
+        store: &mut Store,
+        me: Claim,
+        request: Request,
+    ) -> Result<(Reply, Vec<Event>), Refused> {
+        let Some(txn) = self.transaction(me, request) else {
+            return Ok((Reply::Seen(self.look(store, me, request)), Vec::new()));
+        };
+        let open = store.range(Range::Holders).next().is_none();
+        let outcome = store.apply(&txn)?;
+        let joined = match request {
+            Request::Join | Request::Try(_) => outcome.succeeded,
+            Request::Enter(_) => outcome.succeeded && !outcome.nested,
+            _ => false,
+        };
+        let reply = match (joined, outcome.succeeded) {
+            (true, _) => Reply::Joined(store.revision, outcome.replaced, open),
+            (false, true) => Reply::Done(store.revision),
+            (false, false) => Reply::Seen(self.look(store, me, request)),
+        };
+        Ok((reply, outcome.events))
+    }
+
+    /// The transaction behind a request; None where it only reads.
+    fn transaction(&self, me: Claim, request: Request) -> Option<Txn> {
+        match request {
+            Request::Join => Some(self.join(me)),
+            Request::Enter(bound) => Some(self.enter(me, bound)),
+            Request::Try(stale_tail) => Some(self.try_join(me, stale_tail)),
+            Request::Void => Some(self.void(me)),
+            Request::Link(pred) => Some(self.link(me, pred)),
+            Request::Leave(exit) => Some(self.leave(me, exit)),
+            Request::Admit(exit) => Some(self.admit(me, exit)),
+            Request::Release(created, void) => Some(self.release(me, created, void)),
+            Request::ReadHolders | Request::Find(_) | Request::WatchSession(_) | Request::WatchHolders => {
+                None
+            }
+        }
+    }
+
+    /// What makes a join happen at most once.
+    pub(crate) fn guards(&self, me: Claim) -> Vec<Compare> {
+        let mut guards = vec![Compare::Absent(Key::Queue(me))];
+        if !self.mutated(Mutant::JoinWithoutVoidGuard) {
+            guards.push(Compare::Absent(Key::Void(me)));
+        }
+        if self.mode(me) != Mode::Exclusive && !self.mutated(Mutant::EnterWithoutHolderGuard) {
+            guards.push(Compare::Absent(self.holder_key(me)));
+        }
+        guards
+    }
+
+    /// The FIFO point: swap `tail`, and put my node.
+    pub(crate) fn join_operations(&self, me: Claim) -> Vec<Operation> {
+        let session = self.session(me);
+        let tail_lease = self.mutated(Mutant::LeasedTail).then_some(session);
+        vec![
+            Operation::Put(Key::Tail, Some(me), tail_lease),
+            Operation::Put(Key::Queue(me), None, Some(session)),
+        ]
+    }
+
+    fn join(&self, me: Claim) -> Txn {
+        Txn { compares: self.guards(me), then: self.join_operations(me), otherwise: Vec::new() }
+    }
+
+    fn try_join(&self, me: Claim, stale_tail: Option<Revision>) -> Txn {
+        let mut txn = self.join(me);
+        if !self.mutated(Mutant::TryIgnoresHolders) {
+            txn.compares.push(Compare::Empty(Range::Holders));
+        }
+        match stale_tail {
+            None => txn.compares.push(Compare::Absent(Key::Tail)),
+            Some(_) if self.mutated(Mutant::SecondTryWithoutTail) => {}
+            Some(seen) => txn.compares.push(Compare::Modified(Key::Tail, seen)),
+        }
+        txn
+    }
+
+    /// Makes a join whose outcome is unknown impossible.
+    fn void(&self, me: Claim) -> Txn {
+        let mut compares = vec![Compare::Absent(Key::Queue(me))];
+        if self.mode(me) != Mode::Exclusive && !self.mutated(Mutant::VoidWithoutHolderGuard) {
+            compares.push(Compare::Absent(self.holder_key(me)));
+        }
+        Txn { compares, then: vec![self.put_void(me)], otherwise: Vec::new() }
+    }
+
+    pub(crate) fn put_void(&self, me: Claim) -> Operation {
+        Operation::Put(Key::Void(me), None, Some(self.session(me)))
+    }
+
+    /// Tells the predecessor who comes next, while both exist.
+    fn link(&self, me: Claim, pred: Claim) -> Txn {
+        let mut compares = Vec::new();
+        if !self.mutated(Mutant::LinkWithoutPredNode) {
+            compares.push(Compare::Present(Key::Queue(pred)));
+        }
+        if !self.mutated(Mutant::LinkWithoutOwnNode) {
+            compares.push(Compare::Present(Key::Queue(me)));
+        }
+        let ring = Operation::Ring(self.session(pred), vec![News::Next(pred, me)]);
+        Txn { compares, then: vec![Operation::Rewrite(Key::Queue(pred), me), ring], otherwise: Vec::new() }
+    }
+
+    /// Release, withdrawal and, with what `admit` adds, the admission.
+    pub(crate) fn leave(&self, me: Claim, exit: Exit) -> Txn {
+        let mut compares = vec![match self.mutated(Mutant::LeaveWithoutModCompare) {
+            true => Compare::Present(Key::Queue(me)),
+            false => Compare::Modified(Key::Queue(me), exit.modified),
+        }];
+        if let Some(pred) = exit.pred.filter(|_| !self.mutated(Mutant::WithdrawWithoutPredNode)) {
+            compares.push(Compare::Present(Key::Queue(pred)));
+        }
+        if let Some(next) = exit.next.filter(|_| !self.mutated(Mutant::RingWithoutNextNode)) {
+            compares.push(Compare::Present(Key::Queue(next)));
+        }
+        let mut then = vec![Operation::Delete(Key::Queue(me))];
+        if exit.void {
+            then.push(self.put_void(me));
+        }
+        match exit.next {
+            Some(next) => then.extend(self.ring_next(next, exit)),
+            None => then.extend(self.hand_back_tail(me, exit.pred)),
+        }
+        Txn { compares, then, otherwise: Vec::new() }
+    }
+
+    fn ring_next(&self, next: Claim, exit: Exit) -> Option<Operation> {
+        let news = match exit.pred {
+            Some(_) if self.mutated(Mutant::WithdrawWithoutRing) => return None,
+            Some(_) if self.mutated(Mutant::WithdrawRingsTurn) => News::Turn(next),
+            Some(pred) => News::Pred(next, pred),
+            None if exit.holds => News::Turn(next),
+            None => News::Head(next),
+        };
+        Some(Operation::Ring(self.session(next), vec![news]))
+    }
+
+    /// Nobody has linked behind me: if I am the tail still, my predecessor is from now on.
+    fn hand_back_tail(&self, me: Claim, pred: Option<Claim>) -> Option<Operation> {
+        let then = match pred {
+            Some(_) if self.mutated(Mutant::WithdrawKeepsTail) => return None,
+            Some(pred) if !self.mutated(Mutant::WithdrawDeletesTail) => {
+                Operation::Put(Key::Tail, Some(pred), None)
+            }
+            _ => Operation::Delete(Key::Tail),
+        };
+        let compares = vec![Compare::Names(Key::Tail, me)];
+        Some(Operation::Nested(Txn { compares, then: vec![then], otherwise: Vec::new() }))
+    }
+
+    /// An operator leaves on behalf of `target`, and tells it so. The void keeps the target's own join, if a
+    /// request of it is still on its way, from landing in a line that it has been removed from.
+    pub(crate) fn evict(&self, target: Claim, eviction: Eviction) -> Txn {
+        let mut txn = match eviction {
+            Eviction::FromQueue(exit) => self.leave(target, exit),
+            Eviction::FromHolders(created) => {
+                self.release(target, created, !self.mutated(Mutant::EvictWithoutVoid))
+            }
+        };
+        let (session, news) = (self.session(target), News::Evicted(target));
+        let same_bell = txn.then.iter_mut().find_map(|operation| match operation {
+            Operation::Ring(other, both) if *other == session => Some(both),
+            _ => None,
+        });
+        match same_bell {
+            Some(both) => both.push(news),
+            None => txn.then.push(Operation::Ring(session, vec![news])),
+        }
+        txn
+    }
+
+    /// What an operator reads before it evicts; None: there is nothing to evict.
+    pub(crate) fn read_line(&self, store: &Store, target: Claim) -> Option<Eviction> {
+        if let Some(node) = store.get(self.holder_key(target)) {
+            return Some(Eviction::FromHolders(node.created));
+        }
+        let node = store.get(Key::Queue(target))?;
+        let pred = last_before(store, node.created);
+        // Whom the value names may have left again: then its compare would fail for ever.
+        let in_line =
+            |next: &Claim| store.get(Key::Queue(*next)).is_some() || self.mutated(Mutant::EvictTrustsNext);
+        Some(Eviction::FromQueue(Exit {
+            modified: node.modified,
+            pred,
+            next: node.value.filter(in_line),
+            holds: pred.is_none() && self.mutated(Mutant::EvictRingsTurn),
+            void: !self.mutated(Mutant::EvictWithoutVoid),
+        }))
+    }
+
+    /// The reads of a request: of a read-only one, or of its Else branch.
+    fn look(&self, store: &Store, me: Claim, request: Request) -> Seen {
+        let exists = |claim: Option<Claim>| claim.is_some_and(|claim| store.get(Key::Queue(claim)).is_some());
+        let node = store.get(Key::Queue(me)).map(|node| (node.created, node.modified, node.value));
+        let held = store.get(self.holder_key(me)).map(|node| node.created);
+        let seen = Seen { node, held, ..Seen::default() };
+        let admits = self.admits(store, me);
+        match request {
+            Request::ReadHolders => Seen { revision: store.revision, admits, ..Seen::default() },
+            Request::Try(_) => {
+                let tail = store.get(Key::Tail).map_or(0, |node| node.modified);
+                let holders = Some(Range::Holders).filter(|_| !self.mutated(Mutant::TryIgnoresHolders));
+                let ranges = [Some(Range::Queue), holders];
+                let empty = ranges.into_iter().flatten().all(|range| store.range(range).next().is_none());
+                let voided = store.get(Key::Void(me)).is_some();
+                Seen { tail, empty, voided, ..seen }
+            }
+            Request::Link(_) => {
+                let alone = node.is_some() && store.range(Range::Queue).count() == 1;
+                Seen { alone, admits: alone && admits, ..seen }
+            }
+            Request::Find(place) => {
+                let below = last_before(store, place);
+                Seen { below, admits: below.is_none() && admits, ..seen }
+            }
+            Request::Leave(exit) | Request::Admit(exit) => {
+                let (pred_lives, next_lives) = (exists(exit.pred), exists(exit.next));
+                Seen { pred_lives, next_lives, admits: exit.pred.is_none() && admits, ..seen }
+            }
+            _ => seen,
+        }
+    }
+}
+
+/// The claim with the greatest create revision below `place`.
+fn last_before(store: &Store, place: Revision) -> Option<Claim> {
+    let lower = store.range(Range::Queue).filter(|node| node.created < place);
+    lower.max_by_key(|node| node.created).and_then(|node| match node.key {
+        Key::Queue(claim) => Some(claim),
+        _ => None,
+    })
+}

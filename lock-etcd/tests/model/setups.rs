@@ -1,0 +1,94 @@
+//! The configurations: as many faults at once as stay small enough to be explored in full.
+
+use crate::{
+    claim::Mode::{self, Exclusive, Permits, Shared},
+    store::Session,
+    world::{Budget, Setup},
+};
+
+const NONE: Budget =
+    Budget { unanswered: 0, crashes: 0, compactions: 0, evictions: 0, withdrawals: 0, tries: 0 };
+const ALL: Budget =
+    Budget { unanswered: 1, crashes: 1, compactions: 1, evictions: 1, withdrawals: 1, tries: 1 };
+const UNANSWERED: Budget = Budget { unanswered: 1, ..NONE };
+const CRASH: Budget = Budget { crashes: 1, ..NONE };
+const EVICT: Budget = Budget { evictions: 1, ..NONE };
+const WITHDRAW: Budget = Budget { withdrawals: 1, ..NONE };
+
+/// Model A: exclusive claims of these sessions.
+fn queue(name: &'static str, sessions: &[Session], budget: Budget) -> Setup {
+    let claims = sessions.iter().map(|session| (*session, Exclusive)).collect();
+    Setup { name, claims, limit: 0, in_sequence: false, budget, settles: false, mutant: None }
+}
+
+/// Model B: claims of these modes, each of its own session; two permits.
+fn gate(name: &'static str, modes: &[Mode], budget: Budget) -> Setup {
+    let claims = (0..).zip(modes.iter().copied()).collect();
+    Setup { name, claims, limit: 2, in_sequence: false, budget, settles: false, mutant: None }
+}
+
+fn settling(setup: Setup) -> Setup {
+    Setup { settles: true, ..setup }
+}
+
+pub(crate) fn queues() -> Vec<Setup> {
+    let three = [0, 1, 2];
+    vec![
+        queue("A two", &[0, 1], ALL),
+        settling(queue("A two settles", &[0, 1], Budget { crashes: 0, ..ALL })),
+        queue("A withdraw", &three, Budget { withdrawals: 2, ..NONE }),
+        queue("A crash", &three, Budget { withdrawals: 1, ..CRASH }),
+        queue("A evict", &three, EVICT),
+        queue("A compaction", &three, Budget { compactions: 1, ..CRASH }),
+        queue("A try", &three, Budget { tries: 2, ..CRASH }),
+        queue("A unanswered", &three, UNANSWERED),
+        queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
+        Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
+    ]
+}
+
+pub(crate) fn gates() -> Vec<Setup> {
+    let (one, both) = (Permits(1), Permits(2));
+    let no_eviction = Budget { evictions: 0, ..ALL };
+    let xsp = [Exclusive, Shared, one];
+    let xss = [Exclusive, Shared, Shared];
+    let xxs = [Exclusive, Exclusive, Shared];
+    vec![
+        settling(gate("B xs", &[Exclusive, Shared], no_eviction)),
+        gate("B xp", &[Exclusive, one], no_eviction),
+        gate("B sp", &[Shared, one], ALL),
+        gate("B pq", &[one, both], no_eviction),
+        gate("B xss", &xss, WITHDRAW),
+        gate("B xss unanswered", &xss, UNANSWERED),
+        settling(gate("B xss crash", &xss, CRASH)),
+        gate("B xxs crash", &xxs, CRASH),
+        gate("B xxs try", &xxs, Budget { tries: 2, ..NONE }),
+        gate("B xsp withdraw", &xsp, WITHDRAW),
+        gate("B xsp crash", &xsp, CRASH),
+        gate("B xsp unanswered", &xsp, UNANSWERED),
+        gate("B xsp evict", &xsp, EVICT),
+        gate("B spq", &[Shared, one, both], WITHDRAW),
+    ]
+}
+
+/// What takes minutes.
+pub(crate) fn deep() -> Vec<Setup> {
+    let three = [0, 1, 2];
+    let ppq = [Permits(1), Permits(1), Permits(2)];
+    vec![
+        queue("A two, twice unanswered", &[0, 1], Budget { unanswered: 2, ..ALL }),
+        queue("A unanswered, withdraw", &three, Budget { withdrawals: 1, ..UNANSWERED }),
+        queue("A unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED }),
+        queue("A unanswered, try", &three, Budget { tries: 1, ..UNANSWERED }),
+        queue("A evict, compaction", &three, Budget { compactions: 1, ..EVICT }),
+        queue("A evict, withdraw", &three, Budget { withdrawals: 1, ..EVICT }),
+        Setup { in_sequence: true, ..queue("A in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED) },
+        Setup { in_sequence: true, ..queue("A in sequence, crash", &[0, 0, 1, 1], CRASH) },
+        gate("B xp evict", &[Exclusive, Permits(1)], ALL),
+        gate("B pq evict", &[Permits(1), Permits(2)], ALL),
+        gate("B ppq crash", &ppq, CRASH),
+        gate("B ppq withdraw", &ppq, WITHDRAW),
+        gate("B ppq unanswered", &ppq, UNANSWERED),
+        gate("B xxs unanswered", &[Exclusive, Exclusive, Shared], UNANSWERED),
+    ]
+}
