@@ -1,0 +1,39 @@
+//! The process that is killed or stopped.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lock_core::{Coordinator, Options};
+use lock_etcd::{Config, Etcd};
+
+use crate::TTL;
+
+pub(crate) async fn coordinator(endpoints: &str, ttl: Duration) -> Coordinator {
+    let config = Config::new(endpoints.split(',')).unwrap();
+    Coordinator::open(Arc::new(Etcd::new(config)), Options::default().ttl(ttl)).await.unwrap()
+}
+
+/// Takes the lock, says so, and keeps it. When it has been stopped for a while, it looks at its guard before
+/// anything else, and says what it sees.
+pub(crate) async fn hold(endpoints: &str, lock: &str) {
+    let coordinator = coordinator(endpoints, TTL).await;
+    let guard = coordinator.mutex(lock).unwrap().lock().await.unwrap();
+    // A thread of its own, beside the runtime that might notice and tell it.
+    let looks = thread::spawn(move || {
+        let mut awake = Instant::now();
+        println!("held");
+        loop {
+            thread::sleep(Duration::from_millis(1));
+            let was_stopped = awake.elapsed() > TTL / 2;
+            awake = Instant::now();
+            if was_stopped {
+                println!("{}", if guard.is_valid() { "valid" } else { "invalid" });
+                return;
+            }
+        }
+    });
+    tokio::task::spawn_blocking(move || looks.join().unwrap()).await.unwrap();
+}
