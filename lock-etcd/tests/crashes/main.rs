@@ -2,7 +2,7 @@
 //!
 //! A process is what this is about, so this program is its own holder: started with `holder`, it takes a lock
 //! and keeps it. How long recovery takes is measured and printed; what must happen is asserted.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
 
 mod holder;
