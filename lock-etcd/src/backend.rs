@@ -54,7 +54,7 @@ impl Etcd {
     /// have a client with options of their own.
     ///
     /// It must notice silence by itself: give it HTTP/2 keepalive
-    /// ([`with_keep_alive`](etcd_client::ConnectOptions::with_keep_alive), a sixth of the ttl),
+    /// ([`with_keep_alive`](etcd_client::ConnectOptions::with_keep_alive), an eighth of the ttl),
     /// [`with_connect_timeout`](etcd_client::ConnectOptions::with_connect_timeout) and
     /// [`with_require_leader`](etcd_client::ConnectOptions::with_require_leader). Without them a network that
     /// swallows packets goes unnoticed for minutes; guards end by their deadline all the same.

@@ -28,9 +28,9 @@ impl Renewal {
                 _ = self.lease.lost() => return,
                 broken = self.stream() => broken,
             };
+            // Guards stay valid until their deadline; whoever watches the session's health knows sooner.
+            self.lease.suspect();
             if let Err(error) = broken {
-                // Guards stay valid until their deadline; whoever watches the session's health knows sooner.
-                self.lease.suspect();
                 tracing::warn!(%error, "the session could not be renewed; it is tried again");
             }
             jitter(&*self.runtime, self.period() / 10).await;
@@ -81,7 +81,13 @@ impl Renewal {
             };
             link.heard(&self.runtime);
             self.lease.renewed(sent, Duration::from_secs(ttl));
-            self.runtime.sleep_until(sent + self.period()).await;
+            tokio::select! { biased;
+                () = self.runtime.sleep_until(sent + self.period()) => {}
+                broken = replies.message() => {
+                    broken.map_err(translated)?;
+                    return Err(unavailable("etcd answered a renewal that was not sent, or ended the stream"));
+                }
+            }
         }
     }
 

@@ -147,6 +147,9 @@ impl Task {
         let link = connection.link().await?;
         let conversation = async {
             let (mut sender, mut messages) = self.open(&link.client, runtime, limit).await?.split();
+            if self.watches.values().any(|watched| watched.from > 0) {
+                tracing::info!(watches = self.watches.len(), "resuming what is watched");
+            }
             for (id, watched) in self.watches.iter().skip(1) {
                 watched.request(*id, &mut sender).await?;
             }

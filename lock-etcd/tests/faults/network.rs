@@ -1,6 +1,6 @@
 //! Silence, resets, dead members, changes of leader, watches that have to be resumed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lock_core::{Coordinator, Health, LostReason};
 use lock_testkit::proxy::{Direction, Fault, Proxy};
@@ -30,14 +30,17 @@ async fn c7_silence_makes_a_session_suspect_and_then_lost_at_its_deadline() {
         let cluster = Cluster::proxied(1).await;
         let user = cluster.user(TTL).await;
         let guard = user.mutex("x").unwrap().lock().await.unwrap();
+        let cut = Instant::now();
         link(&cluster).set(fault);
         let Health::Suspect { until } = soon("suspect", trouble(&user)).await else {
             panic!("{fault:?}: it was never suspect")
         };
+        println!("{fault:?}: suspect {:?} later; a third of the ttl is {:?}", cut.elapsed(), TTL / 3);
         // A warning that comes in time to do something about it.
         assert!(guard.is_valid(), "{fault:?}");
         assert_eq!(guard.deadline(), until, "{fault:?}: silence moves no deadline");
         assert_eq!(soon("lost", guard.lost()).await, LostReason::Deadline, "{fault:?}");
+        println!("{fault:?}: lost {:?} later, with a ttl of {TTL:?}", cut.elapsed());
         assert!(!guard.is_valid());
         // A new session, once the network is back.
         link(&cluster).set(Fault::Pass);
