@@ -2,26 +2,39 @@
 //! although one of the schedulers dies half way, in the middle of a job.
 //!
 //! ```text
-//! cargo run --example task_scheduler                            # in this process
+//! cargo run --example task_scheduler
 //! cargo run --example task_scheduler -- memory://x --for 60s
+//! cargo run --features etcd --example task_scheduler -- 'etcd://127.0.0.1:2379/demo?ttl=2s'
 //! ```
 //!
-//! With a store that is reached over a network, start it in several processes with the same `--out`: they
-//! share the work.
+//! A store in memory is one process's own: there the schedulers are tasks, and the crash is acted. With any
+//! other store each is a process, and one is killed with SIGKILL, together with the jobs that it runs: those
+//! are processes too, and would go on without it.
+//!
+//! Ends by itself; the exit code is 0 only if each tick that was due was completed once, and the tick that
+//! was interrupted by the crash was started again.
 #![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
 
+#[path = "../shared/child.rs"]
+mod child;
+mod event;
 mod jobs;
+#[path = "../shared/lines.rs"]
+mod lines;
+mod plan;
+mod process;
+mod run;
 mod scheduler;
 mod timeline;
 mod verdict;
 
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{error::Error, fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use child::Child;
+use chrono::{DateTime, Utc};
 use clap::Parser;
-use scheduler::{Event, Scheduler, What};
-use timeline::Timeline;
-use tokio::sync::mpsc;
+use plan::Plan;
+use scheduler::Scheduler;
 use verdict::Verdict;
 
 /// Runs scheduled jobs once each, among several schedulers.
@@ -42,57 +55,33 @@ struct Arguments {
     /// How many schedulers.
     #[arg(long, default_value_t = 3)]
     schedulers: usize,
+    /// The scheduler that this process is, when the program has started itself.
+    #[arg(long, hide = true)]
+    play: Option<String>,
+    /// From when ticks fall due, in seconds since 1970; from the next second on.
+    #[arg(long, hide = true)]
+    start: Option<i64>,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let jobs = jobs::read(&arguments.jobs)?;
+    let Arguments { uri, duration, jobs, out, schedulers, play, start } = Arguments::parse();
     let scratch = tempfile::tempdir()?;
-    let out = arguments.out.unwrap_or_else(|| scratch.path().join("out"));
-
-    let start: DateTime<Utc> = Utc::now().trunc_subsecs(0) + TimeDelta::seconds(1);
-    let end = start + TimeDelta::from_std(arguments.duration)?;
-    let (events, received) = mpsc::unbounded_channel();
-    let mut schedulers = Vec::new();
-    for number in 1..=arguments.schedulers {
-        let name = format!("scheduler-{number}");
-        schedulers
-            .push(Scheduler::start(&name, &arguments.uri, &jobs, &out, (start, end), events.clone()).await?);
+    let out = out.unwrap_or_else(|| scratch.path().join("out"));
+    let start = start.unwrap_or_else(|| Utc::now().timestamp() + 1);
+    let start = DateTime::from_timestamp_secs(start).ok_or("there is no such time")?;
+    let plan = Plan::new(uri, jobs, out, start, duration)?;
+    if let Some(name) = play {
+        return process::play(&name, &plan).await.map(|()| ExitCode::SUCCESS);
     }
-    drop(events);
-    println!("{} schedulers, {} jobs, {:?} of ticks\n", schedulers.len(), jobs.len(), arguments.duration);
-
-    let half_way = start + TimeDelta::from_std(arguments.duration / 2)?;
-    let timeline = watch(received, &mut schedulers, half_way, Timeline::new(start)).await;
-    for scheduler in schedulers {
-        scheduler.finish().await?;
-    }
-
-    let verdict = Verdict::read(&jobs, (start, end), &out)?;
+    let timeline = if plan.uri.starts_with("memory:") {
+        run::run::<Scheduler>(&plan, schedulers).await?
+    } else {
+        run::run::<Child>(&plan, schedulers).await?
+    };
+    let verdict = Verdict::new(plan.due(), &fs::read_to_string(&plan.out)?);
     println!("\n{verdict}");
     timeline.print_recovery();
-    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Prints what happens, and half way abandons a scheduler while it runs a job.
-async fn watch(
-    mut events: mpsc::UnboundedReceiver<Event>,
-    schedulers: &mut [Scheduler],
-    half_way: DateTime<Utc>,
-    mut timeline: Timeline,
-) -> Timeline {
-    while let Some(event) = events.recv().await {
-        timeline.print(&event);
-        let working = matches!(event.what, What::Working);
-        let time_has_come =
-            working && timeline.nobody_abandoned() && Utc::now() >= half_way && schedulers.len() > 1;
-        if time_has_come
-            && let Some(victim) = schedulers.iter().find(|scheduler| scheduler.name() == event.scheduler)
-        {
-            victim.abandon();
-            timeline.abandoned(&event);
-        }
-    }
-    timeline
+    let recovered = timeline.recovered() || schedulers < 2;
+    Ok(if verdict.holds() && recovered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,9 +2,9 @@
 
 use std::{
     error::Error,
-    io,
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    io::{self, PipeWriter},
+    path::PathBuf,
+    process::Stdio,
     time::Duration,
 };
 
@@ -12,35 +12,22 @@ use chrono::{DateTime, Utc};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
-    sync::mpsc::UnboundedSender,
     task::JoinSet,
 };
 use yourturn::{Coordinator, ErrorKind, Options, Outcome, Task, Turn};
 
-use crate::jobs::Job;
+use crate::{
+    event::{Event, What},
+    jobs::Job,
+    lines::Reports,
+    plan::Plan,
+    run::Member,
+};
 
 pub(crate) struct Scheduler {
     name: String,
     coordinator: Coordinator,
     jobs: JoinSet<Result<(), yourturn::Error>>,
-}
-
-/// Something to show.
-#[derive(Clone, Debug)]
-pub(crate) struct Event {
-    pub(crate) scheduler: String,
-    pub(crate) job: String,
-    pub(crate) tick: u64,
-    pub(crate) what: What,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum What {
-    Started(Turn),
-    /// It has written something, so it is in the middle of its work.
-    Working,
-    Ended(ExitStatus),
-    Lost(String),
 }
 
 /// What runs one job on one scheduler.
@@ -49,50 +36,60 @@ struct Runner {
     job: Job,
     task: Task,
     out: PathBuf,
-    events: UnboundedSender<Event>,
+    reports: Reports,
 }
 
 impl Scheduler {
-    pub(crate) async fn start(
-        name: &str,
-        uri: &str,
-        jobs: &[Job],
-        out: &Path,
-        (start, end): (DateTime<Utc>, DateTime<Utc>),
-        events: UnboundedSender<Event>,
-    ) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn open(name: &str, plan: &Plan, reports: Reports) -> Result<Self, Box<dyn Error>> {
         let owner = format!("{name} of process {}", std::process::id());
-        let coordinator = Coordinator::connect_with(uri, Options::default().owner(owner)).await?;
-        let mut running = JoinSet::new();
-        for job in jobs {
+        let coordinator = Coordinator::connect_with(&plan.uri, Options::default().owner(owner)).await?;
+        let mut jobs = JoinSet::new();
+        for job in &plan.jobs {
             // A tick that was interrupted is run before later ones, also when nobody was in line for it.
             let task = coordinator.task(&job.name)?.at_most_for(Duration::from_secs(10)).in_order();
-            let (job, events) = (job.clone(), events.clone());
-            let ticks = job.ticks(start, end);
-            let runner = Runner { scheduler: name.to_owned(), job, task, out: out.to_owned(), events };
-            running.spawn(async move { runner.run_all(ticks).await });
+            let (scheduler, job, reports, ticks) =
+                (name.to_owned(), job.clone(), reports.clone(), plan.ticks(job));
+            let runner = Runner { scheduler, job, task, out: plan.out.clone(), reports };
+            jobs.spawn(async move { runner.run_all(ticks).await });
         }
-        Ok(Self { name: name.to_owned(), coordinator, jobs: running })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Crashes, as far as the others can tell.
-    pub(crate) fn abandon(&self) {
-        self.coordinator.abandon();
+        Ok(Self { name: name.to_owned(), coordinator, jobs })
     }
 
     /// Waits until every tick is settled.
-    pub(crate) async fn finish(mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn settled(&mut self) -> Result<(), Box<dyn Error>> {
         while let Some(job) = self.jobs.join_next().await {
-            match job? {
-                Err(error) if error.kind() != ErrorKind::Closed => return Err(error.into()),
-                _ => {}
-            }
+            job??;
         }
+        Ok(())
+    }
+
+    /// Leaves nothing behind, neither in the store nor of what it runs.
+    pub(crate) async fn close(mut self) -> Result<(), Box<dyn Error>> {
+        self.jobs.shutdown().await;
         Ok(self.coordinator.close().await?)
+    }
+}
+
+impl Member for Scheduler {
+    const KIND: &str = "tasks";
+
+    async fn start(name: &str, plan: &Plan, reports: PipeWriter) -> Result<Self, Box<dyn Error>> {
+        Self::open(name, plan, Reports::to(reports)).await
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn crash(&mut self) -> Result<(), Box<dyn Error>> {
+        self.coordinator.abandon();
+        self.jobs.shutdown().await;
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), Box<dyn Error>> {
+        self.settled().await?;
+        self.close().await
     }
 }
 
@@ -119,7 +116,8 @@ impl Runner {
 
     /// Runs the job's command. When this future is dropped, because the turn was lost, the command is killed.
     async fn run(&self, turn: Turn) -> io::Result<()> {
-        self.report(turn.tick, What::Started(turn));
+        let (token, again) = (turn.token.get(), turn.interrupted.is_some());
+        self.report(turn.tick, What::Started { token, waited: turn.waited, again });
         let mut child = Command::new("sh")
             .args(["-c", &self.job.command])
             .env("TASK", &self.job.name)
@@ -135,14 +133,15 @@ impl Runner {
                 self.report(turn.tick, What::Working);
             }
         }
-        self.report(turn.tick, What::Ended(child.wait().await?));
+        let status = child.wait().await?;
+        let ended = if status.success() { What::Done } else { What::Failed(status.to_string()) };
+        self.report(turn.tick, ended);
         Ok(())
     }
 
     fn report(&self, tick: u64, what: What) {
         let (scheduler, job) = (self.scheduler.clone(), self.job.name.clone());
-        // Nobody listens any more once the program ends.
-        let _ = self.events.send(Event { scheduler, job, tick, what });
+        self.reports.line(Event { scheduler, job, tick, what });
     }
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::scheduler::{Event, What};
+use crate::event::{Event, What};
 
 pub(crate) struct Timeline {
     start: DateTime<Utc>,
-    abandoned: Option<Interruption>,
+    crashed: Option<Interruption>,
 }
 
-/// The tick whose scheduler was abandoned, and how long it took until another started it again.
+/// The tick whose scheduler crashed, and how long it took until another started it again.
 struct Interruption {
     job: String,
     tick: u64,
@@ -21,36 +21,41 @@ struct Interruption {
 
 impl Timeline {
     pub(crate) fn new(start: DateTime<Utc>) -> Self {
-        Self { start, abandoned: None }
+        Self { start, crashed: None }
     }
 
-    pub(crate) fn nobody_abandoned(&self) -> bool {
-        self.abandoned.is_none()
+    pub(crate) fn nobody_crashed(&self) -> bool {
+        self.crashed.is_none()
     }
 
     pub(crate) fn print(&mut self, event: &Event) {
         match &event.what {
-            What::Started(turn) => {
-                let again = if turn.interrupted.is_some() { ", again" } else { "" };
-                let waited = turn.waited.as_secs_f64();
-                self.row(event, &format!("starts{again} (token {}, waited {waited:.2} s)", turn.token));
+            What::Started { token, waited, again } => {
+                let again = if *again { ", again" } else { "" };
+                let waited = waited.as_secs_f64();
+                self.row(event, &format!("starts{again} (token {token}, waited {waited:.2} s)"));
                 self.note_restart(event);
             }
             What::Working => {}
-            What::Ended(status) if status.success() => self.row(event, "is done"),
-            What::Ended(status) => self.row(event, &format!("failed: {status}")),
+            What::Done => self.row(event, "is done"),
+            What::Failed(status) => self.row(event, &format!("failed: {status}")),
             What::Lost(why) => self.row(event, &format!("lost its turn: {why}")),
         }
     }
 
-    pub(crate) fn abandoned(&mut self, event: &Event) {
-        self.row(event, "IS ABANDONED in the middle of this");
+    pub(crate) fn crashed(&mut self, event: &Event) {
+        self.row(event, "CRASHES in the middle of this");
         let (job, tick) = (event.job.clone(), event.tick);
-        self.abandoned = Some(Interruption { job, tick, at: Utc::now(), restarted: None });
+        self.crashed = Some(Interruption { job, tick, at: Utc::now(), restarted: None });
+    }
+
+    /// Whether somebody crashed, and another one started again what that interrupted.
+    pub(crate) fn recovered(&self) -> bool {
+        self.crashed.as_ref().is_some_and(|interruption| interruption.restarted.is_some())
     }
 
     pub(crate) fn print_recovery(&self) {
-        let Some(interruption) = &self.abandoned else { return };
+        let Some(interruption) = &self.crashed else { return };
         let Interruption { job, tick, restarted, .. } = interruption;
         match restarted {
             Some((by, after)) => {
@@ -61,7 +66,7 @@ impl Timeline {
     }
 
     fn note_restart(&mut self, event: &Event) {
-        let Some(interruption) = &mut self.abandoned else { return };
+        let Some(interruption) = &mut self.crashed else { return };
         if interruption.restarted.is_none()
             && (&interruption.job, interruption.tick) == (&event.job, event.tick)
         {

@@ -1,11 +1,8 @@
 //! What the jobs wrote, against what was due.
 
-use std::{collections::BTreeMap, fmt, fs, io, path::Path};
+use std::{collections::BTreeMap, fmt};
 
-use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-
-use crate::jobs::Job;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -29,16 +26,8 @@ struct Runs {
 }
 
 impl Verdict {
-    pub(crate) fn read(
-        jobs: &[Job],
-        (start, end): (DateTime<Utc>, DateTime<Utc>),
-        out: &Path,
-    ) -> io::Result<Self> {
-        let due = jobs.iter().map(|job| (job.name.clone(), job.ticks(start, end).collect())).collect();
-        Ok(Self::new(due, &fs::read_to_string(out)?))
-    }
-
-    fn new(due: Vec<(String, Vec<u64>)>, written: &str) -> Self {
+    /// `due` has the ticks of each job.
+    pub(crate) fn new(due: Vec<(String, Vec<u64>)>, written: &str) -> Self {
         let mut runs: BTreeMap<(&str, &str), Runs> = BTreeMap::new();
         for line in written.lines() {
             let mut words = line.split(' ');

@@ -1,0 +1,52 @@
+//! Three candidates for one leadership: it moves on when the leader resigns, and when the leader crashes. An
+//! observer prints each change.
+//!
+//! ```text
+//! cargo run --example leader_election
+//! cargo run --features etcd --example leader_election -- 'etcd://127.0.0.1:2379/demo?ttl=2s'
+//! ```
+//!
+//! A store in memory is one process's own: there the candidates are tasks, and the crash is acted. With any
+//! other store each is a process, and one is killed with SIGKILL.
+//!
+//! Ends by itself; the exit code is 0 only if leadership moved both times, terms rose, and no two candidates
+//! worked at a time. They write down when they begin to work and when they have stopped, all into one pipe,
+//! which keeps the order; the one that crashes has stopped when it is dead.
+#![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
+
+mod candidate;
+#[path = "../shared/child.rs"]
+mod child;
+#[path = "../shared/lines.rs"]
+mod lines;
+mod process;
+mod story;
+mod tally;
+mod watcher;
+
+use std::error::Error;
+
+use candidate::Candidate;
+use child::Child;
+use clap::Parser;
+
+/// Moves leadership among three candidates.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The store.
+    #[arg(default_value = "memory://leader_election?ttl=2s")]
+    uri: String,
+    /// The candidate that this process is, when the program has started itself.
+    #[arg(long, hide = true)]
+    play: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { uri, play } = Arguments::parse();
+    match play {
+        Some(name) => process::play(&name, &uri).await,
+        None if uri.starts_with("memory:") => story::tell::<Candidate>(&uri).await,
+        None => story::tell::<Child>(&uri).await,
+    }
+}
