@@ -58,11 +58,12 @@ pub(crate) struct Link {
 }
 
 impl Way {
-    /// `ttl` says how soon silence must be noticed: within a third of it. (More pings between two renewals
-    /// than etcd allows, which is three, would make it end the connection.)
+    /// `ttl` says how soon silence must be noticed: within a third of it, and soon enough for who waits. (etcd
+    /// ends a connection after three pings that are less than 5 s apart with no answer to a request between
+    /// them; renewals are such requests.)
     pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Self {
         let share = config.connect_timeout / u32::try_from(config.endpoints.len()).unwrap_or(u32::MAX);
-        let silence = ttl / 8;
+        let silence = (ttl / 8).min(Duration::from_secs(10));
         let mut options = ConnectOptions::new()
             .with_connect_timeout(share)
             .with_keep_alive(silence, silence)
