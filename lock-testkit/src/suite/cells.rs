@@ -5,7 +5,10 @@ use lock_core::{
     backend::{Cell, CellVersion},
 };
 
-use super::context::{Check, Context, ensure, has_rival, line, rival};
+use super::{
+    context::{Check, Context, ensure, has_rival, line, rival},
+    exclusion::weaker,
+};
 
 pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     let (a, b) = (context.party().await?, context.party().await?);
@@ -34,6 +37,9 @@ pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     let late = kind(a.session.put_cell(&x, two, b"late", Some(&evicted)).await);
     ensure(late == Some(ErrorKind::NotHeld), format!("a write by an evicted holder: {late:?}"))?;
     next.granted(context).await?;
+    // It is the same turn when its mode has been weakened.
+    let weakened = weaker(rival(mode)).map_or(Mode::Present, |(weaker, _)| weaker);
+    b.session.set_mode(&next.ticket, weakened).await?;
     let three = b.session.put_cell(&x, two, b"three", Some(&next.ticket)).await?;
     let left = next.ticket.clone();
     next.leave().await?;

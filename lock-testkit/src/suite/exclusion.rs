@@ -1,10 +1,10 @@
 //! Who holds beside whom: C1.
 
-use lock_core::{Mode, line::Occupancy};
+use lock_core::{ErrorKind, Mode, line::Occupancy};
 
 use super::{
     MODES,
-    context::{Check, Context, Party, ensure, has_rival, line, rival},
+    context::{Check, Context, Party, ensure, has_rival, line, needs, rival},
 };
 
 /// Rounds, because a flaw may show only now and then.
@@ -99,4 +99,46 @@ pub(super) async fn middle(context: &Context, mode: Mode) -> Check {
 async fn stays(context: &Context, waiting: &mut super::context::Standing, mode: Mode, when: &str) -> Check {
     let granted = waiting.is_granted(context).await?;
     ensure(granted != has_rival(mode), format!("granted beside the holder when {when}: {granted}"))
+}
+
+/// What a holder may become, and whom that lets in beside it.
+pub(super) fn weaker(mode: Mode) -> Option<(Mode, Mode)> {
+    match mode {
+        Mode::Exclusive => Some((Mode::Shared, Mode::Shared)),
+        Mode::Shared => Some((Mode::Present, Mode::Exclusive)),
+        Mode::Permits { count, limit } => Some((Mode::Permits { count: limit - count, limit }, mode)),
+        Mode::Present => None,
+    }
+}
+
+/// A holder that weakens its mode keeps its turn and its token, and lets in whom the new mode tolerates.
+pub(super) async fn weakened(context: &Context, mode: Mode) -> Check {
+    let (a, b) = (context.party().await?, context.party().await?);
+    let x = line("weakened");
+    let mut holder = a.join(&x, mode).await?;
+    let token = holder.granted(context).await?.token;
+    let stronger = a.session.set_mode(&holder.ticket, rival(mode)).await.err().map(|error| error.kind());
+    let refused = (mode != rival(mode)).then_some(ErrorKind::InvalidOption);
+    ensure(stronger == refused, format!("{mode} became {}: {stronger:?}", rival(mode)))?;
+    let Some((new, tolerated)) = weaker(mode) else { return holder.leave().await };
+    let mut next = b.join(&x, tolerated).await?;
+    ensure(!next.is_granted(context).await?, format!("{tolerated} was granted beside {mode}"))?;
+    let early = b.session.set_mode(&next.ticket, Mode::Present).await.err().map(|error| error.kind());
+    ensure(early == Some(ErrorKind::NotHeld), format!("one who waits changed its mode: {early:?}"))?;
+
+    // Twice, because the first reply is lost.
+    needs(a.client.lose_reply(a.id, 0).await)?;
+    let first = a.session.set_mode(&holder.ticket, new).await;
+    ensure(first.is_err(), "a change whose reply is lost was answered")?;
+    a.session.set_mode(&holder.ticket, new).await?;
+    next.granted(context).await?;
+    let seen = b.inspect(&x).await?;
+    let seen = seen.places.iter().find(|place| place.claim == holder.ticket.claim);
+    let seen = seen.map(|place| (place.mode, place.token));
+    ensure(seen == Some((new, Some(token))), format!("{mode} became {new}, and is shown as {seen:?}"))?;
+
+    holder.leave().await?;
+    next.leave().await?;
+    let count = b.inspect(&x).await?.places.len();
+    ensure(count == 0, format!("{count} places are left"))
 }

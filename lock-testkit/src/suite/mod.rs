@@ -19,6 +19,7 @@ mod exclusion;
 mod grants;
 mod lines;
 mod losses;
+mod observers;
 mod report;
 mod requests;
 
@@ -35,13 +36,17 @@ use crate::harness::Harness;
 type Case = for<'a> fn(&'a Context, Mode) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The cases, in the order of the clauses.
-const CASES: [(Clause, &str, Case); 20] = [
+const CASES: [(Clause, &str, Case); 22] = [
     (Clause::C1Exclusion, "rivals", |context, mode| Box::pin(exclusion::rivals(context, mode))),
     (Clause::C1Exclusion, "those who leave the middle", |context, mode| {
         Box::pin(exclusion::middle(context, mode))
     }),
+    (Clause::C1Exclusion, "one that weakens its mode", |context, mode| {
+        Box::pin(exclusion::weakened(context, mode))
+    }),
     (Clause::C2Fifo, "turns", |context, mode| Box::pin(grants::fifo(context, mode))),
     (Clause::C3Fencing, "tokens", |context, mode| Box::pin(grants::fencing(context, mode))),
+    (Clause::C3Fencing, "what observers see", |context, mode| Box::pin(observers::observed(context, mode))),
     (Clause::C3Fencing, "over a restart", |context, mode| {
         Box::pin(grants::fencing_over_a_restart(context, mode))
     }),
