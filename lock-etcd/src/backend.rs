@@ -93,12 +93,13 @@ impl Backend for Etcd {
             }
         };
         let share = connect_timeout / way.members_to_try();
-        let connection = Arc::new(Connection::new(way, runtime.clone(), request_timeout));
+        let namespace = Namespace::new(namespace);
+        let connection = Arc::new(Connection::new(way, runtime.clone(), request_timeout, namespace.live(id)));
         let opening = Opening { id, runtime, connection, share, request_timeout };
         let (sent, granted) = opening.grant(ttl, connect_timeout).await?;
         let lease = Arc::new(Lease::new(opening.runtime.clone(), sent, granted));
         let session = tokio::select! { biased;
-            session = opening.start(&lease, Namespace::new(namespace)) => session,
+            session = opening.start(&lease, namespace) => session,
             () = opening.runtime.sleep_until(sent + connect_timeout * 2) => {
                 Err(Error::new(ErrorKind::Unavailable, "etcd granted a lease, and then fell silent"))
             }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Client, ConnectOptions, Txn, TxnResponse};
+use etcd_client::{Client, ConnectOptions, Txn, TxnOp, TxnResponse};
 use lock_core::{Error, ErrorKind, Moment, Result, runtime::SharedRuntime, sync::Signal};
 
 use crate::{
@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     way: Way,
     runtime: SharedRuntime,
     request_timeout: Duration,
+    /// A key that the session may read, if it may read anything.
+    own_key: String,
     /// The link in use; none before the first request and after one was given up.
     link: Signal<(u64, Option<Arc<Link>>)>,
     /// Held while a link is made.
@@ -113,9 +115,9 @@ fn millis(moment: Moment) -> u64 {
 }
 
 impl Connection {
-    pub(crate) fn new(way: Way, runtime: SharedRuntime, request_timeout: Duration) -> Self {
+    pub(crate) fn new(way: Way, runtime: SharedRuntime, request_timeout: Duration, own_key: String) -> Self {
         let (link, linking) = (Signal::new((0, None)), tokio::sync::Mutex::default());
-        Self { way, runtime, request_timeout, link, linking }
+        Self { way, runtime, request_timeout, own_key, link, linking }
     }
 
     /// The link in use, or a new one.
@@ -170,6 +172,17 @@ impl Connection {
             async move { kv.txn(txn).await }
         };
         self.ask(self.request_timeout, call).await
+    }
+
+    /// Asks for something small: that renews a token that has expired, which a stream does not do. (A new link
+    /// has a new token.)
+    pub(crate) async fn renew_token(&self) {
+        if matches!(self.way, Way::Members(_)) {
+            return;
+        }
+        if let Err(error) = self.transact(Txn::new().and_then(vec![TxnOp::get(&*self.own_key, None)])).await {
+            tracing::debug!(%error, "no answer to a small request either");
+        }
     }
 
     /// Ends a lease, and with it every key under it.

@@ -32,6 +32,7 @@ impl Renewal {
             self.lease.suspect();
             if let Err(error) = broken {
                 tracing::warn!(%error, "the session could not be renewed; it is tried again");
+                self.connection.renew_token().await;
             }
             jitter(&*self.runtime, self.period() / 10).await;
         }

@@ -127,6 +127,7 @@ impl Task {
             };
             if let Err(error) = broken {
                 tracing::debug!(%error, watches = self.watches.len(), "the watch stream broke; it is resumed");
+                connection.renew_token().await;
             }
             jitter(&*runtime, lease.ttl() / 20).await;
         }
@@ -223,11 +224,13 @@ impl Task {
             }
             return Ok(false);
         }
-        let Some(watched) = self.watches.get_mut(&message.watch_id()) else { return Ok(true) };
-        if message.canceled() {
+        let watched = self.watches.get_mut(&message.watch_id());
+        // One that was refused has no id: the stream's token has expired, or no longer allows it.
+        if message.canceled() && (watched.is_some() || message.created()) {
             let why = format!("etcd cancelled a watch: {}", message.cancel_reason());
             return Err(Error::new(ErrorKind::Unavailable, why));
         }
+        let Some(watched) = watched else { return Ok(true) };
         if message.created() {
             let revision = message.header().map_or(0, etcd_client::ResponseHeader::revision);
             if watched.from == 0 {

@@ -154,6 +154,31 @@ async fn a_holder_that_was_evicted_during_a_compaction_is_told() {
     cluster.is_empty().await;
 }
 
+#[tokio::test]
+async fn an_observer_whose_watch_resumes_after_a_compaction_sees_the_line_as_it_is() {
+    let cluster = Cluster::proxied(1).await;
+    let direct = lock_etcd::Config::new([cluster.server.members()[0].direct_endpoint()]).unwrap();
+    let candidate = cluster.try_user(direct.namespace("faults").unwrap(), TTL).await.unwrap();
+    let observing = cluster.user(Duration::from_secs(20)).await;
+    let mut leaders = observing.election("e").unwrap().observe();
+    let election = candidate.election("e").unwrap();
+    let first = election.campaign("first").await.unwrap();
+    let seen = soon("the first leader", leaders.next()).await.unwrap();
+    assert_eq!(seen.map(|leader| leader.term), Some(first.term()));
+    link(&cluster).set(Fault::Refuse);
+    first.resign().await.unwrap();
+    let second = election.campaign("second").await.unwrap();
+    cluster.compact().await;
+    link(&cluster).set(Fault::Pass);
+    let seen = soon("the second leader", leaders.next()).await.unwrap();
+    assert_eq!(seen.map(|leader| leader.term), Some(second.term()));
+    drop((second, leaders));
+    for user in [candidate, observing] {
+        user.close().await.unwrap();
+    }
+    cluster.is_empty().await;
+}
+
 /// Waits until the second in line has told the first that it waits: a node's value names it.
 pub(crate) async fn linked(cluster: &Cluster) {
     until("linked", async || {

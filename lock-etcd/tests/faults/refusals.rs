@@ -1,9 +1,11 @@
 //! Bad input, and servers that refuse: a clear error in bounded time, and nothing left.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
-use lock_core::{Effect, ErrorKind};
-use lock_etcd::Config;
+use etcd_client::{Client, ConnectOptions};
+
+use lock_core::{Coordinator, Effect, ErrorKind, Options};
+use lock_etcd::{Config, Etcd};
 use lock_testkit::{port::Port, server::etcd::EtcdOptions};
 
 use crate::support::{Cluster, soon, until, waiting};
@@ -71,14 +73,45 @@ async fn c11_a_name_with_a_forbidden_character_is_refused_before_any_request() {
     cluster.is_empty().await;
 }
 
-#[tokio::test]
-async fn who_may_not_is_denied_and_who_may_is_let_in() {
-    let cluster = Cluster::one().await;
+/// Lets in `root`, who may do everything, and `stranger`, who may do nothing.
+async fn enable_authentication(cluster: &Cluster) {
     let mut etcd = cluster.etcd.clone();
     etcd.user_add("root", "secret", None).await.unwrap();
     etcd.user_grant_role("root", "root").await.unwrap();
     etcd.user_add("stranger", "pass", None).await.unwrap();
     etcd.auth_enable().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_has_expired_is_renewed() {
+    let arguments = vec!["--auth-token-ttl=1".to_owned()];
+    let cluster = Cluster::start(EtcdOptions { arguments, ..EtcdOptions::default() }).await;
+    enable_authentication(&cluster).await;
+    let config = cluster.config().credentials("root", "secret");
+    let holder = cluster.try_user(config, TTL).await.unwrap();
+    // With a client of the user's own.
+    let options = ConnectOptions::new().with_user("root", "secret").with_auto_token_refresh(true);
+    let client = Client::connect(cluster.server.endpoints(), Some(options)).await.unwrap();
+    let etcd = Etcd::from_client(client, crate::support::NAMESPACE).unwrap();
+    let waiter = Coordinator::open(Arc::new(etcd), Options::default().ttl(TTL)).await.unwrap();
+    let session = holder.session_id();
+    let guard = holder.mutex("x").unwrap().lock().await.unwrap();
+    // It expires by the server's clock when it is not used for so long, and nobody is told.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let wait = waiting(&waiter.mutex("x").unwrap()).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    guard.release().await.unwrap();
+    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    assert_eq!(holder.session_id(), session);
+    for user in [holder, waiter] {
+        user.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_is_denied_and_who_may_is_let_in() {
+    let cluster = Cluster::one().await;
+    enable_authentication(&cluster).await;
     let wrong = cluster.config().credentials("root", "wrong");
     let stranger = cluster.config().credentials("stranger", "pass");
     for config in [wrong, stranger, cluster.config()] {
