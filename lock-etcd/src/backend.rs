@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use crate::{
     config::Config,
-    connection::{Connection, Way},
-    error::unknown_if_unavailable,
+    connection::{Connection, Limits, Way},
+    error::is_lease_there,
     keys::Namespace,
     queue::{Bell, OwnLife, Queue, txn::put_leased},
     renewal::Renewal,
@@ -40,7 +40,7 @@ pub struct Etcd {
 #[derive(Clone)]
 enum Place {
     Members(Config),
-    Client(Box<Client>, Name),
+    Client(Arc<Client>, Name),
 }
 
 impl Etcd {
@@ -63,7 +63,7 @@ impl Etcd {
     ///
     /// [`ErrorKind::InvalidName`]: the rules for a namespace are those of a [`Name`].
     pub fn from_client(client: Client, namespace: &str) -> Result<Self> {
-        Ok(Self { place: Place::Client(Box::new(client), namespace.parse()?) })
+        Ok(Self { place: Place::Client(Arc::new(client), namespace.parse()?) })
     }
 }
 
@@ -94,21 +94,23 @@ impl Backend for Etcd {
         };
         let share = connect_timeout / way.members_to_try();
         let namespace = Namespace::new(namespace);
-        let connection = Arc::new(Connection::new(way, runtime.clone(), request_timeout, namespace.live(id)));
-        let opening = Opening { id, runtime, connection, share, request_timeout };
-        let (sent, granted) = opening.grant(ttl, connect_timeout).await?;
-        let lease = Arc::new(Lease::new(opening.runtime.clone(), sent, granted));
-        let session = tokio::select! { biased;
-            session = opening.start(&lease, namespace) => session,
-            () = opening.runtime.sleep_until(sent + connect_timeout * 2) => {
-                Err(Error::new(ErrorKind::Unavailable, "etcd granted a lease, and then fell silent"))
+        let limits = Limits { connect_timeout: share.min(ttl / 3), request_timeout };
+        let connection = Connection::new(way, runtime.clone(), limits, namespace.live(id));
+        let opening = Opening { id, runtime, connection: Arc::new(connection), share, request_timeout };
+        let end = opening.runtime.now() + connect_timeout;
+        let opened = tokio::select! { biased;
+            opened = opening.open(ttl, namespace, end) => opened,
+            () = opening.runtime.sleep_until(end + share / 10) => {
+                let message = format!("etcd did not open a session within {connect_timeout:?}");
+                Err(Error::new(ErrorKind::Unavailable, message))
             }
         };
-        if session.is_err() {
-            lease.lose(LostReason::Closed);
-            opening.revoke().await;
+        if opened.is_err() {
+            let runtime = opening.runtime.clone();
+            // Whatever has been granted by now.
+            runtime.spawn(Box::pin(async move { opening.revoke().await }));
         }
-        session
+        opened
     }
 }
 
@@ -122,43 +124,51 @@ struct Opening {
     request_timeout: Duration,
 }
 
+/// Ends the tasks of a session that is not opened after all.
+struct UnlessOpened(Option<Arc<Lease>>);
+
+impl Drop for UnlessOpened {
+    fn drop(&mut self) {
+        if let Some(lease) = &self.0 {
+            lease.lose(LostReason::Closed);
+        }
+    }
+}
+
 impl Opening {
     fn lease_id(&self) -> i64 {
         self.id.get().cast_signed()
     }
 
-    /// The lease, with the time at which it was asked for; members are tried in turn until `limit` has
-    /// passed.
-    async fn grant(&self, ttl: Duration, limit: Duration) -> Result<(Moment, Duration)> {
+    async fn open(&self, ttl: Duration, namespace: Namespace, end: Moment) -> Result<SharedSession> {
+        let (sent, granted) = self.grant(ttl, end).await?;
+        let lease = Arc::new(Lease::new(self.runtime.clone(), sent, granted));
+        let mut unless_opened = UnlessOpened(Some(lease.clone()));
+        let session = self.start(&lease, sent, namespace).await?;
+        unless_opened.0 = None;
+        Ok(session)
+    }
+
+    /// The lease, with the time at which it was asked for; members are tried in turn until `end`.
+    async fn grant(&self, ttl: Duration, end: Moment) -> Result<(Moment, Duration)> {
         let asked = whole_seconds(ttl);
-        let end = self.runtime.now() + limit;
-        let options = LeaseGrantOptions::new().with_id(self.lease_id());
-        let mut unanswered = false;
         let (sent, granted) = loop {
             let sent = self.runtime.now();
-            let options = Some(options.clone());
             let call = |client: &Client| {
-                let mut lease = client.lease_client();
-                async move { lease.grant(asked, options).await }
+                let (mut leases, id) = (client.lease_client(), self.lease_id());
+                async move { leases.grant(asked, Some(LeaseGrantOptions::new().with_id(id))).await }
             };
             match self.connection.ask(self.share, call).await {
                 Ok(reply) => break (sent, reply.ttl()),
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    unanswered = true;
-                    if self.runtime.now() >= end {
-                        return Err(error);
-                    }
-                    tracing::debug!(%error, "another member is asked for a lease");
-                    jitter(&*self.runtime, self.share / 20).await;
-                }
-                // The lease is there: an earlier request was carried out, but when is not known.
-                Err(error) if error.kind() == ErrorKind::Refused && unanswered => self.revoke().await,
-                Err(error) => return Err(error),
+                // An earlier request was carried out, but when is not known.
+                Err(error) if is_lease_there(&error) => self.revoke().await,
+                Err(error) if error.kind() != ErrorKind::Unavailable || sent >= end => return Err(error),
+                Err(error) => tracing::debug!(%error, "another member is asked for a lease"),
             }
+            jitter(&*self.runtime, self.share / 20).await;
         };
         let granted = Duration::from_secs(u64::try_from(granted).unwrap_or_default());
         if granted > Duration::from_secs(asked.cast_unsigned()) {
-            self.revoke().await;
             let message =
                 format!("this etcd grants no ttl below {granted:?} (it depends on its election timeout)");
             return Err(Error::new(ErrorKind::InvalidOption, message));
@@ -167,17 +177,24 @@ impl Opening {
     }
 
     /// Makes the session's own keys, and starts its tasks.
-    async fn start(&self, lease: &Arc<Lease>, namespace: Namespace) -> Result<SharedSession> {
+    async fn start(&self, lease: &Arc<Lease>, sent: Moment, namespace: Namespace) -> Result<SharedSession> {
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let keys = [namespace.bell(self.id), namespace.live(self.id)];
         let made = keys.clone().map(|key| put_leased(key, "", self.id));
-        connection.transact(Txn::new().and_then(made)).await.map_err(unknown_if_unavailable)?;
+        while let Err(error) = connection.transact(Txn::new().and_then(made.clone())).await {
+            if error.kind() != ErrorKind::Unavailable {
+                return Err(error);
+            }
+            tracing::debug!(%error, "the session's keys are written again");
+            jitter(&*self.runtime, self.share / 20).await;
+        }
 
         let renewal = Renewal {
             connection: connection.clone(),
             lease: lease.clone(),
             lease_id: self.lease_id(),
             runtime: runtime.clone(),
+            granted: sent,
         };
         runtime.spawn(Box::pin(renewal.run()));
         let (watcher, task) = Watcher::new();

@@ -137,8 +137,6 @@ fn within_limits(option: &str, timeout: Duration) -> Result<Duration> {
 
 /// `http://host:port`
 fn url(endpoint: &str) -> Result<String> {
-    let refuse =
-        || Err(invalid(format!("{endpoint:?} is not an endpoint such as 10.0.0.7:2379 or [::1]:2379")));
     let endpoint = endpoint.strip_prefix("http://").unwrap_or(endpoint);
     let (host, port) = match endpoint.rsplit_once(':') {
         // A bare IPv6 address has colons of its own.
@@ -151,7 +149,8 @@ fn url(endpoint: &str) -> Result<String> {
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
     };
     if !good || port.parse::<u16>().is_err() {
-        return refuse();
+        // Not repeated: it may be a part of a password.
+        return Err(invalid("an endpoint looks like 10.0.0.7:2379 or [::1]:2379"));
     }
     Ok(format!("http://{host}:{port}"))
 }
@@ -217,5 +216,11 @@ mod tests {
     fn the_password_does_not_print() {
         let printed = format!("{:?}", config("etcd://me:hunter2@h").unwrap());
         assert!(printed.contains("me") && !printed.contains("hunter2"), "{printed}");
+        for uri in ["etcd://me:hunt/er2@h", "etcd://me:hunter2@h:port", "etcd://hunter2@h"] {
+            let printed = config(uri).unwrap_err().to_string();
+            assert!(!printed.contains("hunt"), "{printed}");
+        }
+        let printed = Config::new(["me:hunter2@h"]).unwrap_err().to_string();
+        assert!(!printed.contains("hunter2"), "{printed}");
     }
 }

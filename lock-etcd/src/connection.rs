@@ -14,20 +14,29 @@ use std::{
 };
 
 use etcd_client::{Client, ConnectOptions, Txn, TxnOp, TxnResponse};
-use lock_core::{Error, ErrorKind, Moment, Result, runtime::SharedRuntime, sync::Signal};
+use lock_core::{Error, ErrorKind, Lease, Moment, Result, runtime::SharedRuntime, sync::Signal};
+
+use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
-    error::{translated, unknown_if_unavailable},
+    error::{is_an_answer, translated, unknown_if_unavailable},
 };
 
 /// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up on.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+/// The longest pause before something is tried again. Not in proportion to a long ttl: others wait for us.
+pub(crate) fn retry_pause(lease: &Lease) -> Duration {
+    (lease.ttl() / 20).min(Duration::from_millis(250))
+}
+
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
     way: Way,
     runtime: SharedRuntime,
+    /// For one member.
+    connect_timeout: Duration,
     request_timeout: Duration,
     /// A key that the session may read, if it may read anything.
     own_key: String,
@@ -37,11 +46,21 @@ pub(crate) struct Connection {
     linking: tokio::sync::Mutex<()>,
 }
 
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// To connect to one member.
+    pub(crate) connect_timeout: Duration,
+    /// For a member to answer a request.
+    pub(crate) request_timeout: Duration,
+}
+
 /// Where links come from.
+#[derive(Clone)]
 pub(crate) enum Way {
     /// The user's own client, which finds members by itself.
-    Client(Box<Client>),
-    Members(Box<Members>),
+    Client(Arc<Client>),
+    Members(Arc<Members>),
 }
 
 pub(crate) struct Members {
@@ -55,7 +74,7 @@ pub(crate) struct Members {
 pub(crate) struct Link {
     pub(crate) client: Client,
     number: u64,
-    /// When the member last answered anything, in milliseconds on the runtime's clock.
+    /// When the member last answered anything, in nanoseconds on the runtime's clock.
     heard: AtomicU64,
 }
 
@@ -74,7 +93,7 @@ impl Way {
         if let Some((user, password)) = &config.credentials {
             options = options.with_user(user, password);
         }
-        Self::Members(Box::new(Members { config, options, first }))
+        Self::Members(Arc::new(Members { config, options, first }))
     }
 
     /// How many members there are to try.
@@ -102,22 +121,23 @@ impl Way {
 impl Link {
     /// The member has answered something.
     pub(crate) fn heard(&self, runtime: &SharedRuntime) {
-        self.heard.fetch_max(millis(runtime.now()), Ordering::Relaxed);
+        self.heard.fetch_max(nanos(runtime.now()), Ordering::Relaxed);
     }
 
     fn heard_since(&self, sent: Moment) -> bool {
-        self.heard.load(Ordering::Relaxed) > millis(sent)
+        self.heard.load(Ordering::Relaxed) > nanos(sent)
     }
 }
 
-fn millis(moment: Moment) -> u64 {
-    u64::try_from(moment.since_zero().as_millis()).unwrap_or(u64::MAX)
+fn nanos(moment: Moment) -> u64 {
+    u64::try_from(moment.since_zero().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Connection {
-    pub(crate) fn new(way: Way, runtime: SharedRuntime, request_timeout: Duration, own_key: String) -> Self {
+    pub(crate) fn new(way: Way, runtime: SharedRuntime, limits: Limits, own_key: String) -> Self {
         let (link, linking) = (Signal::new((0, None)), tokio::sync::Mutex::default());
-        Self { way, runtime, request_timeout, own_key, link, linking }
+        let Limits { connect_timeout, request_timeout } = limits;
+        Self { way, runtime, connect_timeout, request_timeout, own_key, link, linking }
     }
 
     /// The link in use, or a new one.
@@ -130,7 +150,7 @@ impl Connection {
         if let Some(link) = link {
             return Ok(link);
         }
-        let client = match self.way.client(number).await {
+        let client = match self.connect(number).await {
             Ok(client) => client,
             Err(error) => {
                 self.link.update(|(next, _)| *next += 1);
@@ -140,6 +160,21 @@ impl Connection {
         let link = Arc::new(Link { client, number, heard: AtomicU64::new(0) });
         self.link.update(|(_, current)| *current = Some(link.clone()));
         Ok(link)
+    }
+
+    /// In the session's own runtime, whoever asks: the connection's tasks live where it is made. Within a limit,
+    /// because with credentials the member is asked for a token.
+    async fn connect(&self, number: u64) -> Result<Client> {
+        let (connected, connecting) = oneshot::channel();
+        let way = self.way.clone();
+        self.runtime.spawn(Box::pin(async move { drop(connected.send(way.client(number).await)) }));
+        let unavailable = |message: String| Err(Error::new(ErrorKind::Unavailable, message));
+        tokio::select! { biased;
+            client = connecting => client.unwrap_or_else(|_| unavailable("the runtime has ended".to_owned())),
+            () = self.runtime.sleep_until(self.runtime.now() + self.connect_timeout) => {
+                unavailable(format!("no connection within {:?}", self.connect_timeout))
+            }
+        }
     }
 
     /// Moves on to the next member, unless that has been done. What is under way on this link is answered
@@ -185,6 +220,15 @@ impl Connection {
         }
     }
 
+    /// Deletes a key, also in a store that is full and refuses transactions.
+    pub(crate) async fn delete(&self, key: String) -> Result<()> {
+        let call = |client: &Client| {
+            let mut kv = client.kv_client();
+            async move { kv.delete(key, None).await }
+        };
+        self.ask(self.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
+    }
+
     /// Ends a lease, and with it every key under it.
     pub(crate) async fn revoke(&self, lease: i64) -> Result<()> {
         let call = |client: &Client| {
@@ -213,7 +257,12 @@ impl Connection {
                     link.heard(&self.runtime);
                     return Ok(value);
                 }
-                Err(error) => translated(error),
+                Err(error) => {
+                    if is_an_answer(&error) {
+                        link.heard(&self.runtime);
+                    }
+                    translated(error)
+                }
             },
             () = self.given_up(&link) => unavailable("the connection to etcd was given up".to_owned()),
             () = self.runtime.sleep_until(end) => silent(),

@@ -38,6 +38,10 @@ fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
         code::NOT_FOUND if text.contains("lease not found") => {
             (ErrorKind::SessionLost, "etcd has ended the session's lease")
         }
+        // A token that was made before somebody changed a user or a role: a new connection has a new one.
+        code::INVALID_ARGUMENT if text.contains("auth store is old") => {
+            (ErrorKind::Unavailable, "etcd's users or roles have changed since this connection was made")
+        }
         code::UNAUTHENTICATED | code::PERMISSION_DENIED => denied,
         code::INVALID_ARGUMENT if text.contains("authentication failed") || text.contains("user name") => {
             denied
@@ -52,6 +56,23 @@ fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
         | code::NOT_FOUND => (ErrorKind::Refused, "etcd refuses the request"),
         _ => (ErrorKind::Unavailable, "etcd did not answer"),
     }
+}
+
+/// Whether the member itself answered, so that there is no need to ask another.
+pub(crate) fn is_an_answer(error: &etcd_client::Error) -> bool {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => {
+            let (status, text) = (status.code() as i32, status.message());
+            status == code::RESOURCE_EXHAUSTED || refusal(status, text).0 != ErrorKind::Unavailable
+        }
+        _ => false,
+    }
+}
+
+/// Whether a lease could not be granted because there is one of that name.
+pub(crate) fn is_lease_there(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(source, Some(etcd_client::Error::GRpcStatus(status)) if status.message().contains("lease already exists"))
 }
 
 /// Marks what failed on the way: the request may have been carried out.
@@ -81,6 +102,7 @@ mod tests {
             (3, "etcdserver: user name is empty", ErrorKind::Denied),
             (3, "etcdserver: duplicate key given in txn request", ErrorKind::Refused),
             (9, "etcdserver: authentication is not enabled", ErrorKind::InvalidOption),
+            (3, "etcdserver: revision of auth store is old", ErrorKind::Unavailable),
             (14, "etcdserver: leader changed", ErrorKind::Unavailable),
             (2, "transport error", ErrorKind::Unavailable),
             (4, "context deadline exceeded", ErrorKind::Unavailable),

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use lock_core::{
-    Error, ErrorKind, Lease, LostReason, Result,
+    Error, ErrorKind, Lease, LostReason, Moment, Result,
     runtime::{SharedRuntime, jitter},
 };
 
 use crate::{
-    connection::{Connection, Link},
+    connection::{Connection, Link, retry_pause},
     error::translated,
 };
 
@@ -17,24 +17,30 @@ pub(crate) struct Renewal {
     pub(crate) lease: Arc<Lease>,
     pub(crate) lease_id: i64,
     pub(crate) runtime: SharedRuntime,
+    /// When the lease was asked for.
+    pub(crate) granted: Moment,
 }
 
 impl Renewal {
     /// Renews every third of the ttl until the session is lost, on one stream after another.
     pub(crate) async fn run(self) {
-        self.pause(self.period()).await;
+        tokio::select! { biased;
+            _ = self.lease.lost() => {}
+            () = self.renew() => {}
+        }
+    }
+
+    async fn renew(&self) {
+        self.runtime.sleep_until(self.granted + self.period()).await;
         loop {
-            let broken = tokio::select! { biased;
-                _ = self.lease.lost() => return,
-                broken = self.stream() => broken,
-            };
+            let broken = self.stream().await;
             // Guards stay valid until their deadline; whoever watches the session's health knows sooner.
             self.lease.suspect();
             if let Err(error) = broken {
                 tracing::warn!(%error, "the session could not be renewed; it is tried again");
-                self.connection.renew_token().await;
+                let _in_time = self.answered(self.connection.renew_token()).await;
             }
-            jitter(&*self.runtime, self.period() / 10).await;
+            jitter(&*self.runtime, retry_pause(&self.lease)).await;
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use lock_core::{
     Capabilities, Claim, ClaimId, ErrorKind, Grant, Lease, Line, LineId, LostReason, Mode, Payload, Result,
     Ticket,
@@ -119,13 +119,15 @@ impl Session for EtcdSession {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // One by one, so that each neighbour is told and no tail stays; the lease's end would tell only those
-        // who look.
+        // Each for itself, so that its neighbour is told and no tail stays. Where that fails, the end of the
+        // lease will do: it makes the neighbours look.
         stream::iter(self.queue.claims())
-            .map(|(line, claim)| async move { self.queue.leave(&line, claim).await })
-            .buffer_unordered(LEAVING_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+            .for_each_concurrent(LEAVING_AT_ONCE, |(line, claim)| async move {
+                if let Err(error) = self.queue.leave(&line, claim).await {
+                    tracing::debug!(%line, %claim, %error, "could not leave; its lease ends");
+                }
+            })
+            .await;
         match self.queue.connection.revoke(self.queue.session.get().cast_signed()).await {
             // It was over before.
             Err(error) if error.kind() == ErrorKind::SessionLost => {}

@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use etcd_client::{Event, EventType, KeyValue};
 use futures_core::stream::BoxStream;
 use lock_core::{
-    ClaimId, Error, ErrorKind, FencingToken, Line, LineId, LinePlace, Mode, Result, runtime::jitter,
-    sync::Signal,
+    ClaimId, Error, ErrorKind, FencingToken, Line, LineId, LinePlace, Mode, Result, sync::Signal,
 };
 
 use crate::{
@@ -95,7 +94,8 @@ struct Mirror(Signal<Mirrored>);
 
 #[derive(Default)]
 struct Mirrored {
-    opened: bool,
+    /// How often the watch was opened: what was read before the last time may lack what came in between.
+    openings: u64,
     /// Whether the keys have been read since the watch was opened.
     loaded: bool,
     keys: BTreeMap<Vec<u8>, KeyValue>,
@@ -108,7 +108,10 @@ struct Mirrored {
 }
 
 impl Mirrored {
-    fn load(&mut self, revision: i64, all: Vec<KeyValue>) {
+    fn load(&mut self, opening: u64, revision: i64, all: Vec<KeyValue>) {
+        if opening != self.openings {
+            return;
+        }
         self.keys = all.into_iter().map(|kv| (kv.key().to_vec(), kv)).collect();
         (self.revision, self.loaded) = (revision, true);
         let early = std::mem::take(&mut self.early);
@@ -132,7 +135,8 @@ impl Mirrored {
 impl Sink for Mirror {
     fn opened(&self) {
         self.0.update(|mirrored| {
-            *mirrored = Mirrored { opened: true, revision: mirrored.revision, ..Mirrored::default() };
+            let (openings, revision) = (mirrored.openings + 1, mirrored.revision);
+            *mirrored = Mirrored { openings, revision, ..Mirrored::default() };
         });
     }
 
@@ -167,7 +171,7 @@ impl Observer {
             let seen = self.last.as_ref().map(|line| line.revision.cast_signed());
             let news = self.mirror.0.wait(|mirrored| {
                 let changed = seen.is_none_or(|seen| mirrored.revision > seen);
-                (mirrored.opened && (!mirrored.loaded || changed)).then_some(mirrored.loaded)
+                (mirrored.openings > 0 && (!mirrored.loaded || changed)).then_some(mirrored.loaded)
             });
             let loaded = tokio::select! { biased;
                 reason = self.queue.lease.lost() => return Err(Error::lost(reason)),
@@ -175,6 +179,7 @@ impl Observer {
             };
             if !loaded {
                 self.load().await?;
+                continue;
             }
             let view =
                 |mirrored: &Mirrored| line(&self.id, &self.keys, mirrored.revision, mirrored.keys.values());
@@ -188,15 +193,15 @@ impl Observer {
     }
 
     async fn load(&self) -> Result<()> {
-        let runtime = &self.queue.runtime;
+        let opening = self.mirror.0.read(|mirrored| mirrored.openings);
         loop {
             match self.queue.all(&self.keys).await {
                 Ok((revision, all)) => {
-                    self.mirror.0.update_silently(|mirrored| mirrored.load(revision, all));
+                    self.mirror.0.update_silently(|mirrored| mirrored.load(opening, revision, all));
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable && self.queue.lease.check().is_ok() => {
-                    jitter(&**runtime, self.queue.lease.ttl() / 20).await;
+                    self.queue.pause().await;
                 }
                 Err(error) => return Err(error),
             }

@@ -21,7 +21,7 @@ use lock_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    connection::{Connection, MAX_MESSAGE_BYTES},
+    connection::{Connection, MAX_MESSAGE_BYTES, retry_pause},
     error::translated,
 };
 
@@ -129,7 +129,7 @@ impl Task {
                 tracing::debug!(%error, watches = self.watches.len(), "the watch stream broke; it is resumed");
                 connection.renew_token().await;
             }
-            jitter(&*runtime, lease.ttl() / 20).await;
+            jitter(&*runtime, retry_pause(&lease)).await;
         }
     }
 

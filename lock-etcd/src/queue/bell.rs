@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use etcd_client::{Event, EventType, TxnOp};
-use lock_core::{Lease, LostReason, runtime::jitter, sync::locked};
+use lock_core::{Lease, LostReason, sync::locked};
 
 use super::{
     Queue,
@@ -105,7 +105,7 @@ impl Queue {
                 }
                 Err(error) => {
                     tracing::debug!(claim = %who.id, %error, "will be looked up again");
-                    jitter(&*self.runtime, self.lease.ttl() / 20).await;
+                    self.pause().await;
                 }
             }
         }

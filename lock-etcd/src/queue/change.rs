@@ -7,7 +7,7 @@ use super::{
     Queue,
     standing::{Phase, Standing, State},
     steps::{Refusal, not_held},
-    txn::{Bells, Departure, To, created_at, delete, get, put_leased, untouched},
+    txn::{Departure, To, created_at, delete, get, put_leased, untouched},
 };
 use crate::{
     news::News,
@@ -72,7 +72,14 @@ impl Queue {
                 let message = format!("a claim that is {} cannot become {weaker}", state.mode);
                 return Err(Error::new(ErrorKind::InvalidOption, message));
             }
-            standing.state.update_silently(|state| state.weakening = Some(weaker));
+            let begins = standing.state.update_silently(|state| {
+                let begins = !state.leaving && matches!(state.phase, Phase::Holding(_));
+                state.weakening = if begins { Some(weaker) } else { state.weakening };
+                begins
+            });
+            if !begins {
+                return Err(not_held(NOT_GRANTED));
+            }
             let weakened = match state.mode {
                 Mode::Exclusive => self.pass_the_gate_on(&standing, &state, weaker).await?,
                 _ => self.change_seats(&standing, &state, weaker).await?,
@@ -104,7 +111,7 @@ impl Queue {
             evicted: false,
             doubt: state.doubt(),
         };
-        let mut reply = self.change(departure.txn(Bells::Rung)).await?;
+        let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.publishes(record, reply.revision);
             return Ok(Some(reply.revision));
@@ -128,14 +135,19 @@ impl Queue {
         let (who, (from, created)) = (&standing.who, self.seat(standing)?);
         let came_straight_in = created == who.place().cast_signed();
         let before = Seat::new(state.mode, (!came_straight_in).then(|| who.place()));
-        let (to, after) = (who.keys.seat(weaker, who.id), Seat::new(weaker, Some(who.place())));
+        let to = who.keys.seat(weaker, who.id);
+        let moves = from != to;
+        let after = Seat::new(weaker, (moves || !came_straight_in).then(|| who.place()));
         let record = Record { mode: weaker, ..standing.record().0 };
         let mut then = vec![
             put_leased(to.clone(), after.write(), self.session),
             put_leased(standing.record_key(), record.write(), self.session),
         ];
-        if from != to {
+        if moves {
             then.push(delete(from.clone()));
+        }
+        if moves && state.doubt() {
+            then.push(put_leased(who.keys.void(who.id), "", self.session));
         }
         // The value is compared too: an earlier request that lands late must not bring permits back.
         let as_before = Compare::value(&*from, CompareOp::Equal, before.write());
@@ -144,14 +156,14 @@ impl Queue {
             .and_then(then)
             .or_else(vec![get(&*to)]);
         let mut reply = self.change(request).await?;
-        let written = reply.revision;
-        let seat = if reply.succeeded {
-            if from == to { created } else { written }
-        } else {
-            let there = reply.key().filter(|kv| kv.value() == after.write());
-            there.ok_or_else(|| not_held(NOT_GRANTED))?.create_revision()
-        };
-        standing.publishes(record, written);
-        Ok(Some(seat))
+        if reply.succeeded {
+            standing.publishes(record, reply.revision);
+            return Ok(Some(if moves { reply.revision } else { created }));
+        }
+        // An earlier request was not answered, or the seat is gone.
+        let there = reply.key().filter(|kv| kv.value() == after.write());
+        let there = there.ok_or_else(|| not_held(NOT_GRANTED))?;
+        standing.publishes(record, there.mod_revision());
+        Ok(Some(there.create_revision()))
     }
 }

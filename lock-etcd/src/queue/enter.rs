@@ -10,7 +10,7 @@ use lock_core::{
 };
 
 use super::{
-    Queue, found_in_queue, named, occupancy,
+    Queue, named, occupancy,
     standing::{Ahead, Phase, Standing},
     steps::not_held,
     txn::{Entry, Free, Reply, get, range},
@@ -39,15 +39,12 @@ impl Queue {
     /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
     pub(crate) async fn join(self: &Arc<Self>, line: &LineId, claim: &Claim) -> Result<Ticket> {
         let standing = self.enrol(line, claim)?.ok_or_else(has_left)?;
-        if let Some(ticket) = standing.ticket() {
-            return Ok(ticket);
+        if standing.ticket().is_none() {
+            self.enter_or_wait(&standing)
+                .await
+                .inspect_err(|error| self.forget_unless_sent(&standing, error))?;
+            self.settle(&standing);
         }
-        let outlook = match claim.mode {
-            Mode::Permits { .. } => self.count_permits(&standing).await?,
-            _ => Outlook::UNKNOWN,
-        };
-        self.enter(&standing, &outlook, true).await?;
-        self.settle(&standing);
         standing.ticket().ok_or_else(|| self.not_in_line(&standing))
     }
 
@@ -58,16 +55,24 @@ impl Queue {
         line: &LineId,
         claim: &Claim,
     ) -> Result<Option<(Ticket, Grant)>> {
-        let Some(standing) = self.enrol(line, claim)? else { return Ok(None) };
-        let in_line = standing.ticket().is_some() || self.enter_if_free(&standing).await?;
-        if in_line {
-            self.settle(&standing);
-            let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
-            return Ok(Some((ticket, self.granted(&standing).await?)));
+        if let Some(standing) = self.enrol(line, claim)? {
+            let tried = self.enter_if_free(&standing).await;
+            if tried.inspect_err(|error| self.forget_unless_sent(&standing, error))? {
+                let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
+                return Ok(Some((ticket, self.granted(&standing).await?)));
+            }
         }
-        // A request that was not answered must not land later.
+        // A request that was not answered must not land later, and a place must not stay. Also when this is the
+        // second time that it is tried: the first may have failed here.
         self.leave(line, claim.id).await?;
         Ok(None)
+    }
+
+    /// A claim that the store cannot know of need not be remembered.
+    fn forget_unless_sent(&self, standing: &Standing, error: &Error) {
+        if standing.state.read(|state| state.phase == Phase::Outside && !state.doubt()) {
+            self.forget(standing, !error.is_retryable());
+        }
     }
 
     fn not_in_line(&self, standing: &Standing) -> Error {
@@ -93,33 +98,29 @@ impl Queue {
             (_, true) => entry.join(who),
             (_, false) => entry.try_join(who),
         };
-        standing.state.update_silently(|state| state.unanswered += 1);
+        let asked = standing.state.update_silently(|state| {
+            state.unanswered += u32::from(!state.leaving);
+            !state.leaving
+        });
+        if !asked {
+            return Err(has_left());
+        }
         let gaps = self.gaps();
-        let answer = self.change(request).await;
-        let answered = answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true);
-        if answered {
+        let answer = match self.change(request).await {
+            Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing, error).await,
+            answer => answer.and_then(|reply| match (mode, may_wait) {
+                (Mode::Present, _) => straight_in(standing, reply),
+                (_, true) => joined(standing, reply),
+                (_, false) => tried(standing, reply),
+            }),
+        };
+        if answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true) {
             standing.state.update_silently(|state| state.unanswered -= 1);
         }
-        match answer {
-            Ok(reply) => {
-                let entered = match (mode, may_wait) {
-                    (Mode::Present, _) => straight_in(standing, reply),
-                    (_, true) => joined(standing, reply),
-                    (_, false) => tried(standing, reply),
-                };
-                if self.gaps() != gaps {
-                    self.make_sure(standing).await;
-                }
-                entered
-            }
-            Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing, error).await,
-            Err(error) => {
-                if answered && !standing.state.read(super::standing::State::doubt) {
-                    self.forget(standing);
-                }
-                Err(error)
-            }
+        if self.gaps() != gaps {
+            self.make_sure(standing).await;
         }
+        answer
     }
 
     /// A store that is full may have done what it refuses: it says so after the fact.
@@ -127,11 +128,15 @@ impl Queue {
         let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
         let look = vec![get(who.keys.seat(mode, who.id)), get(who.keys.node(who.id))];
         let mut reply = self.look(look).await.map_err(Error::with_unknown_effect)?;
-        if landed(standing, reply.key(), reply.key())? {
-            return Ok(Entered::In);
-        }
-        self.forget(standing);
-        Err(full)
+        if landed(standing, reply.key(), reply.key(), Phase::Outside)? { Ok(Entered::In) } else { Err(full) }
+    }
+
+    async fn enter_or_wait(&self, standing: &Standing) -> Result<Entered> {
+        let outlook = match standing.state.read(|state| state.mode) {
+            Mode::Permits { .. } => self.count_permits(standing).await?,
+            _ => Outlook::UNKNOWN,
+        };
+        self.enter(standing, &outlook, true).await
     }
 
     /// Whether there is room among the holders of permits, and when that was seen.
@@ -142,13 +147,23 @@ impl Queue {
         Ok(Outlook { free: Free::NoTail, seen: if room { reply.revision } else { 0 } })
     }
 
-    /// Enters unless a conflicting claim is in line (C6).
+    /// Enters unless a conflicting claim is in line (C6). When that has been tried before, the claim may be in
+    /// line already.
     async fn enter_if_free(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
-        match standing.state.read(|state| state.mode) {
-            Mode::Present => self.enter(standing, &Outlook::UNKNOWN, false).await.map(|_| true),
-            Mode::Exclusive => self.enter_alone(standing).await,
-            Mode::Shared | Mode::Permits { .. } => self.enter_beside(standing).await,
+        if standing.ticket().is_none() {
+            let entered = match standing.state.read(|state| state.mode) {
+                Mode::Present => matches!(self.enter(standing, &Outlook::UNKNOWN, false).await?, Entered::In),
+                Mode::Exclusive => self.enter_alone(standing).await?,
+                Mode::Shared | Mode::Permits { .. } => self.enter_beside(standing).await?,
+            };
+            if !entered {
+                return Ok(false);
+            }
         }
+        self.settle(standing);
+        // A conflicting claim may have been faster.
+        let holds = standing.state.read(|state| matches!(state.phase, Phase::Holding(_)));
+        Ok(holds || would_be_granted(&self.whole_line(standing).await?.0, standing))
     }
 
     async fn enter_alone(&self, standing: &Standing) -> Result<bool> {
@@ -164,7 +179,11 @@ impl Queue {
     }
 
     /// Others in line may be compatible: then there is a place, and soon a turn.
-    async fn enter_beside(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
+    async fn enter_beside(&self, standing: &Standing) -> Result<bool> {
+        let is_shared = standing.state.read(|state| state.mode) == Mode::Shared;
+        if is_shared && matches!(self.enter(standing, &Outlook::UNKNOWN, false).await?, Entered::In) {
+            return Ok(true);
+        }
         loop {
             let (line, tail, revision) = self.whole_line(standing).await?;
             if !would_be_granted(&line, standing) {
@@ -173,13 +192,9 @@ impl Queue {
             let queue_is_empty = line.waiters().next().is_none() && exclusive_holder(&line).is_none();
             let outlook = Outlook { free: free(tail.as_ref()), seen: revision };
             if matches!(self.enter(standing, &outlook, !queue_is_empty).await?, Entered::In) {
-                break;
+                return Ok(true);
             }
         }
-        self.settle(standing);
-        // A conflicting claim may have been faster.
-        let waits = standing.state.read(|state| !matches!(state.phase, Phase::Holding(_)));
-        Ok(!waits || would_be_granted(&self.whole_line(standing).await?.0, standing))
     }
 
     async fn whole_line(&self, standing: &Standing) -> Result<(lock_core::Line, Option<KeyValue>, i64)> {
@@ -231,7 +246,7 @@ fn tried(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if reply.succeeded {
         return holds(standing, reply.revision);
     }
-    if landed(standing, reply.key(), reply.key())? {
+    if landed(standing, reply.key(), reply.key(), Phase::Outside)? {
         return Ok(Entered::In);
     }
     let (void, tail, queue, holders) = (reply.key(), reply.key(), reply.keys(), reply.keys());
@@ -255,30 +270,56 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     let before = inner.replaced().and_then(|tail| named(tail.value()));
     standing.state.update_silently(|state| {
         state.touched = state.touched.max(reply.revision);
-        state.phase = Phase::Waiting(before.map_or(Ahead::Sought(0), Ahead::Found));
+        // Unless it has been made to leave meanwhile.
+        if state.phase == Phase::Outside {
+            state.phase = Phase::Waiting(before.map_or(Ahead::UNSOUGHT, Ahead::Found));
+        }
     });
     Ok(Entered::In)
 }
 
 /// An earlier request has landed, or none of the claim's may.
 fn entered_before(standing: &Standing, reply: &mut Reply) -> Result<Entered> {
-    if landed(standing, reply.key(), reply.key())? { Ok(Entered::In) } else { Err(has_left()) }
+    if landed(standing, reply.key(), reply.key(), Phase::Outside)? {
+        Ok(Entered::In)
+    } else {
+        Err(has_left())
+    }
 }
 
 fn has_left() -> Error {
     not_held("this claim has left the line")
 }
 
-/// Takes note of where a request landed whose answer was lost; tells whether one did.
-pub(super) fn landed(standing: &Standing, seat: Option<KeyValue>, node: Option<KeyValue>) -> Result<bool> {
+/// Takes note of where a request landed whose answer was lost, if the claim is thought to be in `phase`; tells
+/// whether one did.
+pub(super) fn landed(
+    standing: &Standing,
+    seat: Option<KeyValue>,
+    node: Option<KeyValue>,
+    phase: Phase,
+) -> Result<bool> {
     // An exclusive claim's seat is its node.
     if let Some(node) = node {
-        found_in_queue(standing, &node);
+        standing.who.took(node.create_revision());
+        standing.state.update_silently(|state| {
+            if node.mod_revision() > state.touched {
+                (state.touched, state.next) = (node.mod_revision(), named(node.value()));
+            }
+            if state.phase == phase {
+                state.phase = Phase::Waiting(Ahead::UNSOUGHT);
+            }
+        });
         return Ok(true);
     }
     let Some(seat) = seat else { return Ok(false) };
     let place = Seat::read(seat.key(), seat.value())?.place;
     standing.who.took(place.map_or(seat.create_revision(), u64::cast_signed));
+    standing.state.update_silently(|state| {
+        if state.phase == phase {
+            state.phase = Phase::Outside;
+        }
+    });
     standing.hold(seat.create_revision())?;
     Ok(true)
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use etcd_client::{KeyValue, Txn};
-use lock_core::{ClaimId, ErrorKind, LineId, LostReason, Mode, Result, sync::locked};
+use lock_core::{ClaimId, Error, ErrorKind, Health, LineId, LostReason, Mode, Result, sync::locked};
 
 use super::{
     Queue, enter, named,
-    standing::{Ahead, Gate, Phase, Standing, State, Who},
+    standing::{Ahead, Phase, Standing, State, Who},
     steps::Refusal,
-    txn::{self, Bells, Departure, Reply, To, get, range},
+    txn::{self, Departure, Reply, To, get, range},
 };
 use crate::{keys::Part, news::News};
 
@@ -32,30 +32,41 @@ impl Queue {
         };
         standing.fate.end(LostReason::Released);
         standing.state.update(|state| state.leaving = true);
-        while !self.leave_from(&standing).await? {}
-        self.forget(&standing);
+        loop {
+            let left = match self.leave_from(&standing).await {
+                // With a join that may still land, there is no way but to wait for the session's end.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Full | ErrorKind::Garbled)
+                        && !standing.state.read(State::doubt) =>
+                {
+                    self.leave_by_deleting(&standing, &error).await?
+                }
+                outcome => outcome?,
+            };
+            if left {
+                break;
+            }
+            // A session that was abandoned says nothing more.
+            if let Health::Lost(reason @ LostReason::Abandoned) = self.lease.health() {
+                return Err(Error::lost(reason));
+            }
+        }
+        self.forget(&standing, true);
         Ok(())
     }
 
     /// Tries to leave from where it is thought to stand; tells whether it has.
     async fn leave_from(&self, standing: &Standing) -> Result<bool> {
         let state = standing.state.read(Clone::clone);
-        let depart = |behind, news| self.depart(standing, &state, behind, news);
         match state.phase {
-            Phase::Outside | Phase::Gone if state.doubt() => self.void(standing).await,
+            Phase::Outside | Phase::Gone if state.doubt() => self.void(standing, state.phase).await,
             Phase::Outside | Phase::Gone => Ok(true),
             Phase::Waiting(Ahead::Sought(_)) => {
                 let nodes = self.nodes(&standing.who.keys).await?;
                 self.found(standing, &nodes);
                 Ok(false)
             }
-            Phase::Waiting(Ahead::Found(ahead) | Ahead::Linked(ahead)) => {
-                depart(Some(ahead), News::Behind(ahead)).await
-            }
-            Phase::Head(Gate::Open) => depart(None, News::Turn).await,
-            Phase::Head(_) => depart(None, News::Head).await,
-            Phase::Holding(_) if state.mode == Mode::Exclusive => depart(None, News::Turn).await,
-            Phase::Holding(seat) => {
+            Phase::Holding(seat) if state.mode != Mode::Exclusive => {
                 let unseat = txn::unseat(&standing.who, state.mode, seat, state.doubt(), false);
                 if self.change(unseat).await?.succeeded {
                     standing.end(LostReason::Released);
@@ -63,27 +74,23 @@ impl Queue {
                 }
                 self.gone_or_elsewhere(standing, &state).await
             }
+            Phase::Waiting(_) | Phase::Head(_) | Phase::Holding(_) => self.depart(standing, &state).await,
         }
     }
 
     /// Makes a join impossible that was not answered, or finds that it has landed.
-    async fn void(&self, standing: &Standing) -> Result<bool> {
+    async fn void(&self, standing: &Standing, phase: Phase) -> Result<bool> {
         let mode = standing.state.read(|state| state.mode);
         let mut reply = self.change(txn::void(&standing.who, mode)).await?;
-        let voided = reply.succeeded || !enter::landed(standing, reply.key(), reply.key())?;
+        let voided = reply.succeeded || !enter::landed(standing, reply.key(), reply.key(), phase)?;
         if voided {
             tracing::debug!(claim = %standing.who.id, "a join that was not answered was made impossible");
         }
         Ok(voided)
     }
 
-    async fn depart(
-        &self,
-        standing: &Standing,
-        state: &State,
-        behind: Option<ClaimId>,
-        news: News,
-    ) -> Result<bool> {
+    async fn depart(&self, standing: &Standing, state: &State) -> Result<bool> {
+        let Some((behind, news)) = state.parting() else { return Ok(false) };
         let departure = Departure {
             who: &standing.who,
             touched: state.touched,
@@ -94,7 +101,7 @@ impl Queue {
             evicted: false,
             doubt: state.doubt(),
         };
-        let mut reply = self.carry_out(&departure).await?;
+        let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.end(LostReason::Released);
             return Ok(true);
@@ -114,18 +121,37 @@ impl Queue {
             standing.state.update_silently(|state| {
                 if matches!(state.phase, Phase::Waiting(Ahead::Found(ahead) | Ahead::Linked(ahead)) if Some(ahead) == behind)
                 {
-                    state.phase = Phase::Waiting(Ahead::Sought(0));
+                    state.phase = Phase::Waiting(Ahead::UNSOUGHT);
                 }
             });
         }
         Ok(false)
     }
 
-    /// Tells the next one by its bell; by taking its bell away, when the store is full.
-    async fn carry_out(&self, departure: &Departure<'_>) -> Result<Reply> {
-        match self.change(departure.txn(Bells::Rung)).await {
-            Err(error) if error.kind() == ErrorKind::Full => self.change(departure.txn(Bells::Deleted)).await,
-            answer => answer,
+    /// Leaves a store that is full, or a line with keys that outlived their session: such a store refuses every
+    /// transaction, but no deletion. Whoever is behind is told by taking its session's bell away, which makes
+    /// that session look; the next who comes clears the tail away.
+    async fn leave_by_deleting(&self, standing: &Standing, why: &Error) -> Result<bool> {
+        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
+        tracing::warn!(claim = %who.id, error = %why, "leaves by deleting its keys");
+        for key in [who.keys.node(who.id), who.keys.seat(mode, who.id), who.keys.record(who.id)] {
+            self.connection.delete(key).await?;
+        }
+        // From here on nobody else knows that there is somebody to tell.
+        while let Err(error) = self.take_the_next_bell(who).await {
+            if self.lease.check().is_err() {
+                return Err(error);
+            }
+            self.pause().await;
+        }
+        standing.end(LostReason::Released);
+        Ok(true)
+    }
+
+    async fn take_the_next_bell(&self, who: &Who) -> Result<()> {
+        match self.nodes(&who.keys).await?.after(who.place()) {
+            Some(next) => self.connection.delete(self.namespace.bell(next.session)).await,
+            None => Ok(()),
         }
     }
 
@@ -133,7 +159,8 @@ impl Queue {
     async fn gone_or_elsewhere(&self, standing: &Standing, state: &State) -> Result<bool> {
         let who = &standing.who;
         let admitted = matches!(state.phase, Phase::Head(_)).then_some(state.mode);
-        for mode in admitted.into_iter().chain(state.weakening) {
+        let weakening = standing.state.read(|state| state.weakening);
+        for mode in admitted.into_iter().chain(weakening) {
             let seat = get(who.keys.seat(mode, who.id));
             if let Some(seat) = self.look(vec![seat]).await?.key() {
                 standing.state.update_silently(|state| (state.mode, state.weakening) = (mode, None));
@@ -170,7 +197,9 @@ impl Queue {
             });
             let Some((mode, seat)) = seat else { return Ok(false) };
             let unseat = |evicted| txn::unseat(&who, mode, seat.create_revision(), false, evicted);
-            return Ok(self.change_evicting(unseat).await?.succeeded);
+            if self.change_evicting(unseat).await?.succeeded {
+                return Ok(true);
+            }
         }
     }
 
@@ -190,7 +219,7 @@ impl Queue {
             evicted: false,
             doubt: false,
         };
-        let evict = |evicted| Departure { evicted, ..departure.clone() }.txn(Bells::Rung);
+        let evict = |evicted| Departure { evicted, ..departure.clone() }.txn();
         Ok(self.change_evicting(evict).await?.succeeded)
     }
 

@@ -25,22 +25,15 @@ struct Watched {
 
 impl Sink for Watched {
     fn opened(&self) {
-        if self.watched.update(|watched| std::mem::replace(watched, true)) {
-            // Opened once more: its end may have been missed.
-            self.ended();
+        let again = self.watched.update(|watched| std::mem::replace(watched, true));
+        if let Some(queue) = self.queue.upgrade().filter(|_| again) {
+            // Its end may have been missed.
+            queue.everybody_searches(|standing| standing.state.read(|state| state.waits_for(self.session)));
         }
     }
 
     fn event(&self, event: &Event) {
-        if event.event_type() == EventType::Delete {
-            self.ended();
-        }
-    }
-}
-
-impl Watched {
-    fn ended(&self) {
-        if let Some(queue) = self.queue.upgrade() {
+        if let Some(queue) = self.queue.upgrade().filter(|_| event.event_type() == EventType::Delete) {
             queue.session_ended(self.session);
         }
     }
@@ -52,12 +45,17 @@ impl Queue {
         if session == self.session {
             return;
         }
-        let watched = {
-            let mut lives = locked(&self.lives);
-            let life = lives.entry(session).or_insert_with(|| self.life(session));
-            life.watched.clone()
-        };
-        watched.wait(|watched| watched.then_some(())).await;
+        loop {
+            let life = {
+                let mut lives = locked(&self.lives);
+                lives.entry(session).or_insert_with(|| self.life(session)).clone()
+            };
+            life.watched.wait(|watched| watched.then_some(())).await;
+            // The session may have ended meanwhile, and with it this watch.
+            if locked(&self.lives).get(&session).is_some_and(|current| Arc::ptr_eq(current, &life)) {
+                return;
+            }
+        }
     }
 
     fn life(self: &Arc<Self>, session: SessionId) -> Arc<Life> {
@@ -70,7 +68,10 @@ impl Queue {
     /// Its claims are gone: whoever waits for one of them looks who is ahead now.
     pub(super) fn session_ended(self: &Arc<Self>, session: SessionId) {
         let ended = locked(&self.lives).remove(&session);
-        drop(ended);
+        if let Some(life) = ended {
+            // Whoever waits for it to be watched would wait for ever.
+            life.watched.update(|watched| *watched = true);
+        }
         self.everybody_searches(|standing| standing.state.read(|state| state.waits_for(session)));
     }
 }

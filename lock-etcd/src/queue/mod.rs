@@ -30,7 +30,10 @@ use std::{
 use etcd_client::{KeyValue, Txn, TxnOp};
 use lock_core::{
     Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Mode, Result, SessionId, Ticket,
-    backend::Left, line::Occupancy, runtime::SharedRuntime, sync::locked,
+    backend::Left,
+    line::Occupancy,
+    runtime::{SharedRuntime, jitter},
+    sync::locked,
 };
 
 pub(crate) use bell::{Bell, OwnLife};
@@ -38,11 +41,11 @@ pub(crate) use bell::{Bell, OwnLife};
 use self::{
     life::Life,
     search::Search,
-    standing::{Ahead, Phase, Standing, Who},
+    standing::{Standing, Who},
     txn::{Reply, get},
 };
 use crate::{
-    connection::Connection,
+    connection::{Connection, retry_pause},
     error::{garbled, unknown_if_unavailable},
     keys::{LineKeys, Namespace, Part},
     record::{Record, Seat},
@@ -137,9 +140,13 @@ impl Queue {
         Ok(Some(standing))
     }
 
-    fn forget(&self, standing: &Standing) {
+    /// The claim is no more; `for_good` unless it may be made again.
+    fn forget(&self, standing: &Standing, for_good: bool) {
         let (number, mut table) = (standing.who.id.number, locked(&self.table));
         table.claims.remove(&number);
+        if for_good {
+            table.left.insert(number);
+        }
         if let Some(line) = table.lines.get_mut(&standing.who.line) {
             line.claims.remove(&number);
             if line.claims.is_empty() {
@@ -166,12 +173,18 @@ impl Queue {
     async fn whose_lease(&self, error: Error) -> Error {
         let live = self.look(vec![get(self.namespace.live(self.session))]).await;
         match live.map(|mut reply| reply.key()) {
+            Ok(None) => error,
             Ok(Some(_)) => {
                 let what = "a place in this line has outlived its session: its key was written by hand";
                 Error::new(ErrorKind::Garbled, what).with_source(error)
             }
-            _ => error,
+            Err(unavailable) => unavailable,
         }
+    }
+
+    /// Before something is tried again.
+    pub(crate) async fn pause(&self) {
+        jitter(&*self.runtime, retry_pause(&self.lease)).await;
     }
 
     /// The claim's node is not there any more: an operator's doing, unless the whole session has ended.
@@ -213,15 +226,4 @@ fn occupancy(keys: &LineKeys, holders: &[KeyValue]) -> Result<Occupancy> {
 /// The claim that a value names.
 fn named(value: &[u8]) -> Option<ClaimId> {
     std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// The phase of a claim that was found in the queue, without the answer that said who is ahead of it.
-fn found_in_queue(standing: &Standing, node: &KeyValue) {
-    standing.who.took(node.create_revision());
-    standing.state.update_silently(|state| {
-        state.phase = Phase::Waiting(Ahead::Sought(0));
-        if node.mod_revision() > state.touched {
-            (state.touched, state.next) = (node.mod_revision(), named(node.value()));
-        }
-    });
 }

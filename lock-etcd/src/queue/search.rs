@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use etcd_client::KeyValue;
-use lock_core::{ClaimId, Error, ErrorKind, LineId, Result, runtime::jitter, sync::locked};
+use lock_core::{ClaimId, Error, ErrorKind, LineId, Mode, Result, sync::locked};
 
 use super::{
     Queue, occupancy,
@@ -60,12 +60,13 @@ impl Queue {
     }
 
     /// Looks until nobody in the line seeks any more.
-    async fn search(self: &Arc<Self>, line: &LineId, search: &Search) {
+    async fn search(self: &Arc<Self>, line: &LineId, search: &Arc<Search>) {
         let keys = self.namespace.line(line);
         loop {
             let round = {
                 let mut rounds = locked(&search.0);
-                rounds.running = self.lease.check().is_ok() && !self.seekers(line, u64::MAX).is_empty();
+                rounds.running =
+                    self.lease.check().is_ok() && !self.seekers(line, search, u64::MAX).is_empty();
                 if !rounds.running {
                     return;
                 }
@@ -77,18 +78,20 @@ impl Queue {
                 found = self.nodes(&keys) => found,
             };
             match found {
-                Ok(nodes) => self.tell(&nodes, &self.seekers(line, round)),
+                Ok(nodes) => self.tell(&nodes, &self.seekers(line, search, round)),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::debug!(%line, %error, "a search will be repeated");
-                    jitter(&*self.runtime, self.lease.ttl() / 20).await;
+                    self.pause().await;
                 }
-                Err(error) => self.seekers(line, round).iter().for_each(|standing| standing.stop(&error)),
+                Err(error) => {
+                    self.seekers(line, search, round).iter().for_each(|standing| standing.stop(&error))
+                }
             }
         }
     }
 
     /// The claims of the line that have sought since before that round began.
-    fn seekers(&self, line: &LineId, round: u64) -> Vec<Arc<Standing>> {
+    fn seekers(&self, line: &LineId, search: &Arc<Search>, round: u64) -> Vec<Arc<Standing>> {
         let seeks = |standing: &&Arc<Standing>| {
             standing.state.read(|state| match state.phase {
                 Phase::Waiting(Ahead::Sought(since)) => {
@@ -97,12 +100,10 @@ impl Queue {
                 _ => false,
             })
         };
+        // Claims that came after the last of its time had left have a search of their own.
         let table = locked(&self.table);
-        table
-            .lines
-            .get(line)
-            .map(|line| line.claims.values().filter(seeks).cloned().collect())
-            .unwrap_or_default()
+        let in_line = table.lines.get(line).filter(|in_line| Arc::ptr_eq(&in_line.search, search));
+        in_line.map(|in_line| in_line.claims.values().filter(seeks).cloned().collect()).unwrap_or_default()
     }
 
     fn tell(self: &Arc<Self>, nodes: &Nodes, seekers: &[Arc<Standing>]) {
@@ -164,18 +165,23 @@ impl Queue {
 
     /// Whether the holders behind the gate let the claim in; an error when it is in line no more.
     pub(super) async fn gate(&self, standing: &Standing) -> Result<Gate> {
-        let who = &standing.who;
-        let look = vec![
-            get(self.namespace.live(self.session)),
-            get(who.keys.node(who.id)),
-            range(who.keys.holders()),
-        ];
+        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
+        // All of them only when they are to be counted.
+        let in_the_way = match mode {
+            Mode::Exclusive | Mode::Present => some_keys(who.keys.holders(), 1),
+            Mode::Shared => some_keys(who.keys.permit_holders(), 1),
+            Mode::Permits { .. } => range(who.keys.holders()),
+        };
+        let look = vec![get(self.namespace.live(self.session)), get(who.keys.node(who.id)), in_the_way];
         let mut reply = self.look(look).await?;
         let (live, node, holders) = (reply.key(), reply.key(), reply.keys());
         if node.is_none() {
             self.missing(standing, live.as_ref());
         }
-        let admitted = occupancy(&who.keys, &holders)?.admits(standing.state.read(|state| state.mode));
+        let admitted = match mode {
+            Mode::Permits { .. } => occupancy(&who.keys, &holders)?.admits(mode),
+            _ => holders.is_empty(),
+        };
         Ok(if admitted { Gate::Open } else { Gate::Shut })
     }
 }

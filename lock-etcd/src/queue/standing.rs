@@ -85,11 +85,18 @@ pub(crate) enum Phase {
 /// The claim ahead of one that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ahead {
-    /// Not known; a search that begins after this round of the line's searches finds it.
+    /// Not known; a search that begins after this round of the line's searches finds it. `UNSOUGHT`: nobody
+    /// has been asked to search yet.
     Sought(u64),
     /// It has not been told yet that somebody waits behind it.
     Found(ClaimId),
     Linked(ClaimId),
+}
+
+impl Ahead {
+    /// No search may speak of the claim before it is [sought](super::Queue::seek): one that is under way might
+    /// have begun before the claim was there.
+    pub(crate) const UNSOUGHT: Self = Self::Sought(u64::MAX);
 }
 
 /// What a head knows of the holders behind the gate.
@@ -170,16 +177,27 @@ impl Standing {
     }
 
     /// Nobody is before it in the queue.
+    ///
+    /// # Errors
+    ///
+    /// When the store's revision is no token.
     pub(crate) fn lead(&self, gate: Gate) -> Result<()> {
+        let token = FencingToken::new(self.who.place())?;
         let its_turn = self.state.update(|state| {
             // Who holds already does not fall back because of an answer that comes late.
             let leads = matches!(state.phase, Phase::Waiting(_) | Phase::Head(_));
-            if leads {
+            let its_turn = leads && gate == Gate::Open && state.mode == Mode::Exclusive;
+            if its_turn {
+                state.phase = Phase::Holding(self.who.place().cast_signed());
+            } else if leads {
                 state.phase = Phase::Head(gate);
             }
-            leads && gate == Gate::Open && state.mode == Mode::Exclusive
+            its_turn
         });
-        if its_turn { self.hold(self.who.place().cast_signed()) } else { Ok(()) }
+        if its_turn {
+            self.fate.grant(token);
+        }
+        Ok(())
     }
 
     /// It is in line no more.
@@ -231,12 +249,27 @@ impl State {
         self.unanswered > 0
     }
 
+    /// Whom the claim has before it when it leaves the queue from where it stands, and what the one behind it
+    /// is told. `Turn` only from who held alone: others stand behind the gate when the head was let in beside
+    /// them.
+    pub(crate) fn parting(&self) -> Option<(Option<ClaimId>, News)> {
+        match (self.phase, self.mode) {
+            (Phase::Waiting(Ahead::Found(ahead) | Ahead::Linked(ahead)), _) => {
+                Some((Some(ahead), News::Behind(ahead)))
+            }
+            (Phase::Head(_), _) => Some((None, News::Head)),
+            (Phase::Holding(_), Mode::Exclusive) => Some((None, News::Turn)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn next_step(&self) -> Option<Step> {
         if self.leaving || self.trouble.is_some() {
             return None;
         }
         match (self.phase, self.mode) {
             (Phase::Waiting(Ahead::Found(ahead)), _) => Some(Step::Link(ahead)),
+            (Phase::Head(_), Mode::Exclusive) => Some(Step::Gate),
             (Phase::Head(Gate::Open), _) | (Phase::Head(Gate::Unknown), Mode::Shared) => {
                 Some(Step::Admission)
             }
@@ -245,11 +278,72 @@ impl State {
         }
     }
 
-    /// Whether it waits for a claim of this session.
+    /// Whether it waits for a claim of that session.
     pub(crate) fn waits_for(&self, session: lock_core::SessionId) -> bool {
         match self.phase {
             Phase::Waiting(Ahead::Found(ahead) | Ahead::Linked(ahead)) => ahead.session == session,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::{Kind, Payload, SessionId};
+
+    use super::*;
+
+    fn claim(number: u64) -> ClaimId {
+        ClaimId { session: SessionId::new(1), number }
+    }
+
+    /// A claim that waits at place 7.
+    fn standing(mode: Mode) -> Standing {
+        let line = LineId::new(Kind::Mutex, "x".parse().unwrap());
+        let namespace = Namespace::new(&"n".parse().unwrap());
+        let (since, payload) = (std::time::UNIX_EPOCH, Payload::default());
+        let record = Record { owner: "o".into(), mode, since, payload };
+        let standing = Standing::new(Who::new(claim(0), &line, &namespace), record);
+        standing.who.took(7);
+        standing.state.update(|state| state.phase = Phase::Waiting(Ahead::Linked(claim(1))));
+        standing
+    }
+
+    fn phase(standing: &Standing) -> Phase {
+        standing.state.read(|state| state.phase)
+    }
+
+    #[test]
+    fn c1_a_head_that_was_let_in_beside_others_does_not_hand_on_a_turn() {
+        let permits = Mode::Permits { count: 1, limit: 3 };
+        for mode in [Mode::Shared, permits] {
+            let standing = standing(mode);
+            standing.lead(Gate::Open).unwrap();
+            assert_eq!(standing.state.read(State::parting), Some((None, News::Head)), "{mode}");
+        }
+        let standing = standing(Mode::Exclusive);
+        standing.lead(Gate::Shut).unwrap();
+        assert_eq!(standing.state.read(State::parting), Some((None, News::Head)));
+        standing.lead(Gate::Open).unwrap();
+        assert_eq!(standing.state.read(State::parting), Some((None, News::Turn)));
+    }
+
+    #[test]
+    fn what_comes_late_takes_nothing_back() {
+        let standing = standing(Mode::Exclusive);
+        standing.hear(News::Turn, 9).unwrap();
+        let token = standing.fate.token().map(FencingToken::get);
+        assert_eq!((phase(&standing), token), (Phase::Holding(7), Some(7)));
+        for news in [News::Head, News::Behind(claim(2)), News::Turn] {
+            standing.hear(news, 8).unwrap();
+            assert_eq!(phase(&standing), Phase::Holding(7), "{news:?}");
+        }
+        standing.hear(News::Followed(claim(3)), 12).unwrap();
+        standing.hear(News::Followed(claim(2)), 11).unwrap();
+        assert_eq!(standing.state.read(|state| (state.next, state.touched)), (Some(claim(3)), 12));
+        standing.hear(News::Evicted, 13).unwrap();
+        standing.hear(News::Turn, 14).unwrap();
+        standing.hold(7).unwrap();
+        assert_eq!((phase(&standing), standing.fate.end_reason()), (Phase::Gone, Some(LostReason::Evicted)));
     }
 }

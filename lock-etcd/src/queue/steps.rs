@@ -8,9 +8,10 @@ use lock_core::{ClaimId, Error, ErrorKind, LostReason, Mode, Result, runtime::ji
 use super::{
     Queue, named,
     standing::{Ahead, Gate, Phase, Standing, State, Step},
-    txn::{self, Bells, Departure, Reply, To},
+    txn::{self, Departure, Reply, To},
 };
 use crate::{
+    connection::retry_pause,
     error::garbled,
     news::News,
     watch::{Keys, Sink},
@@ -60,7 +61,7 @@ impl Queue {
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::debug!(claim = %standing.who.id, ?step, %error, "will be repeated");
                     jitter(&*self.runtime, pause).await;
-                    pause = (pause * 2).min(self.lease.ttl() / 10);
+                    pause = (pause * 2).min(retry_pause(&self.lease) * 4);
                 }
                 Err(error) if error.kind() == ErrorKind::SessionLost => self.lease.lose(LostReason::Expired),
                 Err(error) => standing.stop(&error),
@@ -140,7 +141,7 @@ impl Queue {
             evicted: false,
             doubt: state.doubt(),
         };
-        let mut reply = self.change(departure.txn(Bells::Rung)).await?;
+        let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             return standing.hold(reply.revision);
         }

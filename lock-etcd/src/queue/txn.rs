@@ -229,17 +229,8 @@ pub(super) enum To {
     Weaker(Mode, Record),
 }
 
-/// How the next one is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bells {
-    Rung,
-    /// By deleting its session's bell, which makes the session look for itself: a store that is full lets
-    /// nobody write.
-    Deleted,
-}
-
 impl Departure<'_> {
-    pub(super) fn txn(&self, bells: Bells) -> Txn {
+    pub(super) fn txn(&self) -> Txn {
         let who = self.who;
         let mut when = vec![untouched(who.keys.node(who.id), self.touched)];
         let mut look = vec![get(who.keys.node(who.id)), get(who.namespace.live(who.id.session))];
@@ -256,10 +247,10 @@ impl Departure<'_> {
         if matches!(self.to, To::Gate(Mode::Shared)) {
             when.push(none_under(who.keys.permit_holders()));
         }
-        Txn::new().when(when).and_then(self.operations(bells)).or_else(look)
+        Txn::new().when(when).and_then(self.operations()).or_else(look)
     }
 
-    fn operations(&self, bells: Bells) -> Vec<TxnOp> {
+    fn operations(&self) -> Vec<TxnOp> {
         let (who, session) = (self.who, self.who.id.session);
         let mut then = vec![delete(who.keys.node(who.id))];
         match &self.to {
@@ -276,7 +267,7 @@ impl Departure<'_> {
         }
         let told = self.next.map(|next| (next, self.news));
         let told = told.into_iter().chain(self.evicted.then_some((who.id, News::Evicted)));
-        then.extend(ring(&who.namespace, told, bells));
+        then.extend(ring(&who.namespace, told));
         if self.next.is_none() {
             let (tail, id) = (who.keys.tail(), who.id.to_string());
             let restored = match self.behind {
@@ -296,18 +287,13 @@ impl Departure<'_> {
 }
 
 /// Tells these claims; one write for each session's bell, since a transaction writes a key once.
-pub(super) fn ring(
-    namespace: &Namespace,
-    told: impl IntoIterator<Item = (ClaimId, News)>,
-    bells: Bells,
-) -> Vec<TxnOp> {
+pub(super) fn ring(namespace: &Namespace, told: impl IntoIterator<Item = (ClaimId, News)>) -> Vec<TxnOp> {
     let mut sessions: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
     for (claim, news) in told {
         sessions.entry(claim.session).or_default().push(Ring::new(claim, news).to_string());
     }
-    let write = |(session, lines): (SessionId, Vec<String>)| match bells {
-        Bells::Rung => put_leased(namespace.bell(session), lines.join("\n"), session),
-        Bells::Deleted => delete(namespace.bell(session)),
+    let write = |(session, lines): (SessionId, Vec<String>)| {
+        put_leased(namespace.bell(session), lines.join("\n"), session)
     };
     sessions.into_iter().map(write).collect()
 }
@@ -319,7 +305,7 @@ pub(super) fn unseat(who: &Who, mode: Mode, seat: i64, doubt: bool, evicted: boo
     if doubt || evicted {
         then.push(put_leased(who.keys.void(who.id), "", who.id.session));
     }
-    then.extend(ring(&who.namespace, evicted.then_some((who.id, News::Evicted)), Bells::Rung));
+    then.extend(ring(&who.namespace, evicted.then_some((who.id, News::Evicted))));
     Txn::new().when(vec![created_at(key, seat)]).and_then(then)
 }
 

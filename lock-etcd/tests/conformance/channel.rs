@@ -21,6 +21,8 @@ pub(crate) struct Faults(Mutex<Plan>);
 struct Plan {
     /// How many replies still come through before one is lost.
     lose_after: Option<u64>,
+    /// How many requests still go through before one is lost.
+    lose_request_after: Option<u64>,
     frozen: bool,
     /// Who waits for renewals to go through again.
     thawed: Vec<Waker>,
@@ -31,6 +33,10 @@ impl Faults {
         self.0.lock().unwrap().lose_after = Some(after);
     }
 
+    pub(crate) fn lose_request(&self, after: u64) {
+        self.0.lock().unwrap().lose_request_after = Some(after);
+    }
+
     pub(crate) fn freeze_renewals(&self, frozen: bool) {
         let mut plan = self.0.lock().unwrap();
         plan.frozen = frozen;
@@ -38,11 +44,13 @@ impl Faults {
     }
 
     /// Whether the reply that has just come is to be lost.
-    fn loses_this(&self) -> bool {
-        let mut plan = self.0.lock().unwrap();
-        let lost = plan.lose_after == Some(0);
-        plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
-        lost
+    fn loses_reply(&self) -> bool {
+        counts_down(&mut self.0.lock().unwrap().lose_after)
+    }
+
+    /// Whether the request that is just made is to be lost.
+    fn loses_request(&self) -> bool {
+        counts_down(&mut self.0.lock().unwrap().lose_request_after)
     }
 
     fn poll_thawed(&self, cx: &Context<'_>) -> Poll<()> {
@@ -53,6 +61,13 @@ impl Faults {
         }
         Poll::Ready(())
     }
+}
+
+/// One less is left; whether it was none before.
+fn counts_down(left: &mut Option<u64>) -> bool {
+    let none = *left == Some(0);
+    *left = left.and_then(|left| left.checked_sub(1));
+    none
 }
 
 /// A channel to etcd with faults.
@@ -82,9 +97,12 @@ impl Service<Request> for Faulty {
             request
         };
         Box::pin(async move {
+            if loses && faults.loses_request() {
+                return Ok(tonic::Status::unavailable("the request was lost").into_http());
+            }
             let response = inner.oneshot(request).await?;
             // Its reply is there, so what was asked for is done.
-            if loses && faults.loses_this() {
+            if loses && faults.loses_reply() {
                 return Ok(tonic::Status::unavailable("the reply was lost").into_http());
             }
             Ok(response)

@@ -17,10 +17,10 @@ use tower::util::BoxCloneSyncService;
 use crate::channel::{Faults, Faulty};
 
 /// Everything of the suite lies here.
-const NAMESPACE: &str = "suite";
+pub(crate) const NAMESPACE: &str = "suite";
 
 /// Short, because cases wait for sessions to end; the least that the test servers grant is 1 s.
-const TTL: Duration = Duration::from_secs(2);
+pub(crate) const TTL: Duration = Duration::from_secs(2);
 
 /// Makes servers of so many members; behind proxies when there are several.
 pub(crate) struct EtcdHarness {
@@ -45,7 +45,7 @@ impl Harness for EtcdHarness {
 }
 
 /// A client of all members, with faults of its own.
-async fn client(server: &Server, faults: Arc<Faults>) -> Result<Client, String> {
+pub(crate) async fn client(server: &Server, faults: Arc<Faults>) -> Result<Client, String> {
     let endpoints: Result<Vec<Endpoint>, _> =
         server.endpoints().into_iter().map(Endpoint::from_shared).collect();
     let silence = TTL / 6;

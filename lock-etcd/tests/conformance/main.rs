@@ -1,10 +1,12 @@
 //! The conformance suite on real servers: one member, and three behind proxies.
 //!
 //! On the real clock: etcd's leases end by it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods, reason = "tests on the real clock")]
 
 mod channel;
 mod harness;
+mod requests;
 
 use harness::EtcdHarness;
 use lock_testkit::suite;

@@ -138,3 +138,30 @@ async fn c13_a_place_that_outlived_its_session_is_an_error_and_no_end_of_the_own
     }
     cluster.is_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_come_at_once_behind_a_session_that_has_ended_are_all_granted() {
+    const LOCKS: usize = 50;
+    let cluster = Cluster::one().await;
+    for _ in 0..3 {
+        let (dead, next) = (cluster.user(TTL).await, cluster.user(TTL).await);
+        let mut guards = Vec::new();
+        for number in 0..LOCKS {
+            guards.push(dead.mutex(format!("lock/{number}")).unwrap().lock().await.unwrap());
+        }
+        // The tails stay, and name claims that are gone.
+        dead.abandon();
+        cluster.etcd.lease_client().revoke(dead.session_id().get().cast_signed()).await.unwrap();
+        let waits: Vec<_> = (0..LOCKS)
+            .map(|number| {
+                let mutex = next.mutex(format!("lock/{number}")).unwrap();
+                tokio::spawn(async move { mutex.lock().await.unwrap().release().await.unwrap() })
+            })
+            .collect();
+        for wait in waits {
+            soon("the grant", wait).await.unwrap();
+        }
+        next.close().await.unwrap();
+        cluster.is_empty().await;
+    }
+}
