@@ -54,6 +54,9 @@ impl Config {
     }
 
     /// As whom to authenticate. The token is renewed when it has expired.
+    ///
+    /// Name and password go over the network as they are: this configuration has no TLS.
+    /// [`Etcd::from_client`](crate::Etcd::from_client) takes a client that has.
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Some((user.into(), password.into()));
         self

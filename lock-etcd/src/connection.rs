@@ -15,7 +15,6 @@ use std::{
 
 use etcd_client::{Client, ConnectOptions, Txn, TxnOp, TxnResponse};
 use lock_core::{Error, ErrorKind, Lease, Moment, Result, runtime::SharedRuntime, sync::Signal};
-
 use tokio::sync::oneshot;
 
 use crate::{

@@ -2,7 +2,7 @@
 //!
 //! A queue lock in etcd that costs the same however many wait: joining is one transaction, and so is handing
 //! over, which tells the next in line and nobody else. `docs/etcd-protocol.md` in the repository explains
-//! the protocol; `tests/model` checks it; `tests/conformance.rs` holds this crate to the contract.
+//! the protocol; `tests/model` checks it; `tests/conformance` holds this crate to the contract.
 //!
 //! Users enable the feature `etcd` of the facade and connect to `etcd://host:2379/namespace`. Building needs
 //! `protoc` (Debian: `protobuf-compiler`), which etcd's client asks for.

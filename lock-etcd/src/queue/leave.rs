@@ -116,11 +116,10 @@ impl Queue {
             let next = self.nodes(&standing.who.keys).await?.after(standing.who.place());
             standing.state.update_silently(|state| state.next = next);
         }
-        if !noted {
-            // The one ahead has gone, and no news of that came yet.
+        if !noted && behind.is_some() {
+            // The one ahead has gone, unless news of that came meanwhile.
             standing.state.update_silently(|state| {
-                if matches!(state.phase, Phase::Waiting(Ahead::Found(ahead) | Ahead::Linked(ahead)) if Some(ahead) == behind)
-                {
+                if state.parting().is_some_and(|(ahead, _)| ahead == behind) {
                     state.phase = Phase::Waiting(Ahead::UNSOUGHT);
                 }
             });
@@ -132,14 +131,10 @@ impl Queue {
     /// transaction, but no deletion. Whoever is behind is told by taking its session's bell away, which makes
     /// that session look; the next who comes clears the tail away.
     async fn leave_by_deleting(&self, standing: &Standing, why: &Error) -> Result<bool> {
-        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
-        tracing::warn!(claim = %who.id, error = %why, "leaves by deleting its keys");
-        for key in [who.keys.node(who.id), who.keys.seat(mode, who.id), who.keys.record(who.id)] {
-            self.connection.delete(key).await?;
-        }
-        // From here on nobody else knows that there is somebody to tell.
-        while let Err(error) = self.take_the_next_bell(who).await {
-            if self.lease.check().is_err() {
+        tracing::warn!(claim = %standing.who.id, error = %why, "leaves by deleting its keys");
+        // To the end: half way, nobody else knows that there is somebody to tell.
+        while let Err(error) = self.delete_and_tell(standing).await {
+            if error.kind() != ErrorKind::Unavailable || self.lease.check().is_err() {
                 return Err(error);
             }
             self.pause().await;
@@ -148,7 +143,11 @@ impl Queue {
         Ok(true)
     }
 
-    async fn take_the_next_bell(&self, who: &Who) -> Result<()> {
+    async fn delete_and_tell(&self, standing: &Standing) -> Result<()> {
+        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
+        for key in [who.keys.node(who.id), who.keys.seat(mode, who.id), who.keys.record(who.id)] {
+            self.connection.delete(key).await?;
+        }
         match self.nodes(&who.keys).await?.after(who.place()) {
             Some(next) => self.connection.delete(self.namespace.bell(next.session)).await,
             None => Ok(()),

@@ -27,8 +27,9 @@ pub(crate) async fn hold(endpoints: &str, lock: &str) {
         println!("held");
         loop {
             thread::sleep(Duration::from_millis(1));
-            let was_stopped = awake.elapsed() > TTL / 2;
-            awake = Instant::now();
+            let now = Instant::now();
+            let was_stopped = now - awake > TTL;
+            awake = now;
             if was_stopped {
                 println!("{}", if guard.is_valid() { "valid" } else { "invalid" });
                 return;

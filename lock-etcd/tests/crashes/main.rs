@@ -131,6 +131,19 @@ async fn killed(what: &str, server: Server, leader_too: bool) {
         "C8, {what}: {PROCESSES} holders killed, ttl {TTL:?} + slack {slack:?}: p50 {median:?}, max {most:?}"
     );
     waiter.close().await.unwrap();
+    nothing_is_left(&server).await;
+}
+
+/// Every lease of a process that was killed has ended, and whoever came next has tidied up.
+async fn nothing_is_left(server: &Server) {
+    let etcd = etcd_client::Client::connect(server.endpoints(), None).await.unwrap();
+    let keys = || async {
+        let all = etcd_client::GetOptions::new().with_all_keys().with_keys_only();
+        let found = etcd.kv_client().get("", Some(all)).await;
+        found.map(|found| found.kvs().iter().map(|kv| kv.key_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    // The client goes round all members, of which one may be dead.
+    soon(async { while !keys().await.is_ok_and(|keys| keys.is_empty()) {} }).await;
 }
 
 /// Each holder is stopped for longer than its ttl: when it goes on, its first look says that it lost.
