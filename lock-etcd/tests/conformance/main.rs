@@ -15,8 +15,8 @@ async fn conforms(harness: EtcdHarness) {
     let report = suite::run(&harness).await;
     println!("{report}");
     assert!(report.failures().is_empty());
-    // 22 cases in 4 modes, all of them on this store.
-    assert_eq!((report.passed(), report.unsupported().len()), (22 * 4, 0));
+    // 23 cases in 4 modes, all of them on this store.
+    assert_eq!((report.passed(), report.unsupported().len()), (23 * 4, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

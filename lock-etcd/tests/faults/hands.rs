@@ -141,7 +141,7 @@ async fn c13_a_place_that_outlived_its_session_is_an_error_and_no_end_of_the_own
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_come_at_once_behind_a_session_that_has_ended_are_all_granted() {
-    const LOCKS: usize = 50;
+    const LOCKS: usize = 300;
     let cluster = Cluster::one().await;
     for _ in 0..3 {
         let (dead, next) = (cluster.user(TTL).await, cluster.user(TTL).await);

@@ -53,6 +53,27 @@ async fn c7_silence_makes_a_session_suspect_and_then_lost_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn c7_a_deadline_counts_from_when_the_renewal_was_sent() {
+    const DELAY: Duration = Duration::from_millis(400);
+    // Of a ttl of 10 s: 10 s × 0.99 − 10 s / 50.
+    const TRUSTED: Duration = Duration::from_millis(9_700);
+    let cluster = Cluster::proxied(1).await;
+    let user = cluster.user(Duration::from_secs(10)).await;
+    let guard = user.mutex("x").unwrap().lock().await.unwrap();
+    link(&cluster).set(Fault::Delay(DELAY));
+    for _ in 0..2 {
+        let deadline = guard.deadline();
+        until("renewed", async || guard.deadline() > deadline).await;
+        // It took at least so long to come back.
+        let remaining = guard.remaining();
+        assert!(remaining <= TRUSTED - DELAY, "{remaining:?} remain");
+    }
+    link(&cluster).set(Fault::Pass);
+    guard.release().await.unwrap();
+    user.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_session_survives_what_is_over_before_its_deadline() {
     let cluster = Cluster::proxied(1).await;
     let user = cluster.user(Duration::from_secs(10)).await;
@@ -133,6 +154,7 @@ async fn a_waiter_whose_watch_resumes_after_a_compaction_is_granted() {
     cluster.compact().await;
     link(&cluster).set(Fault::Pass);
     soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    cluster.is_quiet().await;
     for user in [holder, waiter] {
         user.close().await.unwrap();
     }

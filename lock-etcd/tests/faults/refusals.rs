@@ -6,9 +6,9 @@ use etcd_client::{Client, ConnectOptions};
 
 use lock_core::{Coordinator, Effect, ErrorKind, Options};
 use lock_etcd::{Config, Etcd};
-use lock_testkit::{port::Port, server::etcd::EtcdOptions};
+use lock_testkit::{port::Port, proxy::Fault, server::etcd::EtcdOptions};
 
-use crate::support::{Cluster, soon, until, waiting};
+use crate::support::{Cluster, NAMESPACE, soon, until, waiting};
 
 const TTL: Duration = Duration::from_secs(10);
 
@@ -16,7 +16,7 @@ const TTL: Duration = Duration::from_secs(10);
 async fn c13_a_host_that_is_not_there_or_says_nothing_is_an_error_within_the_connect_timeout() {
     let cluster = Cluster::proxied(1).await;
     let nobody = Port::reserve().unwrap();
-    cluster.server.members()[0].client_proxy().unwrap().set(lock_testkit::proxy::Fault::Blackhole);
+    cluster.server.members()[0].client_proxy().unwrap().set(Fault::Blackhole);
     let silent = cluster.server.endpoints();
     for endpoint in
         [nobody.address().to_string(), "does-not-exist.invalid:2379".to_owned(), silent[0].clone()]
@@ -85,21 +85,27 @@ async fn enable_authentication(cluster: &Cluster) {
 #[tokio::test]
 async fn a_token_that_has_expired_is_renewed() {
     let arguments = vec!["--auth-token-ttl=1".to_owned()];
-    let cluster = Cluster::start(EtcdOptions { arguments, ..EtcdOptions::default() }).await;
+    let options = EtcdOptions { arguments, proxied: true, ..EtcdOptions::default() };
+    let cluster = Cluster::start(options).await;
     enable_authentication(&cluster).await;
-    let config = cluster.config().credentials("root", "secret");
+    let config = Config::new([cluster.server.members()[0].direct_endpoint()]).unwrap();
+    let config = config.namespace(NAMESPACE).unwrap().credentials("root", "secret");
     let holder = cluster.try_user(config, TTL).await.unwrap();
-    // With a client of the user's own.
+    // With a client of the user's own, which goes on with the token that it has until a request is refused.
     let options = ConnectOptions::new().with_user("root", "secret").with_auto_token_refresh(true);
     let client = Client::connect(cluster.server.endpoints(), Some(options)).await.unwrap();
-    let etcd = Etcd::from_client(client, crate::support::NAMESPACE).unwrap();
-    let waiter = Coordinator::open(Arc::new(etcd), Options::default().ttl(TTL)).await.unwrap();
+    let etcd = Arc::new(Etcd::from_client(client, NAMESPACE).unwrap());
+    let waiter = Coordinator::open(etcd, Options::default().ttl(TTL)).await.unwrap();
     let session = holder.session_id();
+
     let guard = holder.mutex("x").unwrap().lock().await.unwrap();
-    // It expires by the server's clock when it is not used for so long, and nobody is told.
-    tokio::time::sleep(Duration::from_secs(3)).await;
     let wait = waiting(&waiter.mutex("x").unwrap()).await;
+    // By the server's clock, when it is not used for so long; nobody is told.
     tokio::time::sleep(Duration::from_secs(3)).await;
+    // Nothing but the streams speaks for the one that waits.
+    let link = cluster.server.members()[0].client_proxy().unwrap();
+    link.set(Fault::Reset);
+    link.set(Fault::Pass);
     guard.release().await.unwrap();
     soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
     assert_eq!(holder.session_id(), session);

@@ -87,6 +87,18 @@ impl Cluster {
         self.etcd.kv_client().compact(now, None).await.unwrap();
     }
 
+    /// Waits until nothing is asked any more: nobody tries again and again.
+    pub(crate) async fn is_quiet(&self) {
+        let before = std::cell::Cell::new(0);
+        until("nothing is asked any more", async || {
+            // Longer than anybody pauses before trying again.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            let now = self.server.requests().await.unwrap();
+            before.replace(now) == now
+        })
+        .await;
+    }
+
     /// Waits until nothing is left, once every session was closed.
     pub(crate) async fn is_empty(&self) {
         until("nothing is left", async || self.keys().await.is_empty() && self.leases().await == 0).await;

@@ -63,6 +63,42 @@ async fn beside(context: &Context, first: (&Party, Mode), second: (&Party, Mode)
     joined.leave().await
 }
 
+/// Two who waited behind a third are let in one after the other: together only if the contract lets them.
+pub(super) async fn behind_a_third(context: &Context, mode: Mode) -> Check {
+    let parties = [context.party().await?, context.party().await?, context.party().await?];
+    for other in MODES {
+        if context.declares(other).await? {
+            in_turn(context, &parties, mode, other).await?;
+            in_turn(context, &parties, other, mode).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn in_turn(context: &Context, parties: &[Party; 3], first: Mode, second: Mode) -> Check {
+    let [third, a, b] = parties;
+    let x = line("in-turn");
+    let both = format!("{second} behind {first}");
+    let mut held = third.join(&x, Mode::Exclusive).await?;
+    held.granted(context).await?;
+    let mut ahead = a.join(&x, first).await?;
+    ahead.is_granted(context).await?;
+    let mut behind = b.join(&x, second).await?;
+    behind.is_granted(context).await?;
+    held.leave().await?;
+    if tolerated(first, second) {
+        behind.granted(context).await?;
+    }
+    // In which order is C2's matter.
+    let one = ahead.is_granted(context).await?;
+    let two = behind.is_granted(context).await?;
+    ensure(tolerated(first, second) || !(one && two), format!("{both} was granted beside it"))?;
+    let (now, mut later) = if one { (ahead, behind) } else { (behind, ahead) };
+    now.leave().await?;
+    later.granted(context).await?;
+    later.leave().await
+}
+
 /// Those who stand before one and leave, are evicted or crash do not hand on what they did not have.
 pub(super) async fn middle(context: &Context, mode: Mode) -> Check {
     let parties = (context.party().await?, context.party().await?, context.party().await?);

@@ -36,8 +36,11 @@ use crate::harness::Harness;
 type Case = for<'a> fn(&'a Context, Mode) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The cases, in the order of the clauses.
-const CASES: [(Clause, &str, Case); 22] = [
+const CASES: [(Clause, &str, Case); 23] = [
     (Clause::C1Exclusion, "rivals", |context, mode| Box::pin(exclusion::rivals(context, mode))),
+    (Clause::C1Exclusion, "behind a third", |context, mode| {
+        Box::pin(exclusion::behind_a_third(context, mode))
+    }),
     (Clause::C1Exclusion, "those who leave the middle", |context, mode| {
         Box::pin(exclusion::middle(context, mode))
     }),
