@@ -144,7 +144,7 @@ impl Opening {
         let (sent, granted) = self.grant(ttl, end).await?;
         let lease = Arc::new(Lease::new(self.runtime.clone(), sent, granted));
         let mut unless_opened = UnlessOpened(Some(lease.clone()));
-        let session = self.start(&lease, sent, namespace).await?;
+        let session = self.start(&lease, namespace).await?;
         unless_opened.0 = None;
         Ok(session)
     }
@@ -177,7 +177,7 @@ impl Opening {
     }
 
     /// Makes the session's own keys, and starts its tasks.
-    async fn start(&self, lease: &Arc<Lease>, sent: Moment, namespace: Namespace) -> Result<SharedSession> {
+    async fn start(&self, lease: &Arc<Lease>, namespace: Namespace) -> Result<SharedSession> {
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let keys = [namespace.bell(self.id), namespace.live(self.id)];
         let made = keys.clone().map(|key| put_leased(key, "", self.id));
@@ -194,7 +194,6 @@ impl Opening {
             lease: lease.clone(),
             lease_id: self.lease_id(),
             runtime: runtime.clone(),
-            granted: sent,
         };
         runtime.spawn(Box::pin(renewal.run()));
         let (watcher, task) = Watcher::new();

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lock_core::{
-    Error, ErrorKind, Lease, LostReason, Moment, Result,
+    Error, ErrorKind, Lease, LostReason, Result,
     runtime::{SharedRuntime, jitter},
 };
 
@@ -17,12 +17,11 @@ pub(crate) struct Renewal {
     pub(crate) lease: Arc<Lease>,
     pub(crate) lease_id: i64,
     pub(crate) runtime: SharedRuntime,
-    /// When the lease was asked for.
-    pub(crate) granted: Moment,
 }
 
 impl Renewal {
-    /// Renews every third of the ttl until the session is lost, on one stream after another.
+    /// Renews every third of the ttl until the session is lost, on one stream after another. From the beginning:
+    /// the stream also notices that the member has fallen silent.
     pub(crate) async fn run(self) {
         tokio::select! { biased;
             _ = self.lease.lost() => {}
@@ -31,7 +30,6 @@ impl Renewal {
     }
 
     async fn renew(&self) {
-        self.runtime.sleep_until(self.granted + self.period()).await;
         loop {
             let broken = self.stream().await;
             // Guards stay valid until their deadline; whoever watches the session's health knows sooner.

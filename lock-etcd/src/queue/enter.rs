@@ -13,7 +13,7 @@ use super::{
     Queue, named, occupancy,
     standing::{Ahead, Phase, Standing},
     steps::not_held,
-    txn::{Entry, Free, Reply, get, range},
+    txn::{Entry, Free, Reply, get, range, some_keys},
 };
 use crate::{record::Seat, view};
 
@@ -21,7 +21,7 @@ use crate::{record::Seat, view};
 enum Entered {
     /// In line: granted, or with a place in the queue.
     In,
-    /// Not in: the tail as it was, and whether somebody is in the way for certain.
+    /// Not in: the tail as it was, and whether the holders behind the gate are in the way.
     Out { tail: Option<KeyValue>, barred: bool },
 }
 
@@ -172,10 +172,26 @@ impl Queue {
             match self.enter(standing, &outlook, false).await? {
                 Entered::In => return Ok(true),
                 Entered::Out { barred: true, .. } => return Ok(false),
-                // The tail is a dead claim's, or it has just gone.
-                Entered::Out { tail, .. } => outlook.free = free(tail.as_ref()),
+                Entered::Out { tail: None, .. } => outlook.free = Free::NoTail,
+                Entered::Out { tail: Some(tail), .. } => {
+                    if self.somebody_queues(standing, &tail).await? {
+                        return Ok(false);
+                    }
+                    outlook.free = Free::StaleTail(tail.mod_revision());
+                }
             }
         }
+    }
+
+    /// Whether somebody is in the queue that has this tail: the last one, or else another behind whom it died.
+    async fn somebody_queues(&self, standing: &Standing, tail: &KeyValue) -> Result<bool> {
+        let keys = &standing.who.keys;
+        if let Some(last) = named(tail.value())
+            && self.look(vec![get(keys.node(last))]).await?.key().is_some()
+        {
+            return Ok(true);
+        }
+        Ok(!self.look(vec![some_keys(keys.queue(), 1)]).await?.keys().is_empty())
     }
 
     /// Others in line may be compatible: then there is a place, and soon a turn.
@@ -249,11 +265,11 @@ fn tried(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if landed(standing, reply.key(), reply.key(), Phase::Outside)? {
         return Ok(Entered::In);
     }
-    let (void, tail, queue, holders) = (reply.key(), reply.key(), reply.keys(), reply.keys());
+    let (void, tail, holders) = (reply.key(), reply.key(), reply.keys());
     if void.is_some() {
         return Err(has_left());
     }
-    Ok(Entered::Out { tail, barred: !(queue.is_empty() && holders.is_empty()) })
+    Ok(Entered::Out { tail, barred: !holders.is_empty() })
 }
 
 fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {

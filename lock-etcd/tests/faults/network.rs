@@ -142,9 +142,7 @@ async fn a_session_survives_the_loss_of_any_member_and_changes_of_leader() {
 #[tokio::test]
 async fn a_waiter_whose_watch_resumes_after_a_compaction_is_granted() {
     let cluster = Cluster::proxied(1).await;
-    // Past the proxy.
-    let direct = lock_etcd::Config::new([cluster.server.members()[0].direct_endpoint()]).unwrap();
-    let holder = cluster.try_user(direct.namespace("faults").unwrap(), TTL).await.unwrap();
+    let holder = cluster.try_user(cluster.direct_config(), TTL).await.unwrap();
     let waiter = cluster.user(Duration::from_secs(20)).await;
     let guard = holder.mutex("x").unwrap().lock().await.unwrap();
     let wait = waiting(&waiter.mutex("x").unwrap()).await;
@@ -164,8 +162,7 @@ async fn a_waiter_whose_watch_resumes_after_a_compaction_is_granted() {
 #[tokio::test]
 async fn a_holder_that_was_evicted_during_a_compaction_is_told() {
     let cluster = Cluster::proxied(1).await;
-    let direct = lock_etcd::Config::new([cluster.server.members()[0].direct_endpoint()]).unwrap();
-    let operator = cluster.try_user(direct.namespace("faults").unwrap(), TTL).await.unwrap();
+    let operator = cluster.try_user(cluster.direct_config(), TTL).await.unwrap();
     let holder = cluster.user(Duration::from_secs(20)).await;
     let guard = holder.mutex("x").unwrap().lock().await.unwrap();
     link(&cluster).set(Fault::Refuse);
@@ -182,8 +179,7 @@ async fn a_holder_that_was_evicted_during_a_compaction_is_told() {
 #[tokio::test]
 async fn an_observer_whose_watch_resumes_after_a_compaction_sees_the_line_as_it_is() {
     let cluster = Cluster::proxied(1).await;
-    let direct = lock_etcd::Config::new([cluster.server.members()[0].direct_endpoint()]).unwrap();
-    let candidate = cluster.try_user(direct.namespace("faults").unwrap(), TTL).await.unwrap();
+    let candidate = cluster.try_user(cluster.direct_config(), TTL).await.unwrap();
     let observing = cluster.user(Duration::from_secs(20)).await;
     let mut leaders = observing.election("e").unwrap().observe();
     let election = candidate.election("e").unwrap();

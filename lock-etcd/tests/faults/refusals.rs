@@ -88,8 +88,7 @@ async fn a_token_that_has_expired_is_renewed() {
     let options = EtcdOptions { arguments, proxied: true, ..EtcdOptions::default() };
     let cluster = Cluster::start(options).await;
     enable_authentication(&cluster).await;
-    let config = Config::new([cluster.server.members()[0].direct_endpoint()]).unwrap();
-    let config = config.namespace(NAMESPACE).unwrap().credentials("root", "secret");
+    let config = cluster.direct_config().credentials("root", "secret");
     let holder = cluster.try_user(config, TTL).await.unwrap();
     // With a client of the user's own, which goes on with the token that it has until a request is refused.
     let options = ConnectOptions::new().with_user("root", "secret").with_auto_token_refresh(true);

@@ -46,6 +46,12 @@ impl Cluster {
         config.request_timeout(timeout).unwrap()
     }
 
+    /// Past the proxies.
+    pub(crate) fn direct_config(&self) -> Config {
+        let direct = self.server.members().iter().map(|member| member.direct_endpoint());
+        Config::new(direct).unwrap().namespace(NAMESPACE).unwrap()
+    }
+
     pub(crate) async fn try_user(&self, config: Config, ttl: Duration) -> Result<Coordinator> {
         Coordinator::open(Arc::new(Etcd::new(config)), Options::default().ttl(ttl)).await
     }
