@@ -28,9 +28,12 @@ pub(crate) struct Turn {
     pub(crate) claim: ClaimId,
 }
 
+/// A client's turns, and how it ended.
+type Worked = (Vec<Turn>, Result<(), Error>);
+
 /// Clients at work, each on its lock.
 pub(crate) struct Crew {
-    clients: Vec<JoinHandle<(Vec<Turn>, Result<(), Error>)>>,
+    clients: Vec<JoinHandle<Worked>>,
     common: Arc<Common>,
     events: UnboundedReceiver<Event>,
 }
@@ -108,7 +111,7 @@ impl Crew {
     }
 }
 
-async fn work(lock: Mutex, common: Arc<Common>) -> (Vec<Turn>, Result<(), Error>) {
+async fn work(lock: Mutex, common: Arc<Common>) -> Worked {
     let mut turns = Vec::new();
     let outcome = take_turns(&lock, &common, &mut turns).await;
     if outcome.is_err() {
