@@ -53,12 +53,12 @@ impl Plan {
         Ok(Self { mode, clients, sessions, seconds })
     }
 
-    /// The lock of a client. The same in each run, so that runs leave no more behind than one does.
-    fn lock(&self, client: usize) -> String {
+    /// The lock of a client, of this run alone: nobody else is in line, and what a store still remembers of
+    /// earlier runs (etcd keeps deleted keys until it is compacted) is not in the way.
+    fn lock(&self, run: SessionId, client: usize) -> String {
         match self.mode {
-            Mode::Uncontended => "lock-bench/uncontended".to_owned(),
-            Mode::Contended => "lock-bench/contended".to_owned(),
-            Mode::Spread => format!("lock-bench/spread/{client}"),
+            Mode::Uncontended | Mode::Contended => format!("lock-bench/{run}"),
+            Mode::Spread => format!("lock-bench/{run}/{client}"),
         }
     }
 }
@@ -114,14 +114,15 @@ async fn measure(
     etcd: Option<&Etcd>,
     problems: &mut Vec<String>,
 ) -> Result<Measured> {
+    let run = sessions.first().map(|session| session.session_id()).ok_or("there is no session")?;
     let clients = sessions.iter().cycle().take(plan.clients).enumerate();
     let locks: Vec<Mutex> = clients
-        .map(|(client, session)| session.mutex(plan.lock(client)))
+        .map(|(client, session)| session.mutex(plan.lock(run, client)))
         .collect::<Result<_, _>>()
         .map_err(text)?;
     let first = locks.first().cloned().ok_or("there is no client")?;
     let gate = match plan.mode {
-        Mode::Contended => Some(enter(&first).await?),
+        Mode::Contended => Some(first.lock().await.map_err(text)?),
         Mode::Uncontended | Mode::Spread => None,
     };
     let before = resident_mib();
@@ -135,13 +136,6 @@ async fn measure(
     let turns = crew.drain(LIMIT, problems).await;
     let (window, counted) = figures?;
     Ok(Measured { turns, window, lists: stage.lists, counted, clients_mib: stage.clients_mib })
-}
-
-/// Takes a lock that nobody else may be in line for.
-async fn enter(lock: &Mutex) -> Result<Guard> {
-    let busy = "somebody is in line for the locks of this program, maybe from a run that was killed: try again \
-                after its ttl, or take another namespace";
-    lock.try_lock().await.map_err(text)?.ok_or_else(|| busy.to_owned())
 }
 
 /// A run under way.
