@@ -28,6 +28,7 @@ use clap::Parser;
 
 use crate::{
     load::{Mode, Plan},
+    meter::rounded,
     report::Report,
     store::Etcd,
 };
@@ -84,8 +85,9 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let (measured, mut problems) = load::run(&plan, &arguments.backend, etcd.as_ref()).await?;
     let mut report = Report::new(&plan, uri.scheme(), measured, &mut problems);
     if let Some(etcd) = &etcd {
-        report.store_version = Some(etcd.version().await?);
-        report.put_per_s = Some(meter::rounded(etcd.puts_per_second().await?, 1));
+        let (version, speed) = (etcd.version().await, etcd.puts_per_second().await);
+        report.store_version = version.map_err(|error| problems.push(error)).ok();
+        report.put_per_s = speed.map_err(|error| problems.push(error)).ok().map(|puts| rounded(puts, 1));
     }
     if arguments.json {
         println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
