@@ -1,0 +1,98 @@
+//! What a turn costs in a store: time, requests, memory.
+//!
+//! ```text
+//! cargo run --release -p lock-bench -- --backend memory://bench --mode uncontended
+//! cargo run --release -p lock-bench -- --backend etcd://127.0.0.1:2379/bench --mode contended --clients 256 --sessions 64
+//! ```
+//!
+//! Client `i` uses session `i mod M`. Measuring starts when all clients are in line and each has had a turn.
+//! Then turns are counted for so many seconds; then the clients stop, each after its turn, and the sessions
+//! are closed. What is printed is explained in `report.rs`.
+//!
+//! The exit code is 0 only if nothing went wrong: no client met an error, no session was lost, and where the
+//! order was judged, it was kept.
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
+
+mod crew;
+mod http;
+mod judge;
+mod load;
+mod meter;
+mod report;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    load::{Mode, Plan},
+    meter::rounded,
+    report::Report,
+    store::Etcd,
+};
+
+/// Measures what a turn costs.
+#[derive(Parser)]
+struct Arguments {
+    /// The store's URI, such as memory://bench or etcd://127.0.0.1:2379/bench.
+    #[arg(long, value_name = "URI")]
+    backend: String,
+    /// Who is in whose way.
+    #[arg(long, value_enum)]
+    mode: Mode,
+    /// How many clients there are.
+    #[arg(long, default_value_t = 1)]
+    clients: usize,
+    /// How many sessions they share; no more than there are clients.
+    #[arg(long, default_value_t = 1)]
+    sessions: usize,
+    /// For how many seconds turns are counted.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+type Result<T, E = String> = std::result::Result<T, E>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments).await {
+        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
+        Ok(problems) => {
+            for problem in problems {
+                eprintln!("lock-bench: {problem}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("lock-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the report; answers what went wrong.
+async fn run(arguments: &Arguments) -> Result<Vec<String>> {
+    let Arguments { mode, clients, sessions, seconds, .. } = *arguments;
+    let plan = Plan::new(mode, clients, sessions, seconds)?;
+    let uri = arguments.backend.parse().map_err(|error: yourturn::Error| error.to_string())?;
+    let etcd = Etcd::from_uri(&uri)?;
+    let (measured, mut problems) = load::run(&plan, &arguments.backend, etcd.as_ref()).await?;
+    let mut report = Report::new(&plan, uri.scheme(), measured, &mut problems);
+    if let Some(etcd) = &etcd {
+        let (version, speed) = (etcd.version().await, etcd.puts_per_second().await);
+        report.store_version = version.map_err(|error| problems.push(error)).ok();
+        report.put_per_s = speed.map_err(|error| problems.push(error)).ok().map(|puts| rounded(puts, 1));
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
+    } else {
+        println!("{report}");
+    }
+    Ok(problems)
+}

@@ -1,0 +1,181 @@
+//! What etcd itself says about the load, and how fast it takes a plain put.
+
+use std::time::{Duration, Instant};
+
+use etcd_client::{Client, ConnectOptions};
+use percent_encoding::percent_decode_str;
+use yourturn::{Name, Uri};
+
+use crate::{Result, http};
+
+/// For how long the yardstick is measured.
+const YARDSTICK: Duration = Duration::from_secs(2);
+
+/// The cluster behind an `etcd://` URI.
+pub(crate) struct Etcd {
+    /// `host:port` of each endpoint.
+    hosts: Vec<String>,
+    credentials: Option<(String, String)>,
+    namespace: Name,
+}
+
+/// What has been counted since the servers started.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Counters {
+    /// Messages that clients sent over gRPC to the services KV, Watch and Lease of all endpoints,
+    /// keep-alives of leases aside. A transaction is one; so is each watch that is started or ended.
+    pub(crate) requests: f64,
+    /// Entries that the cluster committed to its log: every transaction that may write, whichever branch it
+    /// took, every put, and every lease that is granted or revoked. One fsync may serve several.
+    pub(crate) writes: f64,
+}
+
+impl Etcd {
+    /// The cluster; none when the URI names another store. The URI is not judged here: connecting does that.
+    pub(crate) fn from_uri(uri: &Uri) -> Result<Option<Self>> {
+        if uri.scheme() != "etcd" {
+            return Ok(None);
+        }
+        let (user, hosts) = match uri.authority().rsplit_once('@') {
+            Some((user, hosts)) => (user.split_once(':'), hosts),
+            None => (None, uri.authority()),
+        };
+        let credentials = match user {
+            Some((user, password)) => Some((decoded(user)?, decoded(password)?)),
+            None => None,
+        };
+        let path = decoded(uri.path())?;
+        let namespace = if path.is_empty() { "yourturn" } else { &path };
+        let namespace = namespace.parse().map_err(|error: yourturn::Error| error.to_string())?;
+        let hosts = hosts.split(',').filter(|host| !host.is_empty()).map(with_port).collect();
+        Ok(Some(Self { hosts, credentials, namespace }))
+    }
+
+    /// The counters of all endpoints.
+    pub(crate) async fn counters(&self) -> Result<Counters> {
+        let mut all = Counters::default();
+        for host in &self.hosts {
+            let one = counters(&self.metrics(host).await?)?;
+            all.requests += one.requests;
+            // Each member counts the commits of the whole cluster.
+            all.writes = all.writes.max(one.writes);
+        }
+        Ok(all)
+    }
+
+    /// Which etcd the first endpoint is.
+    pub(crate) async fn version(&self) -> Result<String> {
+        let metrics = self.metrics(self.first()?).await?;
+        let version = metrics.lines().find_map(|line| {
+            line.strip_prefix("etcd_server_version{server_version=\"")?
+                .split_once('"')
+                .map(|(version, _)| version)
+        });
+        Ok(version.unwrap_or("unknown").to_owned())
+    }
+
+    /// How many puts of one small key a client gets done in a second, one after the other, at the first
+    /// endpoint. The key is deleted afterwards.
+    pub(crate) async fn puts_per_second(&self) -> Result<f64> {
+        let options = self
+            .credentials
+            .as_ref()
+            .map(|(user, password)| ConnectOptions::new().with_user(user.as_str(), password.as_str()));
+        let key = format!("{}/lock-bench/put", self.namespace.encode());
+        let puts = async {
+            let mut client = Client::connect([self.first()?], options).await.map_err(unmeasured)?;
+            client.put(key.as_str(), "warm", None).await.map_err(unmeasured)?;
+            let (start, mut puts) = (Instant::now(), 0_u32);
+            while start.elapsed() < YARDSTICK {
+                client.put(key.as_str(), "0123456789abcdef", None).await.map_err(unmeasured)?;
+                puts += 1;
+            }
+            let speed = f64::from(puts) / start.elapsed().as_secs_f64();
+            client.delete(key.as_str(), None).await.map_err(unmeasured)?;
+            Ok(speed)
+        };
+        let limit = YARDSTICK + Duration::from_secs(30);
+        tokio::time::timeout(limit, puts).await.unwrap_or_else(|_| Err(unmeasured("no answer")))
+    }
+
+    async fn metrics(&self, host: &str) -> Result<String> {
+        http::get(host, "/metrics").await.map_err(|error| format!("the counters of etcd at {host}: {error}"))
+    }
+
+    fn first(&self) -> Result<&str> {
+        self.hosts.first().map(String::as_str).ok_or_else(|| "the URI names no host".to_owned())
+    }
+}
+
+fn unmeasured(error: impl std::fmt::Display) -> String {
+    format!("the puts that turns are compared with: {error}")
+}
+
+fn decoded(text: &str) -> Result<String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| "a part of the URI is not UTF-8 once decoded".to_owned())
+}
+
+/// As the store reads it: 2379 unless there is a port.
+fn with_port(host: &str) -> String {
+    let host = host.strip_prefix("http://").unwrap_or(host);
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host.to_owned(),
+        _ => format!("{host}:2379"),
+    }
+}
+
+/// The counters of one member, from its metrics in the text form of Prometheus.
+fn counters(metrics: &str) -> Result<Counters> {
+    let values = || {
+        metrics.lines().filter_map(|line| {
+            let (name, value) = line.trim_end().rsplit_once(' ')?;
+            Some((name, value.parse::<f64>().ok()?))
+        })
+    };
+    let requests = values().filter(|(name, _)| is_request(name)).map(|(_, value)| value).reduce(|a, b| a + b);
+    let writes = values().find(|(name, _)| *name == "etcd_server_proposals_committed_total");
+    match (requests, writes) {
+        (Some(requests), Some((_, writes))) => Ok(Counters { requests, writes }),
+        _ => Err("this etcd does not export the counters that are needed".to_owned()),
+    }
+}
+
+fn is_request(metric: &str) -> bool {
+    let services = ["KV", "Watch", "Lease"];
+    metric.starts_with("grpc_server_msg_received_total{")
+        && !metric.contains("grpc_method=\"LeaseKeepAlive\"")
+        && services.iter().any(|it| metric.contains(&format!("grpc_service=\"etcdserverpb.{it}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn etcd(uri: &str) -> Etcd {
+        Etcd::from_uri(&uri.parse().unwrap()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn hosts_and_credentials_come_out_of_the_uri() {
+        let etcd = etcd("etcd://me:p%40ss@h1,h2:7,[::1],[::1]:8/a%2Fb?ttl=2s");
+        assert_eq!(etcd.hosts, ["h1:2379", "h2:7", "[::1]:2379", "[::1]:8"]);
+        assert_eq!(etcd.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
+        assert_eq!(etcd.namespace.as_str(), "a/b");
+        assert!(Etcd::from_uri(&"memory://x".parse().unwrap()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_clients_ask_for_is_counted() {
+        let metrics = "# HELP grpc_server_msg_received_total Messages.\n\
+            grpc_server_msg_received_total{grpc_method=\"Txn\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 5\n\
+            grpc_server_msg_received_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\",grpc_type=\"bidi_stream\"} 1e+01\n\
+            grpc_server_msg_received_total{grpc_method=\"LeaseGrant\",grpc_service=\"etcdserverpb.Lease\",grpc_type=\"unary\"} 2\n\
+            grpc_server_msg_received_total{grpc_method=\"LeaseKeepAlive\",grpc_service=\"etcdserverpb.Lease\",grpc_type=\"bidi_stream\"} 99\n\
+            grpc_server_msg_received_total{grpc_method=\"Status\",grpc_service=\"etcdserverpb.Maintenance\",grpc_type=\"unary\"} 99\n\
+            grpc_server_msg_sent_total{grpc_method=\"Txn\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 99\n\
+            etcd_server_proposals_committed_total 7\n";
+        assert_eq!(counters(metrics).unwrap(), Counters { requests: 17.0, writes: 7.0 });
+        assert!(counters("up 1\n").is_err());
+    }
+}
