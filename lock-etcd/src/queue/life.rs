@@ -75,3 +75,53 @@ impl Queue {
         self.everybody_searches(|standing| standing.state.read(|state| state.waits_for(session)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        task::{Context, Waker},
+        time::Duration,
+    };
+
+    use lock_core::{
+        Lease,
+        runtime::{SharedRuntime, TokioRuntime},
+    };
+
+    use super::*;
+    use crate::{
+        config::Config,
+        connection::{Connection, Limits, Way},
+        keys::Namespace,
+        watch::Watcher,
+    };
+
+    /// A session whose watches never open.
+    fn queue() -> Arc<Queue> {
+        let runtime: SharedRuntime = Arc::new(TokioRuntime::current().unwrap());
+        let ttl = Duration::from_secs(10);
+        let way = Way::members(Config::new(["h"]).unwrap(), ttl, 0);
+        let limits = Limits { connect_timeout: ttl, request_timeout: ttl };
+        let connection = Connection::new(way, runtime.clone(), limits, "key".to_owned());
+        let lease = Arc::new(Lease::new(runtime.clone(), runtime.now(), ttl));
+        let (watcher, _task) = Watcher::new();
+        let namespace = Namespace::new(&"n".parse().unwrap());
+        Arc::new(Queue::new(SessionId::new(1), namespace, Arc::new(connection), lease, runtime, watcher))
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_watch_of_a_session_that_ends_watches_it_anew() {
+        let (queue, other) = (queue(), SessionId::new(2));
+        let mut watches = Box::pin(queue.watch_life(other));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(watches.as_mut().poll(&mut context).is_pending());
+        queue.session_ended(other);
+        assert!(locked(&queue.lives).is_empty());
+        assert!(watches.as_mut().poll(&mut context).is_pending());
+        assert!(locked(&queue.lives).contains_key(&other), "it waits for a watch that was given up");
+        // And goes on when that one opens.
+        let watched = locked(&queue.lives).get(&other).map(|life| life.watched.clone()).unwrap();
+        watched.update(|watched| *watched = true);
+        assert!(watches.as_mut().poll(&mut context).is_ready());
+    }
+}

@@ -71,6 +71,25 @@ async fn c9_a_request_that_is_lost_is_made_again() {
 }
 
 #[tokio::test]
+async fn c6_a_try_whose_request_was_lost_can_never_land() {
+    let server = Server::start().await.unwrap();
+    let ((user, faults), (other, _)) = (user(&server).await, user(&server).await);
+    let held = other.claims(line("try")).acquire(Mode::Exclusive).await.unwrap();
+    let tries = user.claims(line("try"));
+    faults.lose_request(0);
+    assert!(soon("an answer", tries.try_acquire(Mode::Exclusive)).await.unwrap().is_none());
+    // What was lost may only be late.
+    let spy = client(&server, Arc::default()).await.unwrap();
+    let void = format!("{NAMESPACE}/mutex/try/v/{}.0", user.session_id());
+    let found = spy.kv_client().get(void, None).await.unwrap();
+    assert_eq!(found.kvs().len(), 1, "the request could still land");
+    held.release().await.unwrap();
+    for user in [user, other] {
+        user.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn c16_a_holder_of_permits_gives_them_back_one_by_one() {
     use lock_core::{Claim, ClaimId, Payload, SessionId, SessionOptions, backend::Backend};
     let server = Server::start().await.unwrap();
