@@ -22,7 +22,8 @@ use crate::{
     error::{is_an_answer, translated, unknown_if_unavailable},
 };
 
-/// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up on.
+/// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up
+/// on.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// The longest pause before something is tried again. Not in proportion to a long ttl: others wait for us.
@@ -78,9 +79,9 @@ pub(crate) struct Link {
 }
 
 impl Way {
-    /// `ttl` says how soon silence must be noticed: within a third of it, and soon enough for who waits. (etcd
-    /// ends a connection after three pings that are less than 5 s apart with no answer to a request between
-    /// them; renewals are such requests.)
+    /// `ttl` says how soon silence must be noticed: within a third of it, and soon enough for who waits.
+    /// (etcd ends a connection after three pings that are less than 5 s apart with no answer to a request
+    /// between them; renewals are such requests.)
     pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Self {
         let share = config.connect_timeout / u32::try_from(config.endpoints.len()).unwrap_or(u32::MAX);
         let silence = (ttl / 8).min(Duration::from_secs(10));
@@ -161,8 +162,8 @@ impl Connection {
         Ok(link)
     }
 
-    /// In the session's own runtime, whoever asks: the connection's tasks live where it is made. Within a limit,
-    /// because with credentials the member is asked for a token.
+    /// In the session's own runtime, whoever asks: the connection's tasks live where it is made. Within a
+    /// limit, because with credentials the member is asked for a token.
     async fn connect(&self, number: u64) -> Result<Client> {
         let (connected, connecting) = oneshot::channel();
         let way = self.way.clone();
@@ -208,8 +209,8 @@ impl Connection {
         self.ask(self.request_timeout, call).await
     }
 
-    /// Asks for something small: that renews a token that has expired, which a stream does not do. (A new link
-    /// has a new token.)
+    /// Asks for something small: that renews a token that has expired, which a stream does not do. (A new
+    /// link has a new token.)
     pub(crate) async fn renew_token(&self) {
         if matches!(self.way, Way::Members(_)) {
             return;

@@ -5,7 +5,7 @@
 //! the protocol; `tests/model` checks it; `tests/conformance` holds this crate to the contract.
 //!
 //! Users enable the feature `etcd` of the facade and connect to `etcd://host:2379/namespace`. Building needs
-//! `protoc` (Debian: `protobuf-compiler`), which etcd's client asks for.
+//! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for.
 #![forbid(unsafe_code)]
 
 mod backend;

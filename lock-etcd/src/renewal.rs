@@ -20,8 +20,8 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    /// Renews every third of the ttl until the session is lost, on one stream after another. From the beginning:
-    /// the stream also notices that the member has fallen silent.
+    /// Renews every third of the ttl until the session is lost, on one stream after another. From the
+    /// beginning: the stream also notices that the member has fallen silent.
     pub(crate) async fn run(self) {
         tokio::select! { biased;
             _ = self.lease.lost() => {}

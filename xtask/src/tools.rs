@@ -10,7 +10,7 @@ use std::{
 
 use crate::cargo::Result;
 
-/// A program, the variable that can name it, and the Debian package that has it.
+/// A program (or a file that one needs), the variable that can name it, and the Debian package that has it.
 #[derive(Debug, PartialEq)]
 struct Tool {
     program: &'static str,
@@ -18,10 +18,14 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 3] = [
+/// What protoc imports, in `include` beside its own folder. Debian's protoc only recommends the package.
+const TYPES: &str = "google/protobuf/descriptor.proto";
+
+const TOOLS: [Tool; 4] = [
     Tool { program: "etcd", variable: "YOURTURN_ETCD", package: "etcd-server" },
     Tool { program: "etcdctl", variable: "YOURTURN_ETCDCTL", package: "etcd-client" },
     Tool { program: "protoc", variable: "PROTOC", package: "protobuf-compiler" },
+    Tool { program: TYPES, variable: "PROTOC_INCLUDE", package: "libprotobuf-dev" },
 ];
 
 /// Makes sure that they are there: installs what is missing where there is apt-get, and fails elsewhere.
@@ -45,13 +49,17 @@ fn missing(
     on_path: impl Fn(&str) -> Option<PathBuf>,
 ) -> Result<Vec<&'static Tool>> {
     let mut missing = Vec::new();
+    let variable = |name: &str| variable(name).filter(|name| !name.is_empty());
     for tool in &TOOLS {
-        match variable(tool.variable).filter(|name| !name.is_empty()) {
+        match variable(tool.variable) {
+            Some(name) if tool.program == TYPES && Path::new(&name).join(TYPES).is_file() => {}
             Some(name) if is_program(Path::new(&name)) => {}
             Some(name) => {
                 return Err(format!("{}: there is no program {}", tool.variable, name.display()).into());
             }
             None if on_path(tool.program).is_some() => {}
+            // A protoc from elsewhere brings its own.
+            None if tool.program == TYPES && variable("PROTOC").is_some() => {}
             None => missing.push(tool),
         }
     }
@@ -69,7 +77,11 @@ fn complaint(missing: &[&Tool]) -> String {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH")?;
-    env::split_paths(&folders).map(|folder| folder.join(program)).find(|file| is_program(file))
+    let folders = env::split_paths(&folders);
+    if program == TYPES {
+        return folders.map(|folder| folder.join("../include").join(TYPES)).find(|file| file.is_file());
+    }
+    folders.map(|folder| folder.join(program)).find(|file| is_program(file))
 }
 
 #[cfg(unix)]
@@ -120,9 +132,9 @@ mod tests {
         let named = |variable: &str| (variable == "PROTOC").then(|| itself.clone().into());
         assert_eq!(names(&missing(named, |_| None).unwrap()), ["etcd", "etcdctl"]);
         let there = |program: &str| (program == "etcd").then(PathBuf::new);
-        assert_eq!(names(&missing(|_| None, there).unwrap()), ["etcdctl", "protoc"]);
+        assert_eq!(names(&missing(|_| None, there).unwrap()), ["etcdctl", "protoc", TYPES]);
         // An empty variable names nothing.
-        assert_eq!(names(&missing(|_| Some(OsString::new()), there).unwrap()), ["etcdctl", "protoc"]);
+        assert_eq!(names(&missing(|_| Some(OsString::new()), there).unwrap()), ["etcdctl", "protoc", TYPES]);
         assert!(missing(|_| None, |_| Some(PathBuf::new())).unwrap().is_empty());
     }
 
@@ -137,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_complaint_says_how_to_name_each_missing_program() {
-        let [etcd, _, protoc] = &TOOLS;
+        let [etcd, _, protoc, _] = &TOOLS;
         let text = complaint(&[etcd, protoc]);
         assert!(text.contains("YOURTURN_ETCD (") && text.contains("PROTOC (") && !text.contains("etcdctl"));
         assert!(text.contains("etcd-server") && text.contains("protobuf-compiler"));

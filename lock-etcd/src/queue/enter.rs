@@ -62,8 +62,8 @@ impl Queue {
                 return Ok(Some((ticket, self.granted(&standing).await?)));
             }
         }
-        // A request that was not answered must not land later, and a place must not stay. Also when this is the
-        // second time that it is tried: the first may have failed here.
+        // A request that was not answered must not land later, and a place must not stay. Also when this is
+        // the second time that it is tried: the first may have failed here.
         self.leave(line, claim.id).await?;
         Ok(None)
     }
@@ -147,8 +147,8 @@ impl Queue {
         Ok(Outlook { free: Free::NoTail, seen: if room { reply.revision } else { 0 } })
     }
 
-    /// Enters unless a conflicting claim is in line (C6). When that has been tried before, the claim may be in
-    /// line already.
+    /// Enters unless a conflicting claim is in line (C6). When that has been tried before, the claim may be
+    /// in line already.
     async fn enter_if_free(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
         if standing.ticket().is_none() {
             let entered = match standing.state.read(|state| state.mode) {
@@ -183,7 +183,8 @@ impl Queue {
         }
     }
 
-    /// Whether somebody is in the queue that has this tail: the last one, or else another behind whom it died.
+    /// Whether somebody is in the queue that has this tail: the last one, or else another behind whom it
+    /// died.
     async fn somebody_queues(&self, standing: &Standing, tail: &KeyValue) -> Result<bool> {
         let keys = &standing.who.keys;
         if let Some(last) = named(tail.value())
@@ -307,8 +308,8 @@ fn has_left() -> Error {
     not_held("this claim has left the line")
 }
 
-/// Takes note of where a request landed whose answer was lost, if the claim is thought to be in `phase`; tells
-/// whether one did.
+/// Takes note of where a request landed whose answer was lost, if the claim is thought to be in `phase`;
+/// tells whether one did.
 pub(super) fn landed(
     standing: &Standing,
     seat: Option<KeyValue>,

@@ -127,9 +127,9 @@ impl Queue {
         Ok(false)
     }
 
-    /// Leaves a store that is full, or a line with keys that outlived their session: such a store refuses every
-    /// transaction, but no deletion. Whoever is behind is told by taking its session's bell away, which makes
-    /// that session look; the next who comes clears the tail away.
+    /// Leaves a store that is full, or a line with keys that outlived their session: such a store refuses
+    /// every transaction, but no deletion. Whoever is behind is told by taking its session's bell away,
+    /// which makes that session look; the next who comes clears the tail away.
     async fn leave_by_deleting(&self, standing: &Standing, why: &Error) -> Result<bool> {
         tracing::warn!(claim = %standing.who.id, error = %why, "leaves by deleting its keys");
         // To the end: half way, nobody else knows that there is somebody to tell.

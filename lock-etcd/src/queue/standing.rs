@@ -94,8 +94,8 @@ pub(crate) enum Ahead {
 }
 
 impl Ahead {
-    /// No search may speak of the claim before it is [sought](super::Queue::seek): one that is under way might
-    /// have begun before the claim was there.
+    /// No search may speak of the claim before it is [sought](super::Queue::seek): one that is under way
+    /// might have begun before the claim was there.
     pub(crate) const UNSOUGHT: Self = Self::Sought(u64::MAX);
 }
 

@@ -111,8 +111,8 @@ impl Entry {
             Free::NoTail => absent(who.keys.tail()),
             Free::StaleTail(revision) => untouched(who.keys.tail(), revision),
         };
-        // The queue is empty whenever there is no tail. To look under `q/` would cost as much as the line has had
-        // claims since the last compaction: etcd walks over deleted keys.
+        // The queue is empty whenever there is no tail. To look under `q/` would cost as much as the line has
+        // had claims since the last compaction: etcd walks over deleted keys.
         vec![tail, let_in(who, self.mode, self.seen)]
     }
 
