@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     connection::{Connection, Limits, Way},
     error::is_lease_there,
-    keys::Namespace,
+    keys::{Namespace, lease_of},
     queue::{Bell, OwnLife, Queue, txn::put_leased},
     renewal::Renewal,
     session::EtcdSession,
@@ -85,14 +85,15 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 impl Backend for Etcd {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
         let SessionOptions { id, ttl, runtime } = options;
-        let (way, namespace, connect_timeout, request_timeout) = match &self.place {
-            Place::Client(client, namespace) => (Way::Client(client.clone()), namespace, TIMEOUT, TIMEOUT),
+        let (way, namespace, share, connect_timeout, request_timeout) = match &self.place {
+            Place::Client(client, namespace) => {
+                (Way::Client(client.clone()), namespace, TIMEOUT, TIMEOUT, TIMEOUT)
+            }
             Place::Members(config) => {
                 let way = Way::members(config.clone(), ttl, runtime.random_u64());
-                (way, &config.namespace, config.connect_timeout, config.request_timeout)
+                (way, &config.namespace, config.share(), config.connect_timeout, config.request_timeout)
             }
         };
-        let share = connect_timeout / way.members_to_try();
         let namespace = Namespace::new(namespace);
         let limits = Limits { connect_timeout: share.min(ttl / 3), request_timeout };
         let connection = Connection::new(way, runtime.clone(), limits, namespace.live(id));
@@ -136,10 +137,6 @@ impl Drop for UnlessOpened {
 }
 
 impl Opening {
-    fn lease_id(&self) -> i64 {
-        self.id.get().cast_signed()
-    }
-
     async fn open(&self, ttl: Duration, namespace: Namespace, end: Moment) -> Result<SharedSession> {
         let (sent, granted) = self.grant(ttl, end).await?;
         let lease = Arc::new(Lease::new(self.runtime.clone(), sent, granted));
@@ -155,7 +152,7 @@ impl Opening {
         let (sent, granted) = loop {
             let sent = self.runtime.now();
             let call = |client: &Client| {
-                let (mut leases, id) = (client.lease_client(), self.lease_id());
+                let (mut leases, id) = (client.lease_client(), lease_of(self.id));
                 async move { leases.grant(asked, Some(LeaseGrantOptions::new().with_id(id))).await }
             };
             match self.connection.ask(self.share, call).await {
@@ -192,7 +189,7 @@ impl Opening {
         let renewal = Renewal {
             connection: connection.clone(),
             lease: lease.clone(),
-            lease_id: self.lease_id(),
+            lease_id: lease_of(self.id),
             runtime: runtime.clone(),
         };
         runtime.spawn(Box::pin(renewal.run()));
@@ -220,7 +217,7 @@ impl Opening {
 
     /// As far as it can be done: otherwise the ttl ends it.
     async fn revoke(&self) {
-        if let Err(error) = self.connection.revoke(self.lease_id()).await {
+        if let Err(error) = self.connection.revoke(lease_of(self.id)).await {
             tracing::debug!(%error, "could not revoke the lease; its ttl will end it");
         }
     }

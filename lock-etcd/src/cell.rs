@@ -7,7 +7,7 @@ use lock_core::{
 };
 
 use crate::queue::{
-    Queue,
+    Queue, not_granted,
     txn::{created_at, delete, get, untouched},
 };
 
@@ -46,7 +46,7 @@ impl Queue {
             return Ok(CellVersion::new(reply.revision.cast_unsigned()));
         }
         Err(match under {
-            Some(_) if reply.key().is_none() => Error::new(ErrorKind::NotHeld, "the claim is not granted"),
+            Some(_) if reply.key().is_none() => not_granted(),
             _ => Error::new(ErrorKind::Conflict, "the cell is at another version"),
         })
     }

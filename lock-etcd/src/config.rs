@@ -83,6 +83,11 @@ impl Config {
         Ok(self)
     }
 
+    /// For how long each member is tried.
+    pub(crate) fn share(&self) -> Duration {
+        self.connect_timeout / u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX)
+    }
+
     /// The cluster that `etcd://…` names; takes the options of this store.
     ///
     /// # Errors

@@ -83,10 +83,9 @@ impl Way {
     /// (etcd ends a connection after three pings that are less than 5 s apart with no answer to a request
     /// between them; renewals are such requests.)
     pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Self {
-        let share = config.connect_timeout / u32::try_from(config.endpoints.len()).unwrap_or(u32::MAX);
         let silence = (ttl / 8).min(Duration::from_secs(10));
         let mut options = ConnectOptions::new()
-            .with_connect_timeout(share)
+            .with_connect_timeout(config.share())
             .with_keep_alive(silence, silence)
             .with_require_leader(true)
             .with_auto_token_refresh(true);
@@ -94,14 +93,6 @@ impl Way {
             options = options.with_user(user, password);
         }
         Self::Members(Arc::new(Members { config, options, first }))
-    }
-
-    /// How many members there are to try.
-    pub(crate) fn members_to_try(&self) -> u32 {
-        match self {
-            Self::Client(_) => 1,
-            Self::Members(members) => u32::try_from(members.config.endpoints.len()).unwrap_or(u32::MAX),
-        }
     }
 
     async fn client(&self, number: u64) -> Result<Client> {

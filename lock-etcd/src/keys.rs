@@ -17,6 +17,11 @@
 
 use lock_core::{ClaimId, LineId, Mode, Name, SessionId};
 
+/// The lease of a session: its id is the session's number.
+pub(crate) fn lease_of(session: SessionId) -> i64 {
+    session.get().cast_signed()
+}
+
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace(String);

@@ -18,7 +18,7 @@ use lock_core::{
     backend::{Cell, CellVersion, Session},
 };
 
-use crate::{queue::Queue, watch::Watch};
+use crate::{keys::lease_of, queue::Queue, watch::Watch};
 
 /// A session with etcd.
 pub(crate) struct EtcdSession {
@@ -128,7 +128,7 @@ impl Session for EtcdSession {
                 }
             })
             .await;
-        match self.queue.connection.revoke(self.queue.session.get().cast_signed()).await {
+        match self.queue.connection.revoke(lease_of(self.queue.session)).await {
             // It was over before.
             Err(error) if error.kind() == ErrorKind::SessionLost => {}
             outcome => outcome?,

@@ -200,16 +200,13 @@ impl Task {
     }
 
     async fn ask(&mut self, command: Command, sender: &mut WatchRequestSender) -> Result<()> {
-        let ends = if let Command::End(id) = &command { Some(*id) } else { None };
-        let opens = if let Command::Open(id, _) = &command { Some(*id) } else { None };
-        self.note(command);
-        if let Some(id) = ends {
-            sender.cancel(id).await.map_err(translated)?;
+        match command {
+            Command::Open(id, watched) => self.watches.entry(id).or_insert(watched).request(id, sender).await,
+            Command::End(id) => {
+                self.watches.remove(&id);
+                sender.cancel(id).await.map_err(translated)
+            }
         }
-        if let Some((id, watched)) = opens.and_then(|id| self.watches.get_key_value(&id)) {
-            watched.request(*id, sender).await?;
-        }
-        Ok(())
     }
 
     /// Tells what a message says; whether the stream is of further use.

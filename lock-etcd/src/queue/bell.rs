@@ -61,7 +61,7 @@ impl Queue {
     fn news_were_missed(self: &Arc<Self>) {
         self.gaps.fetch_add(1, Ordering::SeqCst);
         self.everybody_searches(|_| true);
-        let standings: Vec<Arc<Standing>> = locked(&self.table).claims.values().cloned().collect();
+        let standings = self.standings();
         if !standings.is_empty() {
             let queue = self.clone();
             self.runtime.spawn(Box::pin(async move {

@@ -4,17 +4,15 @@ use etcd_client::{Compare, CompareOp, Txn};
 use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, sync::locked};
 
 use super::{
-    Queue,
+    Queue, not_granted,
     standing::{Phase, Standing, State},
-    steps::{Refusal, not_held},
+    steps::Refusal,
     txn::{Departure, To, created_at, delete, get, put_leased, untouched},
 };
 use crate::{
     news::News,
     record::{Record, Seat},
 };
-
-const NOT_GRANTED: &str = "the claim is not granted";
 
 impl Queue {
     /// The key that says that the claim holds, and the revision at which it was created.
@@ -24,7 +22,7 @@ impl Queue {
             Phase::Holding(seat) => Some((standing.who.keys.seat(state.mode, standing.who.id), seat)),
             _ => None,
         });
-        seat.ok_or_else(|| not_held(NOT_GRANTED))
+        seat.ok_or_else(not_granted)
     }
 
     /// Replaces the payload; see [`Session::update`](lock_core::backend::Session::update).
@@ -46,7 +44,7 @@ impl Queue {
             }
             let (seat, there) = (reply.key(), reply.key());
             if seat.is_none_or(|seat| seat.create_revision() != created) {
-                return Err(not_held(NOT_GRANTED));
+                return Err(not_granted());
             }
             let (value, revision) =
                 there.map_or_else(Default::default, |kv| (kv.value().to_vec(), kv.mod_revision()));
@@ -78,7 +76,7 @@ impl Queue {
                 begins
             });
             if !begins {
-                return Err(not_held(NOT_GRANTED));
+                return Err(not_granted());
             }
             let weakened = match state.mode {
                 Mode::Exclusive => self.pass_the_gate_on(&standing, &state, weaker).await?,
@@ -124,7 +122,7 @@ impl Queue {
         }
         refusal.check()?;
         if refusal.is_gone() {
-            return Err(not_held(NOT_GRANTED));
+            return Err(not_granted());
         }
         refusal.noted(standing, &departure);
         Ok(None)
@@ -162,7 +160,7 @@ impl Queue {
         }
         // An earlier request was not answered, or the seat is gone.
         let there = reply.key().filter(|kv| kv.value() == after.write());
-        let there = there.ok_or_else(|| not_held(NOT_GRANTED))?;
+        let there = there.ok_or_else(not_granted)?;
         standing.publishes(record, there.mod_revision());
         Ok(Some(there.create_revision()))
     }

@@ -10,9 +10,8 @@ use lock_core::{
 };
 
 use super::{
-    Queue, named, occupancy,
+    Queue, named, not_held, occupancy,
     standing::{Ahead, Phase, Standing},
-    steps::not_held,
     txn::{Entry, Free, Reply, get, range, some_keys},
 };
 use crate::{record::Seat, view};
@@ -172,12 +171,13 @@ impl Queue {
             match self.enter(standing, &outlook, false).await? {
                 Entered::In => return Ok(true),
                 Entered::Out { barred: true, .. } => return Ok(false),
-                Entered::Out { tail: None, .. } => outlook.free = Free::NoTail,
-                Entered::Out { tail: Some(tail), .. } => {
-                    if self.somebody_queues(standing, &tail).await? {
+                Entered::Out { tail, .. } => {
+                    if let Some(tail) = &tail
+                        && self.somebody_queues(standing, tail).await?
+                    {
                         return Ok(false);
                     }
-                    outlook.free = Free::StaleTail(tail.mod_revision());
+                    outlook.free = free(tail.as_ref());
                 }
             }
         }
@@ -320,9 +320,7 @@ pub(super) fn landed(
     if let Some(node) = node {
         standing.who.took(node.create_revision());
         standing.state.update_silently(|state| {
-            if node.mod_revision() > state.touched {
-                (state.touched, state.next) = (node.mod_revision(), named(node.value()));
-            }
+            state.saw(&node);
             if state.phase == phase {
                 state.phase = Phase::Waiting(Ahead::UNSOUGHT);
             }

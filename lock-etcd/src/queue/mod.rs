@@ -102,7 +102,7 @@ impl Queue {
         };
         standing.filter(mine).ok_or_else(|| match self.lease.check() {
             Err(lost) => lost,
-            Ok(()) => Error::new(ErrorKind::NotHeld, "the claim is not in line"),
+            Ok(()) => not_held("the claim is not in line"),
         })
     }
 
@@ -116,8 +116,7 @@ impl Queue {
 
     /// The claims that this session has in line.
     pub(crate) fn claims(&self) -> Vec<(LineId, ClaimId)> {
-        let table = locked(&self.table);
-        table.claims.values().map(|standing| (standing.who.line.clone(), standing.who.id)).collect()
+        self.standings().iter().map(|standing| (standing.who.line.clone(), standing.who.id)).collect()
     }
 
     /// Makes the claim known here, before anything is said to the store; `None` when it has left.
@@ -197,10 +196,13 @@ impl Queue {
         }
     }
 
+    fn standings(&self) -> Vec<Arc<Standing>> {
+        locked(&self.table).claims.values().cloned().collect()
+    }
+
     /// Those who wait must look for themselves: news may have been missed.
     fn everybody_searches(self: &Arc<Self>, concerned: impl Fn(&Standing) -> bool) {
-        let standings: Vec<Arc<Standing>> = locked(&self.table).claims.values().cloned().collect();
-        for standing in standings.iter().filter(|standing| concerned(standing)) {
+        for standing in self.standings().iter().filter(|standing| concerned(standing)) {
             self.seek(standing);
         }
     }
@@ -226,4 +228,13 @@ fn occupancy(keys: &LineKeys, holders: &[KeyValue]) -> Result<Occupancy> {
 /// The claim that a value names.
 fn named(value: &[u8]) -> Option<ClaimId> {
     std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// What a claim that goes on without its turn answers.
+fn not_held(why: &'static str) -> Error {
+    Error::new(ErrorKind::NotHeld, why)
+}
+
+pub(crate) fn not_granted() -> Error {
+    not_held("the claim is not granted")
 }

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use etcd_client::KeyValue;
 use lock_core::{
     ClaimId, Error, ErrorKind, Fate, FencingToken, LineId, LostReason, Mode, Result, Ticket,
     sync::{Signal, locked},
 };
 
+use super::named;
 use crate::{
     keys::{LineKeys, Namespace},
     news::News,
@@ -244,6 +246,13 @@ impl Standing {
 }
 
 impl State {
+    /// Takes note of what lies on its node, unless later news are known already.
+    pub(crate) fn saw(&mut self, node: &KeyValue) {
+        if node.mod_revision() > self.touched {
+            (self.touched, self.next) = (node.mod_revision(), named(node.value()));
+        }
+    }
+
     /// Whether a request to join may still land.
     pub(crate) fn doubt(&self) -> bool {
         self.unanswered > 0

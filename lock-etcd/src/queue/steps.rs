@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use etcd_client::KeyValue;
-use lock_core::{ClaimId, Error, ErrorKind, LostReason, Mode, Result, runtime::jitter, sync::Signal};
+use lock_core::{ClaimId, ErrorKind, LostReason, Mode, Result, runtime::jitter, sync::Signal};
 
 use super::{
     Queue, named,
@@ -196,9 +196,7 @@ impl Refusal {
             let mut noted = false;
             if let Some(node) = self.node.as_ref().filter(|node| node.mod_revision() > departure.touched) {
                 noted = true;
-                if node.mod_revision() > state.touched {
-                    (state.touched, state.next) = (node.mod_revision(), named(node.value()));
-                }
+                state.saw(node);
             }
             if self.next_gone && state.next == departure.next {
                 (noted, state.next) = (true, None);
@@ -206,9 +204,4 @@ impl Refusal {
             noted
         })
     }
-}
-
-/// What a claim that goes on without its turn answers.
-pub(super) fn not_held(why: &'static str) -> Error {
-    Error::new(ErrorKind::NotHeld, why)
 }

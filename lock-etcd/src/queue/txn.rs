@@ -9,7 +9,7 @@ use lock_core::{ClaimId, Mode, SessionId};
 
 use super::standing::Who;
 use crate::{
-    keys::Namespace,
+    keys::{Namespace, lease_of},
     news::{News, Ring},
     record::{Record, Seat},
 };
@@ -40,10 +40,10 @@ fn none_new_under(prefix: impl Into<Vec<u8>>, revision: i64) -> Compare {
     Compare::create_revision(prefix, CompareOp::Less, revision + 1).with_prefix()
 }
 
-/// Under a session's lease, whose id is the session's number. Named in each put, and not kept with
+/// Under a session's lease. Named in each put, and not kept with
 /// `ignore_lease`: a bell that somebody deleted by hand comes back.
 pub(crate) fn put_leased(key: String, value: impl Into<Vec<u8>>, session: SessionId) -> TxnOp {
-    TxnOp::put(key, value, Some(PutOptions::new().with_lease(session.get().cast_signed())))
+    TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease_of(session))))
 }
 
 pub(crate) fn delete(key: String) -> TxnOp {
