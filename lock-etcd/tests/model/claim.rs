@@ -1,6 +1,6 @@
 //! What a client knows of one claim, what it asks the store, and what the store answers.
 
-use crate::store::{Claim, Revision, Session};
+use crate::store::{Claim, Revision, Session, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -44,11 +44,19 @@ pub(crate) struct ClaimState {
     pub reply: Option<Reply>,
     /// Create revision of `q/me`.
     pub place: Revision,
-    /// Mod revision of `q/me`, and the next claim written there.
+    /// Mod revision of `q/me/next`, and the claim written there; 0 when there is none.
     pub modified: Revision,
     pub next: Option<Claim>,
     pub pred: Pred,
+    /// The tail said that the predecessor came straight in: nobody is before it.
+    pub pred_is_head: bool,
     pub linked: bool,
+    /// It came straight in.
+    pub straight: bool,
+    /// It was deleted, and no answer came: somebody may have been behind it.
+    pub dropped: bool,
+    /// It is gone, and this one must be told.
+    pub tells: Option<Claim>,
     /// A find is due.
     pub search: bool,
     /// As the head: what it read, or was told, admits it. An exclusive claim then holds.
@@ -78,11 +86,16 @@ impl ClaimState {
         *self = ClaimState { phase: Phase::Finished, request, reply, ..ClaimState::default() };
     }
 
-    /// Takes over what is known of `q/me`, unless something newer is known.
+    /// Takes over what is known of `q/me/next`, unless something newer is known.
     pub(crate) fn see(&mut self, modified: Revision, next: Option<Claim>) {
         if modified > self.modified {
             (self.modified, self.next) = (modified, next);
         }
+    }
+
+    /// Its predecessor is another one now.
+    pub(crate) fn stand_behind(&mut self, pred: Claim) {
+        (self.pred, self.pred_is_head, self.linked) = (Pred::Claim(pred), false, false);
     }
 
     pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
@@ -135,7 +148,8 @@ impl Eviction {
 pub(crate) enum Request {
     /// The read before the fast path of permits.
     ReadHolders,
-    Join,
+    /// With the mod revision of the tail that a claim of the same session left behind; 0: none.
+    Join(Revision),
     /// Join, or with `fast` the fast path: for permits with the revision of the read that admits them.
     Enter(Option<Revision>),
     /// With the mod revision of the stale tail that it replaces.
@@ -147,6 +161,12 @@ pub(crate) enum Request {
     /// Who is the last before this place?
     Find(Revision),
     Leave(Exit),
+    /// Delete `q/me` and `q/me/next`, whatever they are.
+    Drop,
+    /// After a delete without an answer: who comes after this place?
+    After(Revision),
+    /// It is the head now.
+    Tell(Claim),
     Admit(Exit),
     /// Delete `h/me` of this create revision; with a void.
     Release(Revision, bool),
@@ -157,14 +177,18 @@ impl Request {
     pub(crate) fn writes(self) -> bool {
         !matches!(
             self,
-            Request::ReadHolders | Request::WatchSession(_) | Request::WatchHolders | Request::Find(_)
+            Request::ReadHolders
+                | Request::WatchSession(_)
+                | Request::WatchHolders
+                | Request::Find(_)
+                | Request::After(_)
         )
     }
 
     pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
         match self {
             Request::Enter(at) | Request::Try(at) => at.iter_mut().for_each(visit),
-            Request::Find(at) | Request::Release(at, _) => visit(at),
+            Request::Find(at) | Request::Join(at) | Request::After(at) | Request::Release(at, _) => visit(at),
             Request::Leave(exit) | Request::Admit(exit) => visit(&mut exit.modified),
             _ => {}
         }
@@ -173,10 +197,12 @@ impl Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reply {
-    /// In line, at this revision, behind the one that `tail` named; and whether `h/` was empty.
-    Joined(Revision, Option<Claim>, bool),
+    /// In line, at this revision, behind the one that `tail` named; or straight in.
+    Joined { at: Revision, tail: Value, straight: bool },
     /// The Then branch, at this revision.
     Done(Revision),
+    /// Deleted: whether it was there, and who was linked behind it.
+    Dropped(bool, Option<Claim>),
     /// What a read, or an Else branch, has read.
     Seen(Seen),
 }
@@ -184,7 +210,8 @@ pub(crate) enum Reply {
 impl Reply {
     fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
         match self {
-            Reply::Joined(at, ..) | Reply::Done(at) => visit(at),
+            Reply::Joined { at, .. } | Reply::Done(at) => visit(at),
+            Reply::Dropped(..) => {}
             Reply::Seen(seen) => {
                 visit(&mut seen.revision);
                 visit(&mut seen.tail);
@@ -203,7 +230,7 @@ impl Reply {
 pub(crate) struct Seen {
     /// The store's revision, where it matters.
     pub revision: Revision,
-    /// `q/me`: create and mod revision, and the next claim.
+    /// `q/me`: its create revision; `q/me/next`: its mod revision, and the claim.
     pub node: Option<(Revision, Revision, Option<Claim>)>,
     /// Create revision of `h/me`.
     pub held: Option<Revision>,
@@ -215,8 +242,10 @@ pub(crate) struct Seen {
     pub empty: bool,
     /// The last claim before mine, for a find.
     pub below: Option<Claim>,
-    /// Mine is the only node in `q/`, for a link.
-    pub alone: bool,
+    /// What the mark says, for a link.
+    pub mark: Value,
+    /// The first claim after a place.
+    pub after: Option<Claim>,
     /// The holders admit my mode.
     pub admits: bool,
     pub pred_lives: bool,

@@ -4,7 +4,7 @@ use crate::{
     claim::{ClaimState, Exit, Mode, Phase, Pred, Reply, Request, Seen},
     mutant::Mutant,
     properties::Broken,
-    store::{Claim, Event, News, Revision, Session},
+    store::{Claim, Event, News, Revision, Session, Value},
     world::{Setup, State},
 };
 
@@ -24,6 +24,7 @@ impl State {
     }
 
     fn next_entering(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
+        let left_behind = self.sessions[setup.session(me) as usize].left_behind.map_or(0, |(_, tail)| tail);
         let claim = self.claim_mut(me);
         if claim.leaving {
             if claim.doubt && !setup.mutated(Mutant::CancelWithoutVoid) {
@@ -33,10 +34,12 @@ impl State {
             return None;
         }
         if claim.trying {
-            return Some(Request::Try((claim.stale_tail > 0).then_some(claim.stale_tail)));
+            let tail = if claim.stale_tail > 0 { claim.stale_tail } else { left_behind };
+            return Some(Request::Try((tail > 0).then_some(tail)));
         }
         Some(match (setup.mode(me), claim.bound) {
-            (Mode::Exclusive, _) | (Mode::Permits(_), Some(0)) => Request::Join,
+            (Mode::Exclusive, _) => Request::Join(left_behind),
+            (Mode::Permits(_), Some(0)) => Request::Join(0),
             (Mode::Permits(_), None) => Request::ReadHolders,
             (_, bound) => Request::Enter(bound),
         })
@@ -45,8 +48,12 @@ impl State {
     fn next_in_line(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
         let claim = self.claim(me);
         let exit = exit(setup, me, claim);
+        if let Some(next) = claim.tells {
+            return Some(Request::Tell(next));
+        }
         if claim.leaving && claim.pred != Pred::Unknown {
-            return Some(Request::Leave(exit));
+            let drops = claim.straight && claim.next.is_none() && !claim.dropped && !exit.void;
+            return Some(if drops { Request::Drop } else { Request::Leave(exit) });
         }
         if claim.search || claim.pred == Pred::Unknown {
             let place = claim.place;
@@ -89,8 +96,10 @@ impl State {
     /// The attempt has no answer. It is repeated; the first one may still land.
     pub(crate) fn unanswered(&mut self, setup: &Setup, me: Claim) {
         let claim = self.claim_mut(me);
-        if let Some(Request::Join | Request::Enter(_) | Request::Try(_)) = claim.request {
-            claim.doubt = true;
+        match claim.request {
+            Some(Request::Join(_) | Request::Enter(_) | Request::Try(_)) => claim.doubt = true,
+            Some(Request::Drop) => claim.dropped = true,
+            _ => {}
         }
         (claim.request, claim.reply) = (None, None);
         self.advance(setup, me);
@@ -109,8 +118,10 @@ impl State {
     fn handle(&mut self, setup: &Setup, me: Claim, request: Request, reply: Reply) {
         let claim = self.claim_mut(me);
         match (request, reply) {
-            (Request::Try(_), Reply::Joined(at, ..)) => self.joined(setup, me, at, None, true),
-            (_, Reply::Joined(at, prev, open)) => self.joined(setup, me, at, prev, open),
+            (_, Reply::Joined { at, tail, straight }) => self.joined(setup, me, at, tail, straight),
+            (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next),
+            (Request::Tell(_), Reply::Done(_)) => claim.finish(),
+            (Request::Tell(_), _) => self.dropped(setup, me, true, None),
             (Request::Enter(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
             (Request::Admit(_), Reply::Done(at)) => {
                 let token = claim.place;
@@ -122,7 +133,7 @@ impl State {
                 claim.bound = Some(if seen.admits { seen.revision } else { 0 });
             }
             (Request::Try(_), Reply::Seen(seen)) if seen.node.is_none() => self.refused_try(setup, me, seen),
-            (Request::Join | Request::Enter(_) | Request::Try(_) | Request::Void, Reply::Seen(seen)) => {
+            (Request::Join(_) | Request::Enter(_) | Request::Try(_) | Request::Void, Reply::Seen(seen)) => {
                 self.landed(setup, me, seen);
             }
             (_, Reply::Seen(seen)) if claim.phase == Phase::BehindGate => {
@@ -134,13 +145,29 @@ impl State {
         }
     }
 
-    fn joined(&mut self, setup: &Setup, me: Claim, at: Revision, prev: Option<Claim>, open: bool) {
+    fn joined(&mut self, setup: &Setup, me: Claim, at: Revision, tail: Value, straight: bool) {
+        self.sessions[setup.session(me) as usize].left_behind = None;
         let claim = self.claim_mut(me);
-        (claim.phase, claim.trying, claim.place) = (Phase::InLine, false, at);
-        claim.see(at, None);
-        match prev {
-            Some(prev) => claim.pred = Pred::Claim(prev),
-            None => self.head(setup, me, open),
+        (claim.phase, claim.trying, claim.place, claim.straight) = (Phase::InLine, false, at, straight);
+        if straight {
+            return self.head(setup, me, true);
+        }
+        if let Some(pred) = tail.claim() {
+            (claim.pred, claim.pred_is_head) = (Pred::Claim(pred), matches!(tail, Value::Head(_)));
+        }
+    }
+
+    /// `q/me` was deleted, whatever lay there.
+    fn dropped(&mut self, setup: &Setup, me: Claim, there: bool, next: Option<Claim>) {
+        let claim = self.claim_mut(me);
+        let (place, told) = (claim.place, next.is_some());
+        match next.filter(|_| !setup.mutated(Mutant::DropForgetsNext)) {
+            Some(next) => claim.tells = Some(next),
+            None => claim.finish(),
+        }
+        let session = &mut self.sessions[setup.session(me) as usize];
+        if there && !told && session.left_behind.is_none_or(|(_, later)| later < place) {
+            session.left_behind = Some((me, place));
         }
     }
 
@@ -177,16 +204,18 @@ impl State {
     /// The Else branch of link, leave and admit, and what a find reads.
     fn seen_in_line(&mut self, setup: &Setup, me: Claim, request: Request, seen: Seen) {
         let claim = self.claim_mut(me);
+        if let Request::After(_) = request {
+            return self.dropped(setup, me, true, seen.after);
+        }
         let Some((_, modified, next)) = seen.node else { return self.node_gone(setup, me, seen) };
         claim.see(modified, next);
         match request {
-            Request::Link(_) if seen.alone => self.head(setup, me, seen.admits),
             Request::Link(_) if setup.mutated(Mutant::RefusedLinkGrants) => self.head(setup, me, true),
-            Request::Link(pred) => claim.search |= claim.pred == Pred::Claim(pred),
+            Request::Link(pred) if claim.pred == Pred::Claim(pred) => self.link_refused(setup, me, pred, seen),
             Request::Find(_) => match seen.below {
                 None => self.head(setup, me, seen.admits),
                 Some(_) if claim.pred == Pred::None => {}
-                Some(pred) => (claim.pred, claim.linked) = (Pred::Claim(pred), false),
+                Some(pred) => claim.stand_behind(pred),
             },
             Request::Leave(exit) | Request::Admit(exit) => {
                 if exit.pred.is_some_and(|pred| claim.pred == Pred::Claim(pred)) && !seen.pred_lives {
@@ -203,6 +232,22 @@ impl State {
         }
     }
 
+    /// The predecessor is gone: it came straight in, or has left a mark; otherwise who is before me is to be
+    /// looked up.
+    fn link_refused(&mut self, setup: &Setup, me: Claim, pred: Claim, seen: Seen) {
+        let claim = self.claim_mut(me);
+        let ours = |left: Claim| left == pred || setup.mutated(Mutant::MarkOfAnother);
+        match seen.mark {
+            _ if seen.pred_lives => claim.search = true,
+            _ if claim.pred_is_head => self.head(setup, me, seen.admits),
+            Value::Head(left) if ours(left) => self.head(setup, me, seen.admits),
+            Value::Behind(left, ahead) if ours(left) => {
+                claim.stand_behind(ahead);
+            }
+            _ => claim.search = true,
+        }
+    }
+
     /// `q/me` is gone: an admission has landed, or an earlier leave, or an operator has evicted it.
     fn node_gone(&mut self, setup: &Setup, me: Claim, seen: Seen) {
         let claim = self.claim_mut(me);
@@ -211,6 +256,9 @@ impl State {
             Some(held) => {
                 let token = claim.place;
                 self.behind_gate(setup, me, held, token);
+            }
+            None if claim.dropped && !setup.mutated(Mutant::DropUnansweredForgets) => {
+                claim.request = Some(Request::After(claim.place));
             }
             None => claim.finish(),
         }
@@ -282,7 +330,7 @@ impl State {
             (News::Evicted(_), _) => claim.finish(),
             (News::Next(_, next), Phase::Entering | Phase::InLine) => claim.see(at, Some(next)),
             (News::Pred(_, pred), Phase::InLine) if claim.pred != Pred::None => {
-                (claim.pred, claim.linked) = (Pred::Claim(pred), false);
+                claim.stand_behind(pred);
             }
             (News::Turn(_), Phase::InLine) => self.head(setup, me, true),
             (News::Head(_), Phase::InLine) if setup.mode(me) == Mode::Shared => self.head(setup, me, true),

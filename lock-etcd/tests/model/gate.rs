@@ -3,7 +3,7 @@
 use crate::{
     claim::{Exit, Mode},
     mutant::Mutant,
-    store::{Claim, Compare, Key, Operation, Range, Revision, Store, Txn},
+    store::{Claim, Compare, Key, Operation, Range, Revision, Store, Txn, Value},
     world::Setup,
 };
 
@@ -63,7 +63,7 @@ impl Setup {
     pub(crate) fn admit(&self, me: Claim, exit: Exit) -> Txn {
         let mut txn = self.leave(me, exit);
         if self.mutated(Mutant::AdmitWithoutOwnNode) {
-            txn.compares.retain(|compare| *compare != Compare::Modified(Key::Queue(me), exit.modified));
+            txn.compares.retain(|compare| *compare != Compare::Present(Key::Queue(me)));
         }
         if self.mutated(Mutant::AdmitWithoutRing) {
             txn.then.retain(|operation| !matches!(operation, Operation::Ring(..)));
@@ -84,6 +84,6 @@ impl Setup {
     }
 
     fn put_holder(&self, me: Claim) -> Operation {
-        Operation::Put(self.holder_key(me), None, Some(self.session(me)))
+        Operation::Put(self.holder_key(me), Value::Nothing, Some(self.session(me)))
     }
 }

@@ -71,6 +71,24 @@ mutants! {
     EvictTrustsNext in "A two settles",
     /// An eviction of the head rings `turn`.
     EvictRingsTurn in "B xsp evict",
+    /// Whoever was linked behind a claim that drops its node is not told.
+    DropForgetsNext in "A two",
+    /// After a drop without an answer nobody looks who was behind it.
+    DropUnansweredForgets in "A two",
+    /// Whoever is told after a drop is rung without the compare that it still exists.
+    TellWithoutNextNode in "A two",
+    /// Every newcomer writes on the tail that it came straight in.
+    EveryTailIsHead in "A withdraw",
+    /// A join goes straight in over the tail that its session has left behind, without comparing it.
+    JoinTrustsItsTail in "A one session",
+    /// The tail that was left behind is taken away without comparing it.
+    SweepWithoutTail in "A two",
+    /// A mark that another claim has left is believed.
+    MarkOfAnother in "A withdraw",
+    /// A withdrawal leaves the mark of a head.
+    WithdrawMarksHead in "A withdraw",
+    /// Whoever deletes the tail leaves the mark.
+    MarkIsKept in "A two",
     /// A claim in doubt leaves without a void.
     LeaveWithoutVoid in "A two",
     // The gate.

@@ -5,7 +5,7 @@ use stateright::Property;
 use crate::{
     claim::{ClaimState, Mode, Phase},
     store::{Claim, Key, Node, Range, Revision},
-    world::{Setup, State},
+    world::{SessionState, Setup, State},
 };
 
 /// What was seen to go wrong in a step, where the state alone does not show it.
@@ -88,7 +88,7 @@ impl State {
         self.ghosts.is_empty()
             && self.operator.is_none()
             && self.claims.iter().all(|claim| claim.request.is_none())
-            && self.sessions.iter().all(|session| session.events.is_empty())
+            && self.sessions.iter().all(SessionState::is_idle)
     }
 
     /// Without any periodic re-read: the head holds, or the holders keep it out.
@@ -101,7 +101,8 @@ impl State {
     /// A claim that is finished has no node, whatever may still land.
     fn finished_are_gone(&self, setup: &Setup) -> bool {
         (0..).zip(&self.claims).filter(|(_, claim)| claim.phase == Phase::Finished).all(|(claim, _)| {
-            self.store.get(Key::Queue(claim)).is_none() && self.store.get(setup.holder_key(claim)).is_none()
+            let keys = [Key::Queue(claim), Key::Next(claim), setup.holder_key(claim)];
+            keys.into_iter().all(|key| self.store.get(key).is_none())
         })
     }
 
@@ -124,10 +125,11 @@ impl State {
         })
     }
 
-    /// Unless a session has ended, an empty line leaves no `tail` behind.
+    /// Unless a session has ended, an empty line leaves no `tail` and no mark behind.
     fn tail_is_gone(&self) -> bool {
         let all_live = (0..).zip(&self.sessions).all(|(session, _)| self.store.lives(session));
-        !all_live || self.first_in_queue().is_some() || self.store.get(Key::Tail).is_none()
+        let empty = [Key::Tail, Key::Mark].into_iter().all(|key| self.store.get(key).is_none());
+        !all_live || self.first_in_queue().is_some() || empty
     }
 
     /// Tokens of conflicting grants rise in the order of the grants. The highest one of each mode is kept. A
@@ -146,9 +148,11 @@ impl State {
     }
 }
 
-fn owner(node: &Node) -> Claim {
+pub(crate) fn owner(node: &Node) -> Claim {
     match node.key {
-        Key::Queue(claim) | Key::Void(claim) | Key::Shared(claim) | Key::Permits(claim) => claim,
-        Key::Tail => unreachable!("tail belongs to nobody"),
+        Key::Queue(claim) | Key::Next(claim) | Key::Void(claim) | Key::Shared(claim) | Key::Permits(claim) => {
+            claim
+        }
+        Key::Tail | Key::Mark => unreachable!("it belongs to nobody"),
     }
 }

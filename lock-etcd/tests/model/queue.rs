@@ -3,7 +3,8 @@
 use crate::{
     claim::{Eviction, Exit, Mode, Reply, Request, Seen},
     mutant::Mutant,
-    store::{Claim, Compare, Event, Key, News, Operation, Range, Refused, Revision, Store, Txn},
+    properties::owner,
+    store::{Claim, Compare, Event, Key, News, Operation, Range, Refused, Revision, Store, Txn, Value},
     world::Setup,
 };
 
@@ -18,17 +19,16 @@ impl Setup {
         let Some(txn) = self.transaction(me, request) else {
             return Ok((Reply::Seen(self.look(store, me, request)), Vec::new()));
         };
-        let open = store.range(Range::Holders).next().is_none();
+        let there = store.get(Key::Queue(me)).is_some();
         let outcome = store.apply(&txn)?;
-        let joined = match request {
-            Request::Join | Request::Try(_) => outcome.succeeded,
-            Request::Enter(_) => outcome.succeeded && !outcome.nested,
-            _ => false,
-        };
-        let reply = match (joined, outcome.succeeded) {
-            (true, _) => Reply::Joined(store.revision, outcome.replaced, open),
-            (false, true) => Reply::Done(store.revision),
-            (false, false) => Reply::Seen(self.look(store, me, request)),
+        let (at, tail) = (store.revision, outcome.replaced);
+        let reply = match (request, outcome.succeeded) {
+            (_, false) => Reply::Seen(self.look(store, me, request)),
+            (Request::Try(_), _) => Reply::Joined { at, tail, straight: true },
+            (Request::Join(_), _) => Reply::Joined { at, tail, straight: outcome.nested },
+            (Request::Enter(_), _) if !outcome.nested => Reply::Joined { at, tail, straight: false },
+            (Request::Drop, _) => Reply::Dropped(there, tail.claim()),
+            _ => Reply::Done(at),
         };
         Ok((reply, outcome.events))
     }
@@ -36,7 +36,7 @@ impl Setup {
     /// The transaction behind a request; None where it only reads.
     fn transaction(&self, me: Claim, request: Request) -> Option<Txn> {
         match request {
-            Request::Join => Some(self.join(me)),
+            Request::Join(left_behind) => Some(self.join(me, left_behind)),
             Request::Enter(bound) => Some(self.enter(me, bound)),
             Request::Try(stale_tail) => Some(self.try_join(me, stale_tail)),
             Request::Void => Some(self.void(me)),
@@ -44,9 +44,16 @@ impl Setup {
             Request::Leave(exit) => Some(self.leave(me, exit)),
             Request::Admit(exit) => Some(self.admit(me, exit)),
             Request::Release(created, void) => Some(self.release(me, created, void)),
-            Request::ReadHolders | Request::Find(_) | Request::WatchSession(_) | Request::WatchHolders => {
-                None
-            }
+            Request::Drop => Some(Txn {
+                then: vec![Operation::Delete(Key::Queue(me)), Operation::Delete(Key::Next(me))],
+                ..Txn::default()
+            }),
+            Request::Tell(next) => Some(self.tell(next)),
+            Request::ReadHolders
+            | Request::Find(_)
+            | Request::After(_)
+            | Request::WatchSession(_)
+            | Request::WatchHolders => None,
         }
     }
 
@@ -64,29 +71,45 @@ impl Setup {
 
     /// The FIFO point: swap `tail`, and put my node.
     pub(crate) fn join_operations(&self, me: Claim) -> Vec<Operation> {
+        self.place(me, if self.mutated(Mutant::EveryTailIsHead) { Value::Head(me) } else { Value::Claim(me) })
+    }
+
+    fn place(&self, me: Claim, tail: Value) -> Vec<Operation> {
         let session = self.session(me);
         let tail_lease = self.mutated(Mutant::LeasedTail).then_some(session);
         vec![
-            Operation::Put(Key::Tail, Some(me), tail_lease),
-            Operation::Put(Key::Queue(me), None, Some(session)),
+            Operation::Put(Key::Tail, tail, tail_lease),
+            Operation::Put(Key::Queue(me), Value::Nothing, Some(session)),
         ]
     }
 
-    fn join(&self, me: Claim) -> Txn {
-        Txn { compares: self.guards(me), then: self.join_operations(me), otherwise: Vec::new() }
+    /// Straight in when nobody is in the way: no tail, or one that a claim of my session has left behind.
+    fn join(&self, me: Claim, left_behind: Revision) -> Txn {
+        if self.mode(me) != Mode::Exclusive {
+            return Txn { compares: self.guards(me), then: self.join_operations(me), otherwise: Vec::new() };
+        }
+        let compares = self.nobody(left_behind, Mutant::JoinTrustsItsTail);
+        let (then, otherwise) = (self.place(me, Value::Head(me)), self.join_operations(me));
+        let nested = Operation::Nested(Txn { compares, then, otherwise });
+        Txn { compares: self.guards(me), then: vec![nested], otherwise: Vec::new() }
+    }
+
+    /// `tail` is a dead claim's since this revision; 0: there is none.
+    fn nobody(&self, tail: Revision, careless: Mutant) -> Vec<Compare> {
+        let mut compares = Vec::new();
+        if tail == 0 || !self.mutated(careless) {
+            compares.push(Compare::Modified(Key::Tail, tail));
+        }
+        if !self.mutated(Mutant::TryIgnoresHolders) {
+            compares.push(Compare::Empty(Range::Holders));
+        }
+        compares
     }
 
     fn try_join(&self, me: Claim, stale_tail: Option<Revision>) -> Txn {
-        let mut txn = self.join(me);
-        if !self.mutated(Mutant::TryIgnoresHolders) {
-            txn.compares.push(Compare::Empty(Range::Holders));
-        }
-        match stale_tail {
-            None => txn.compares.push(Compare::Absent(Key::Tail)),
-            Some(_) if self.mutated(Mutant::SecondTryWithoutTail) => {}
-            Some(seen) => txn.compares.push(Compare::Modified(Key::Tail, seen)),
-        }
-        txn
+        let nobody = self.nobody(stale_tail.unwrap_or_default(), Mutant::SecondTryWithoutTail);
+        let compares = [self.guards(me), nobody].concat();
+        Txn { compares, then: self.place(me, Value::Head(me)), otherwise: Vec::new() }
     }
 
     /// Makes a join whose outcome is unknown impossible.
@@ -99,7 +122,7 @@ impl Setup {
     }
 
     pub(crate) fn put_void(&self, me: Claim) -> Operation {
-        Operation::Put(Key::Void(me), None, Some(self.session(me)))
+        Operation::Put(Key::Void(me), Value::Nothing, Some(self.session(me)))
     }
 
     /// Tells the predecessor who comes next, while both exist.
@@ -111,23 +134,46 @@ impl Setup {
         if !self.mutated(Mutant::LinkWithoutOwnNode) {
             compares.push(Compare::Present(Key::Queue(me)));
         }
+        let next = Operation::Put(Key::Next(pred), Value::Claim(me), Some(self.session(pred)));
         let ring = Operation::Ring(self.session(pred), vec![News::Next(pred, me)]);
-        Txn { compares, then: vec![Operation::Rewrite(Key::Queue(pred), me), ring], otherwise: Vec::new() }
+        Txn { compares, then: vec![next, ring], otherwise: Vec::new() }
+    }
+
+    /// Whoever was linked behind a claim that has dropped its node is the head.
+    fn tell(&self, next: Claim) -> Txn {
+        let ring = Operation::Ring(self.session(next), vec![News::Head(next)]);
+        let compares = match self.mutated(Mutant::TellWithoutNextNode) {
+            true => Vec::new(),
+            false => vec![Compare::Present(Key::Queue(next))],
+        };
+        Txn { compares, then: vec![ring], otherwise: Vec::new() }
+    }
+
+    /// Takes away the tail that a claim has left behind.
+    pub(crate) fn sweep(&self, gone: Claim) -> Txn {
+        let mine = Compare::Names(Key::Tail, gone);
+        let compares = if self.mutated(Mutant::SweepWithoutTail) { Vec::new() } else { vec![mine] };
+        Txn { compares, then: self.delete_tail(), otherwise: Vec::new() }
+    }
+
+    fn delete_tail(&self) -> Vec<Operation> {
+        let mark = (!self.mutated(Mutant::MarkIsKept)).then_some(Operation::Delete(Key::Mark));
+        [Operation::Delete(Key::Tail)].into_iter().chain(mark).collect()
     }
 
     /// Release, withdrawal and, with what `admit` adds, the admission.
     pub(crate) fn leave(&self, me: Claim, exit: Exit) -> Txn {
-        let mut compares = vec![match self.mutated(Mutant::LeaveWithoutModCompare) {
-            true => Compare::Present(Key::Queue(me)),
-            false => Compare::Modified(Key::Queue(me), exit.modified),
-        }];
+        let mut compares = vec![Compare::Present(Key::Queue(me))];
+        if !self.mutated(Mutant::LeaveWithoutModCompare) {
+            compares.push(Compare::Modified(Key::Next(me), exit.modified));
+        }
         if let Some(pred) = exit.pred.filter(|_| !self.mutated(Mutant::WithdrawWithoutPredNode)) {
             compares.push(Compare::Present(Key::Queue(pred)));
         }
         if let Some(next) = exit.next.filter(|_| !self.mutated(Mutant::RingWithoutNextNode)) {
             compares.push(Compare::Present(Key::Queue(next)));
         }
-        let mut then = vec![Operation::Delete(Key::Queue(me))];
+        let mut then = vec![Operation::Delete(Key::Queue(me)), Operation::Delete(Key::Next(me))];
         if exit.void {
             then.push(self.put_void(me));
         }
@@ -149,17 +195,23 @@ impl Setup {
         Some(Operation::Ring(self.session(next), vec![news]))
     }
 
-    /// Nobody has linked behind me: if I am the tail still, my predecessor is from now on.
+    /// Nobody has linked behind me: if I am the tail still, my predecessor is from now on. Otherwise somebody
+    /// is about to link: the mark tells it where it stands.
     fn hand_back_tail(&self, me: Claim, pred: Option<Claim>) -> Option<Operation> {
         let then = match pred {
             Some(_) if self.mutated(Mutant::WithdrawKeepsTail) => return None,
             Some(pred) if !self.mutated(Mutant::WithdrawDeletesTail) => {
-                Operation::Put(Key::Tail, Some(pred), None)
+                vec![Operation::Put(Key::Tail, Value::Claim(pred), None)]
             }
-            _ => Operation::Delete(Key::Tail),
+            _ => self.delete_tail(),
+        };
+        let left = match pred {
+            Some(pred) if !self.mutated(Mutant::WithdrawMarksHead) => Value::Behind(me, pred),
+            _ => Value::Head(me),
         };
         let compares = vec![Compare::Names(Key::Tail, me)];
-        Some(Operation::Nested(Txn { compares, then: vec![then], otherwise: Vec::new() }))
+        let otherwise = vec![Operation::Put(Key::Mark, left, Some(self.session(me)))];
+        Some(Operation::Nested(Txn { compares, then, otherwise }))
     }
 
     /// An operator leaves on behalf of `target`, and tells it so. The void keeps the target's own join, if a
@@ -193,10 +245,11 @@ impl Setup {
         // Whom the value names may have left again: then its compare would fail for ever.
         let in_line =
             |next: &Claim| store.get(Key::Queue(*next)).is_some() || self.mutated(Mutant::EvictTrustsNext);
+        let next = store.get(Key::Next(target));
         Some(Eviction::FromQueue(Exit {
-            modified: node.modified,
+            modified: next.map_or(0, |next| next.modified),
             pred,
-            next: node.value.filter(in_line),
+            next: next.and_then(|next| next.value.claim()).filter(in_line),
             holds: pred.is_none() && self.mutated(Mutant::EvictRingsTurn),
             void: !self.mutated(Mutant::EvictWithoutVoid),
         }))
@@ -205,7 +258,8 @@ impl Setup {
     /// The reads of a request: of a read-only one, or of its Else branch.
     fn look(&self, store: &Store, me: Claim, request: Request) -> Seen {
         let exists = |claim: Option<Claim>| claim.is_some_and(|claim| store.get(Key::Queue(claim)).is_some());
-        let node = store.get(Key::Queue(me)).map(|node| (node.created, node.modified, node.value));
+        let next = store.get(Key::Next(me)).map_or((0, None), |next| (next.modified, next.value.claim()));
+        let node = store.get(Key::Queue(me)).map(|node| (node.created, next.0, next.1));
         let held = store.get(self.holder_key(me)).map(|node| node.created);
         let seen = Seen { node, held, ..Seen::default() };
         let admits = self.admits(store, me);
@@ -219,9 +273,14 @@ impl Setup {
                 let voided = store.get(Key::Void(me)).is_some();
                 Seen { tail, empty, voided, ..seen }
             }
-            Request::Link(_) => {
-                let alone = node.is_some() && store.range(Range::Queue).count() == 1;
-                Seen { alone, admits: alone && admits, ..seen }
+            Request::Link(pred) => {
+                let mark = store.get(Key::Mark).map_or(Value::Nothing, |node| node.value);
+                Seen { mark, admits, pred_lives: exists(Some(pred)), ..seen }
+            }
+            Request::After(place) => {
+                let later = store.range(Range::Queue).filter(|node| node.created > place);
+                let after = later.min_by_key(|node| node.created).map(owner);
+                Seen { after, ..seen }
             }
             Request::Find(place) => {
                 let below = last_before(store, place);
@@ -239,8 +298,5 @@ impl Setup {
 /// The claim with the greatest create revision below `place`.
 fn last_before(store: &Store, place: Revision) -> Option<Claim> {
     let lower = store.range(Range::Queue).filter(|node| node.created < place);
-    lower.max_by_key(|node| node.created).and_then(|node| match node.key {
-        Key::Queue(claim) => Some(claim),
-        _ => None,
-    })
+    lower.max_by_key(|node| node.created).map(owner)
 }

@@ -19,7 +19,8 @@ impl State {
             None => Action::Arrive(me),
         });
         let event = heard.map(|session| Action::Hear(session as Session, 0));
-        ghost.or(event).or(request).or(self.operator.map(|_| Action::Operate))
+        let sweep = setup.sessions().find_map(|session| self.next_sweep(session));
+        ghost.or(event).or(request).or(self.operator.map(|_| Action::Operate)).or(sweep)
     }
 
     pub(crate) fn step(&mut self, setup: &Setup, action: Action) {
@@ -50,6 +51,13 @@ impl State {
                 self.hear(setup, session, event);
             }
             Action::Crash(session) => self.crash(setup, session),
+            Action::Sweep(session) => {
+                let gone = self.sessions[session as usize].left_behind.take();
+                let sweep = gone.map(|(claim, _)| setup.sweep(claim));
+                if sweep.is_some_and(|sweep| self.store.apply(&sweep).is_err()) {
+                    self.broken = Some(Broken::Refused);
+                }
+            }
             Action::Compact(session) => self.compact(setup, session),
             Action::Evict(target) => {
                 self.budget.evictions -= 1;
@@ -139,7 +147,9 @@ impl State {
     fn crash(&mut self, setup: &Setup, session: Session) {
         self.budget.crashes -= 1;
         let events = self.store.expire(session);
-        self.sessions[session as usize].events.clear();
+        let state = &mut self.sessions[session as usize];
+        state.events.clear();
+        state.left_behind = None;
         for me in setup.claims_of(session) {
             self.strand(me);
             *self.claim_mut(me) = ClaimState { phase: Phase::Finished, ..ClaimState::default() };
@@ -203,6 +213,9 @@ impl State {
         self.tokens.iter_mut().for_each(&mut *visit);
         if let Some((_, eviction)) = &mut self.operator {
             eviction.each_revision(visit);
+        }
+        for (_, tail) in self.sessions.iter_mut().filter_map(|session| session.left_behind.as_mut()) {
+            visit(tail);
         }
         for event in self.sessions.iter_mut().flat_map(|session| &mut session.events) {
             if let Event::Bell(_, _, at) = event {

@@ -15,7 +15,11 @@ pub(crate) type Revision = u8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
     Tail,
+    /// Who left while somebody stood behind it that had not linked yet.
+    Mark,
     Queue(Claim),
+    /// `q/<claim>/next`
+    Next(Claim),
     Void(Claim),
     /// `h/s/<claim>`: a shared holder, behind the gate.
     Shared(Claim),
@@ -40,11 +44,32 @@ impl Range {
     }
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Value {
+    #[default]
+    Nothing,
+    /// The claim that `tail` names, or the next one behind another.
+    Claim(Claim),
+    /// On the tail: this claim came straight in. On the mark: it left as the head.
+    Head(Claim),
+    /// On the mark: the first one left, and stood behind the second.
+    Behind(Claim, Claim),
+}
+
+impl Value {
+    /// The claim that it names first.
+    pub(crate) fn claim(self) -> Option<Claim> {
+        match self {
+            Value::Nothing => None,
+            Value::Claim(claim) | Value::Head(claim) | Value::Behind(claim, _) => Some(claim),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Node {
     pub key: Key,
-    /// The claim that `tail` names, or the next one behind `q/<claim>`.
-    pub value: Option<Claim>,
+    pub value: Value,
     pub created: Revision,
     pub modified: Revision,
     pub lease: Option<Session>,
@@ -88,10 +113,8 @@ pub(crate) enum Compare {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Creates or overwrites, and attaches to this lease.
-    Put(Key, Option<Claim>, Option<Session>),
-    /// A put with `ignore_lease`: refused where there is no such key.
-    Rewrite(Key, Claim),
-    /// A put with `ignore_lease` on a bell.
+    Put(Key, Value, Option<Session>),
+    /// A put on the bell of this session.
     Ring(Session, Vec<News>),
     Delete(Key),
     Nested(Txn),
@@ -110,8 +133,8 @@ pub(crate) struct Outcome {
     pub succeeded: bool,
     /// Whether the nested transaction succeeded.
     pub nested: bool,
-    /// The value of `tail` that a put replaced.
-    pub replaced: Option<Claim>,
+    /// The value of `tail` that a put replaced, or that of `next` that a delete removed.
+    pub replaced: Value,
     pub events: Vec<Event>,
 }
 
@@ -126,8 +149,7 @@ pub(crate) enum Event {
     Freed,
 }
 
-/// The store answers with an error, and nothing has happened: a lease is gone, a key to be rewritten is
-/// missing, or a key is written twice.
+/// The store answers with an error, and nothing has happened: a lease is gone, or a key is written twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
@@ -206,25 +228,22 @@ impl Store {
             Compare::Absent(key) => node(key).is_none(),
             Compare::Present(key) => node(key).is_some(),
             Compare::Created(key, at) => node(key).is_some_and(|node| node.created == at),
-            Compare::Modified(key, at) => node(key).is_some_and(|node| node.modified == at),
-            Compare::Names(key, claim) => node(key).is_some_and(|node| node.value == Some(claim)),
+            Compare::Modified(key, at) => node(key).map_or(0, |node| node.modified) == at,
+            Compare::Names(key, claim) => node(key).is_some_and(|node| node.value.claim() == Some(claim)),
             Compare::Empty(range) => self.range(range).next().is_none(),
             Compare::NoneSince(range, bound) => self.range(range).all(|node| node.created <= bound),
         }
     }
 
-    /// What etcd refuses: dead leases, `ignore_lease` on nothing, one key written twice.
+    /// What etcd refuses: dead leases, one key written twice.
     fn check(&self, path: &[&Operation]) -> Result<(), Refused> {
         let fine = |operation: &&Operation| match operation {
             Operation::Put(_, _, Some(lease)) => self.lives(*lease),
-            Operation::Rewrite(key, _) => self.get(*key).is_some(),
             Operation::Ring(session, _) => self.lives(*session),
             _ => true,
         };
         let written = |operation: &Operation| match operation {
-            Operation::Put(key, ..) | Operation::Rewrite(key, _) | Operation::Delete(key) => {
-                (Some(*key), None)
-            }
+            Operation::Put(key, ..) | Operation::Delete(key) => (Some(*key), None),
             Operation::Ring(session, _) => (None, Some(*session)),
             Operation::Nested(_) => (None, None),
         };
@@ -238,19 +257,19 @@ impl Store {
     fn perform(&mut self, operation: &Operation, outcome: &mut Outcome) {
         match operation {
             Operation::Put(key, value, lease) => {
-                let replaced = self.put(*key, *value, Some(*lease));
+                let replaced = self.put(*key, *value, *lease);
                 if *key == Key::Tail {
                     outcome.replaced = replaced;
                 }
-            }
-            Operation::Rewrite(key, value) => {
-                self.put(*key, Some(*value), None);
             }
             Operation::Ring(session, news) => {
                 outcome.events.extend(news.iter().map(|news| Event::Bell(*session, *news, self.revision)));
             }
             Operation::Delete(key) => {
                 let before = self.nodes.len();
+                if let Some(next) = self.get(*key).filter(|_| matches!(key, Key::Next(_))) {
+                    outcome.replaced = next.value;
+                }
                 self.nodes.retain(|node| node.key != *key);
                 if Range::Holders.contains(*key) && self.nodes.len() < before {
                     outcome.events.push(Event::Freed);
@@ -260,20 +279,19 @@ impl Store {
         }
     }
 
-    /// Writes one key; without a lease the present one stays. Returns the value before.
-    fn put(&mut self, key: Key, value: Option<Claim>, lease: Option<Option<Session>>) -> Option<Claim> {
+    /// Writes one key. Returns the value before.
+    fn put(&mut self, key: Key, value: Value, lease: Option<Session>) -> Value {
         let modified = self.revision;
         match self.nodes.binary_search_by_key(&key, |node| node.key) {
             Ok(index) => {
                 let node = &mut self.nodes[index];
                 node.modified = modified;
-                node.lease = lease.unwrap_or(node.lease);
+                node.lease = lease;
                 std::mem::replace(&mut node.value, value)
             }
             Err(index) => {
-                let lease = lease.flatten();
                 self.nodes.insert(index, Node { key, value, created: modified, modified, lease });
-                None
+                Value::Nothing
             }
         }
     }

@@ -68,12 +68,21 @@ impl Setup {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct SessionState {
     /// What its watches have not delivered yet.
     pub events: Vec<Event>,
     /// Acknowledged watches on `live/<S>`.
     pub watched: Vec<bool>,
+    /// The claim that has gone and left the tail behind, and the revision at which it wrote it.
+    pub left_behind: Option<(Claim, Revision)>,
+}
+
+impl SessionState {
+    /// It has nothing left to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.events.is_empty() && self.left_behind.is_none()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +119,8 @@ pub(crate) enum Action {
     /// A session hears its event of this index.
     Hear(Session, usize),
     Crash(Session),
+    /// It takes the tail away that its last claim has left behind.
+    Sweep(Session),
     Compact(Session),
     Evict(Claim),
     /// The operator's transaction reaches the store.
@@ -171,6 +182,10 @@ impl State {
         }
     }
 
+    pub(crate) fn next_sweep(&self, session: Session) -> Option<Action> {
+        self.sessions[session as usize].left_behind.map(|_| Action::Sweep(session))
+    }
+
     fn session_actions(&self, setup: &Setup, session: Session, actions: &mut Vec<Action>) {
         let events = &self.sessions[session as usize].events;
         // Each watch delivers in order; one watch may be ahead of another.
@@ -184,6 +199,7 @@ impl State {
         if self.budget.crashes > 0 && self.store.lives(session) && setup.claims_of(session).any(active) {
             actions.push(Action::Crash(session));
         }
+        actions.extend(self.next_sweep(session));
         if self.budget.compactions > 0 && !events.is_empty() {
             actions.push(Action::Compact(session));
         }
@@ -196,7 +212,7 @@ impl Model for Setup {
 
     fn init_states(&self) -> Vec<State> {
         let sessions = self.sessions().len();
-        let session = SessionState { events: Vec::new(), watched: vec![false; sessions] };
+        let session = SessionState { watched: vec![false; sessions], ..SessionState::default() };
         vec![State {
             store: Store::new(sessions),
             sessions: vec![session; sessions],
