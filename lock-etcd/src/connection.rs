@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Client, ConnectOptions, Txn, TxnOp, TxnResponse};
+use etcd_client::{Client, ConnectOptions, DeleteOptions, DeleteResponse, KeyValue, Txn, TxnOp, TxnResponse};
 use lock_core::{Error, ErrorKind, Lease, Moment, Result, runtime::SharedRuntime, sync::Signal};
 use tokio::sync::oneshot;
 
@@ -213,11 +213,21 @@ impl Connection {
 
     /// Deletes a key, also in a store that is full and refuses transactions.
     pub(crate) async fn delete(&self, key: String) -> Result<()> {
+        self.delete_with(key, None).await.map(drop)
+    }
+
+    /// Deletes the keys from one up to another, and answers what they were.
+    pub(crate) async fn delete_range(&self, key: String, end: String) -> Result<Vec<KeyValue>> {
+        let options = DeleteOptions::new().with_range(end).with_prev_key();
+        Ok(self.delete_with(key, Some(options)).await?.take_prev_kvs())
+    }
+
+    async fn delete_with(&self, key: String, options: Option<DeleteOptions>) -> Result<DeleteResponse> {
         let call = |client: &Client| {
             let mut kv = client.kv_client();
-            async move { kv.delete(key, None).await }
+            async move { kv.delete(key, options).await }
         };
-        self.ask(self.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
+        self.ask(self.request_timeout, call).await.map_err(unknown_if_unavailable)
     }
 
     /// Ends a lease, and with it every key under it.

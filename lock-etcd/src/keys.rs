@@ -2,13 +2,14 @@
 //!
 //! | key, under the namespace | lease | value |
 //! |---|---|---|
-//! | `<kind>/<name>/tail` | none | the claim that joined last |
-//! | `<kind>/<name>/q/<claim>` | its session's | a place in the queue; the claim behind it, once that one has linked |
-//! | `<kind>/<name>/p/<claim>` | its session's | who asks, for what, since when ([`Record`](crate::record::Record)) |
+//! | `<kind>/<name>/tail` | none | the claim that joined last ([`Tail`](crate::pointers::Tail)) |
+//! | `<kind>/<name>/mark` | none | who left while somebody was about to link ([`Mark`](crate::pointers::Mark)) |
+//! | `<kind>/<name>/q/<claim>` | its session's | a place in the queue ([`Record`](crate::record::Record)) |
+//! | `<kind>/<name>/q/<claim>/next` | its session's | the claim behind it, once that one has linked |
+//! | `<kind>/<name>/h/s/<claim>` | its session's | a shared holder (`Record`) |
+//! | `<kind>/<name>/h/p/<claim>` | its session's | a holder of permits (`Record`) |
+//! | `<kind>/<name>/m/<claim>` | its session's | somebody present (`Record`) |
 //! | `<kind>/<name>/v/<claim>` | its session's | a join of this claim may still be on its way, and must not land |
-//! | `<kind>/<name>/h/s/<claim>` | its session's | a shared holder ([`Seat`](crate::record::Seat)) |
-//! | `<kind>/<name>/h/p/<claim>` | its session's | a holder of permits |
-//! | `<kind>/<name>/m/<claim>` | its session's | somebody present |
 //! | `<kind>/<name>/cell` | none | the cell |
 //! | `session/<session>/live` | its session's | never written again: its end is the session's end |
 //! | `session/<session>/bell` | its session's | what others tell the session ([`news`](crate::news)) |
@@ -60,6 +61,10 @@ impl LineKeys {
         format!("{}tail", self.base)
     }
 
+    pub(crate) fn mark(&self) -> String {
+        format!("{}mark", self.base)
+    }
+
     pub(crate) fn cell(&self) -> String {
         format!("{}cell", self.base)
     }
@@ -73,8 +78,13 @@ impl LineKeys {
         format!("{}q/{claim}", self.base)
     }
 
-    pub(crate) fn record(&self, claim: ClaimId) -> String {
-        format!("{}p/{claim}", self.base)
+    /// The end of the range that has the claim's node and its `next`, and nothing else: after `/` comes `0`.
+    pub(crate) fn after_node(&self, claim: ClaimId) -> String {
+        format!("{}q/{claim}0", self.base)
+    }
+
+    pub(crate) fn next(&self, claim: ClaimId) -> String {
+        format!("{}q/{claim}/next", self.base)
     }
 
     pub(crate) fn void(&self, claim: ClaimId) -> String {
@@ -104,11 +114,14 @@ impl LineKeys {
     pub(crate) fn part(&self, key: &[u8]) -> Option<Part> {
         let key = std::str::from_utf8(key).ok()?.strip_prefix(&self.base)?;
         let claim = |kind: fn(ClaimId) -> Part, component: &str| component.parse().ok().map(kind);
+        if let Some(component) = key.strip_suffix("/next").and_then(|node| node.strip_prefix("q/")) {
+            return claim(Part::Next, component);
+        }
         match key.rsplit_once('/') {
             None if key == "tail" => Some(Part::Tail),
+            None if key == "mark" => Some(Part::Mark),
             None if key == "cell" => Some(Part::Cell),
             Some(("q", component)) => claim(Part::Node, component),
-            Some(("p", component)) => claim(Part::Record, component),
             Some(("v", component)) => claim(Part::Void, component),
             Some(("h/s", component)) => claim(Part::Shared, component),
             Some(("h/p", component)) => claim(Part::Permits, component),
@@ -122,9 +135,10 @@ impl LineKeys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Tail,
+    Mark,
     Cell,
     Node(ClaimId),
-    Record(ClaimId),
+    Next(ClaimId),
     Void(ClaimId),
     Shared(ClaimId),
     Permits(ClaimId),
@@ -147,10 +161,11 @@ mod tests {
         let permits = Mode::Permits { count: 1, limit: 2 };
         let pinned = [
             (keys.tail(), "tail", Part::Tail),
+            (keys.mark(), "mark", Part::Mark),
             (keys.cell(), "cell", Part::Cell),
             (keys.node(claim), "q/000000000000002a.3", Part::Node(claim)),
             (keys.seat(Mode::Exclusive, claim), "q/000000000000002a.3", Part::Node(claim)),
-            (keys.record(claim), "p/000000000000002a.3", Part::Record(claim)),
+            (keys.next(claim), "q/000000000000002a.3/next", Part::Next(claim)),
             (keys.void(claim), "v/000000000000002a.3", Part::Void(claim)),
             (keys.seat(Mode::Shared, claim), "h/s/000000000000002a.3", Part::Shared(claim)),
             (keys.seat(permits, claim), "h/p/000000000000002a.3", Part::Permits(claim)),
@@ -160,6 +175,10 @@ mod tests {
             assert_eq!(key, format!("{base}{end}"));
             assert_eq!(keys.part(key.as_bytes()), Some(part));
         }
+        let beside = ClaimId { number: 30, ..claim };
+        let range = keys.node(claim)..keys.after_node(claim);
+        assert!(range.contains(&keys.node(claim)) && range.contains(&keys.next(claim)));
+        assert!(!range.contains(&keys.node(beside)) && !range.contains(&keys.next(beside)));
         assert_eq!(namespace.bell(claim.session), "billing%2Feu/session/000000000000002a/bell");
         assert_eq!(namespace.live(claim.session), "billing%2Feu/session/000000000000002a/live");
     }
@@ -167,9 +186,16 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_known() {
         let keys = Namespace::new(&"n".parse().unwrap()).line(&LineId::new(Kind::Task, "x".parse().unwrap()));
-        for end in
-            ["", "q/", "q/foo", "q/2a.3", "q/000000000000002a.3/more", "h/x/000000000000002a.3", "other"]
-        {
+        for end in [
+            "",
+            "q/",
+            "q/foo",
+            "q/2a.3",
+            "q/000000000000002a.3/more",
+            "q/2a.3/next",
+            "h/x/000000000000002a.3",
+            "other",
+        ] {
             assert_eq!(keys.part(format!("{}{end}", keys.all()).as_bytes()), None, "{end}");
         }
         assert_eq!(keys.part(b"elsewhere"), None);

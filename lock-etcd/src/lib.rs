@@ -15,6 +15,7 @@ mod connection;
 mod error;
 mod keys;
 mod news;
+mod pointers;
 mod queue;
 mod record;
 mod renewal;

@@ -7,19 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::garbled;
 
-/// Who asks, for what, since when: the value of a claim's `p/` key.
+/// Who asks, for what, since when: the value of the key that says where a claim stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) owner: Arc<str>,
     pub(crate) mode: Mode,
     pub(crate) since: SystemTime,
     pub(crate) payload: Payload,
+    /// Its place in the queue that it came through; `None`: it stands where it came in, and the key's create
+    /// revision is its place.
+    pub(crate) place: Option<u64>,
 }
 
 impl From<&Claim> for Record {
     fn from(claim: &Claim) -> Self {
         let Claim { mode, owner, payload, since, .. } = claim.clone();
-        Self { owner, mode, since, payload }
+        Self { owner, mode, since, payload, place: None }
     }
 }
 
@@ -33,6 +36,8 @@ struct Written {
     count: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limit: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<u64>,
     /// As text when it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
@@ -64,7 +69,10 @@ impl Record {
             Err(_) => (None, Some(bytes.to_vec())),
         };
         let since = humantime::format_rfc3339_nanos(self.since).to_string();
-        json(&Written { owner: self.owner.to_string(), mode, since, count, limit, payload, payload_bytes })
+        let (owner, place) = (self.owner.to_string(), self.place);
+        let written = Written { owner, mode, since, count, limit, place, payload, payload_bytes };
+        // Strings and numbers: there is nothing that JSON has no form for.
+        serde_json::to_vec(&written).unwrap_or_default()
     }
 
     /// The record that `key` holds.
@@ -80,41 +88,9 @@ impl Record {
         };
         let since = humantime::parse_rfc3339(&written.since).map_err(|source| bad().with_source(source))?;
         let bytes = written.payload.map(String::into_bytes).or(written.payload_bytes).unwrap_or_default();
-        Ok(Self { owner: written.owner.into(), mode, since, payload: Payload::new(&bytes)? })
+        let (owner, payload) = (written.owner.into(), Payload::new(&bytes)?);
+        Ok(Self { owner, mode, since, payload, place: written.place })
     }
-}
-
-/// A holder behind the gate, or somebody present: the value of a `h/` or `m/` key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Seat {
-    /// Its place in the queue that it came through; `None`: it came straight in, and the key's create
-    /// revision is its place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) place: Option<u64>,
-    /// How many permits it holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) count: Option<u32>,
-}
-
-impl Seat {
-    pub(crate) fn new(mode: Mode, place: Option<u64>) -> Self {
-        let count = if let Mode::Permits { count, .. } = mode { Some(count) } else { None };
-        Self { place, count }
-    }
-
-    pub(crate) fn write(&self) -> Vec<u8> {
-        json(self)
-    }
-
-    /// The seat that `key` holds.
-    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
-        serde_json::from_slice(value).map_err(|source| garbled(key, "holds no seat").with_source(source))
-    }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    // Structs of strings and numbers: there is nothing that JSON has no form for.
-    serde_json::to_vec(value).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -127,7 +103,7 @@ mod tests {
 
     fn record(mode: Mode, payload: &[u8]) -> Record {
         let since = UNIX_EPOCH + Duration::from_secs(1_795_000_000);
-        Record { owner: "host/7".into(), mode, since, payload: Payload::new(payload).unwrap() }
+        Record { owner: "host/7".into(), mode, since, payload: Payload::new(payload).unwrap(), place: None }
     }
 
     #[test]
@@ -137,7 +113,13 @@ mod tests {
             String::from_utf8(permits.write()).unwrap(),
             r#"{"owner":"host/7","mode":"permits","since":"2026-11-18T11:06:40.000000000Z","count":2,"limit":3,"payload":"10.0.0.7:80"}"#
         );
+        let admitted = Record { place: Some(7), ..record(Mode::Shared, b"") };
+        assert_eq!(
+            String::from_utf8(admitted.write()).unwrap(),
+            r#"{"owner":"host/7","mode":"shared","since":"2026-11-18T11:06:40.000000000Z","place":7}"#
+        );
         let others = [
+            admitted,
             permits,
             record(Mode::Exclusive, b""),
             record(Mode::Shared, &[0xff, 0]),
@@ -151,18 +133,9 @@ mod tests {
     #[test]
     fn what_is_no_record_is_named() {
         for value in ["", "{}", "7", r#"{"owner":"x","mode":"permits","since":"2026-11-18T11:06:40Z"}"#] {
-            let error = Record::read(b"ns/mutex/x/p/1", value.as_bytes()).unwrap_err();
+            let error = Record::read(b"ns/mutex/x/q/1", value.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Garbled, "{value}");
-            assert!(error.to_string().contains("ns/mutex/x/p/1"), "{error}");
+            assert!(error.to_string().contains("ns/mutex/x/q/1"), "{error}");
         }
-        assert_eq!(Seat::read(b"k", b"x").unwrap_err().kind(), ErrorKind::Garbled);
-    }
-
-    #[test]
-    fn a_seat_is_readable_and_comes_back() {
-        let seat = Seat::new(Mode::Permits { count: 2, limit: 3 }, Some(7));
-        assert_eq!(seat.write(), br#"{"place":7,"count":2}"#);
-        assert_eq!(Seat::read(b"k", &seat.write()).unwrap(), seat);
-        assert_eq!(Seat::new(Mode::Shared, None).write(), b"{}");
     }
 }

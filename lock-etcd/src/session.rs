@@ -128,6 +128,9 @@ impl Session for EtcdSession {
                 }
             })
             .await;
+        if let Err(error) = self.queue.sweep_all().await {
+            tracing::debug!(%error, "tails stay until somebody comes");
+        }
         match self.queue.connection.revoke(lease_of(self.queue.session)).await {
             // It was over before.
             Err(error) if error.kind() == ErrorKind::SessionLost => {}

@@ -4,15 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use etcd_client::{Event, EventType, KeyValue};
 use futures_core::stream::BoxStream;
-use lock_core::{
-    ClaimId, Error, ErrorKind, FencingToken, Line, LineId, LinePlace, Mode, Result, sync::Signal,
-};
+use lock_core::{Error, ErrorKind, FencingToken, Line, LineId, LinePlace, Mode, Result, sync::Signal};
 
 use crate::{
     error::garbled,
     keys::{LineKeys, Part},
     queue::{Queue, txn::range},
-    record::{Record, Seat},
+    record::Record,
     watch::{Keys, Sink, Watch},
 };
 
@@ -27,37 +25,29 @@ pub(crate) fn line<'a>(
     revision: i64,
     all: impl Iterator<Item = &'a KeyValue>,
 ) -> Result<Line> {
-    let mut records = BTreeMap::new();
-    let (mut queue, mut seated) = (BTreeMap::new(), Vec::new());
+    let (mut places, mut gate_is_empty) = (Vec::new(), true);
     for kv in all {
-        let seat = |created: i64| {
-            Seat::read(kv.key(), kv.value()).map(|seat| seat.place.unwrap_or(created.cast_unsigned()))
-        };
-        match keys.part(kv.key()) {
-            Some(Part::Record(claim)) => drop(records.insert(claim, Record::read(kv.key(), kv.value())?)),
-            Some(Part::Node(claim)) => drop(queue.insert(kv.create_revision().cast_unsigned(), claim)),
+        let (claim, holds) = match keys.part(kv.key()) {
+            Some(Part::Node(claim)) => (claim, false),
             Some(Part::Shared(claim) | Part::Permits(claim)) => {
-                seated.push((seat(kv.create_revision())?, claim, true))
+                gate_is_empty = false;
+                (claim, true)
             }
-            Some(Part::Present(claim)) => seated.push((seat(kv.create_revision())?, claim, false)),
-            Some(Part::Tail | Part::Cell | Part::Void(_)) => {}
+            Some(Part::Present(claim)) => (claim, true),
+            Some(Part::Tail | Part::Mark | Part::Next(_) | Part::Cell | Part::Void(_)) => continue,
             None => return Err(garbled(kv.key(), "is not one of this line's")),
-        }
-    }
-    let gate_is_empty = !seated.iter().any(|(_, _, behind_the_gate)| *behind_the_gate);
-    let mut place = |place: u64, claim: ClaimId, seated: bool| {
-        let record = records.remove(&claim);
-        let record = record.ok_or_else(|| garbled(keys.record(claim).as_bytes(), "is missing"))?;
-        let Record { owner, mode, since, payload } = record;
-        let holds = seated || mode == Mode::Exclusive && gate_is_empty && queue.keys().next() == Some(&place);
+        };
+        let Record { owner, mode, since, payload, place } = Record::read(kv.key(), kv.value())?;
+        let place = place.unwrap_or(kv.create_revision().cast_unsigned());
         let token = if holds { Some(FencingToken::new(place)?) } else { None };
-        Ok(LinePlace { claim, place, mode, owner, payload, since, token })
-    };
-    let seats = seated.iter().map(|(at, claim, _)| (*at, *claim, true));
-    let waiting = queue.iter().map(|(at, claim)| (*at, *claim, false));
-    let mut places: Vec<LinePlace> =
-        seats.chain(waiting).map(|(at, claim, seated)| place(at, claim, seated)).collect::<Result<_>>()?;
+        places.push(LinePlace { claim, place, mode, owner, payload, since, token });
+    }
     places.sort_by_key(|place| place.place);
+    // The head of the queue holds when it wants to be alone and is.
+    let head = places.iter_mut().find(|place| place.token.is_none());
+    if let Some(head) = head.filter(|head| gate_is_empty && head.mode == Mode::Exclusive) {
+        head.token = Some(FencingToken::new(head.place)?);
+    }
     Ok(Line { id: id.clone(), revision: revision.cast_unsigned(), places })
 }
 

@@ -1,6 +1,6 @@
 //! What a holder may change where it stands.
 
-use etcd_client::{Compare, CompareOp, Txn};
+use etcd_client::Txn;
 use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, sync::locked};
 
 use super::{
@@ -9,10 +9,7 @@ use super::{
     steps::Refusal,
     txn::{Departure, To, created_at, delete, get, put_leased, untouched},
 };
-use crate::{
-    news::News,
-    record::{Record, Seat},
-};
+use crate::{news::News, record::Record};
 
 impl Queue {
     /// The key that says that the claim holds, and the revision at which it was created.
@@ -31,28 +28,24 @@ impl Queue {
         loop {
             let (seat, created) = self.seat(&standing)?;
             let (record, written) = standing.record();
-            let (record, key) = (Record { payload: payload.clone(), ..record }, standing.record_key());
+            let record = Record { payload: payload.clone(), ..record };
             // Against an earlier request that lands late.
             let request = Txn::new()
-                .when(vec![created_at(&*seat, created), untouched(&*key, written)])
-                .and_then(vec![put_leased(key.clone(), record.write(), self.session)])
-                .or_else(vec![get(seat), get(key)]);
+                .when(vec![created_at(&*seat, created), untouched(&*seat, written)])
+                .and_then(vec![put_leased(seat.clone(), record.write(), self.session)])
+                .or_else(vec![get(seat)]);
             let mut reply = self.change(request).await?;
             if reply.succeeded {
                 standing.publishes(record, reply.revision);
                 return Ok(());
             }
-            let (seat, there) = (reply.key(), reply.key());
-            if seat.is_none_or(|seat| seat.create_revision() != created) {
-                return Err(not_granted());
-            }
-            let (value, revision) =
-                there.map_or_else(Default::default, |kv| (kv.value().to_vec(), kv.mod_revision()));
-            if value == record.write() {
-                standing.publishes(record, revision);
+            let seat = reply.key().filter(|seat| seat.create_revision() == created);
+            let seat = seat.ok_or_else(not_granted)?;
+            if seat.value() == record.write() {
+                standing.publishes(record, seat.mod_revision());
                 return Ok(());
             }
-            locked(&standing.record).1 = revision;
+            locked(&standing.record).1 = seat.mod_revision();
         }
     }
 
@@ -98,14 +91,14 @@ impl Queue {
         state: &State,
         weaker: Mode,
     ) -> Result<Option<i64>> {
-        let record = Record { mode: weaker, ..standing.record().0 };
+        let record = standing.record_as(weaker);
         let departure = Departure {
             who: &standing.who,
             touched: state.touched,
             behind: None,
             next: state.next,
             news: News::Head,
-            to: To::Weaker(weaker, record.clone()),
+            to: To::Weaker(record.clone()),
             evicted: false,
             doubt: state.doubt(),
         };
@@ -131,37 +124,39 @@ impl Queue {
     /// From one seat behind the gate to another, or to fewer permits in the same.
     async fn change_seats(&self, standing: &Standing, state: &State, weaker: Mode) -> Result<Option<i64>> {
         let (who, (from, created)) = (&standing.who, self.seat(standing)?);
-        let came_straight_in = created == who.place().cast_signed();
-        let before = Seat::new(state.mode, (!came_straight_in).then(|| who.place()));
+        let (before, written) = standing.record();
         let to = who.keys.seat(weaker, who.id);
         let moves = from != to;
-        let after = Seat::new(weaker, (moves || !came_straight_in).then(|| who.place()));
-        let record = Record { mode: weaker, ..standing.record().0 };
-        let mut then = vec![
-            put_leased(to.clone(), after.write(), self.session),
-            put_leased(standing.record_key(), record.write(), self.session),
-        ];
+        let came_straight_in = created == who.place().cast_signed();
+        let place = (moves || !came_straight_in).then(|| who.place());
+        let record = Record { mode: weaker, place, ..before };
+        let mut then = vec![put_leased(to.clone(), record.write(), self.session)];
         if moves {
             then.push(delete(from.clone()));
         }
         if moves && state.doubt() {
             then.push(put_leased(who.keys.void(who.id), "", self.session));
         }
-        // The value is compared too: an earlier request that lands late must not bring permits back.
-        let as_before = Compare::value(&*from, CompareOp::Equal, before.write());
+        // Against an earlier request that lands late: it must not bring permits back.
         let request = Txn::new()
-            .when(vec![created_at(&*from, created), as_before])
+            .when(vec![created_at(&*from, created), untouched(&*from, written)])
             .and_then(then)
-            .or_else(vec![get(&*to)]);
+            .or_else(vec![get(&*from), get(&*to)]);
         let mut reply = self.change(request).await?;
         if reply.succeeded {
             standing.publishes(record, reply.revision);
             return Ok(Some(if moves { reply.revision } else { created }));
         }
         // An earlier request was not answered, or the seat is gone.
-        let there = reply.key().filter(|kv| kv.value() == after.write());
-        let there = there.ok_or_else(not_granted)?;
-        standing.publishes(record, there.mod_revision());
-        Ok(Some(there.create_revision()))
+        let (seat, there) = (reply.key(), reply.key());
+        if let Some(there) = there.filter(|kv| kv.value() == record.write()) {
+            standing.publishes(record, there.mod_revision());
+            return Ok(Some(there.create_revision()));
+        }
+        let seat = seat.filter(|seat| seat.create_revision() == created).ok_or_else(not_granted)?;
+        // A payload that was written by a request that was not answered.
+        let now = Record::read(seat.key(), seat.value())?;
+        standing.publishes(now, seat.mod_revision());
+        Ok(None)
     }
 }

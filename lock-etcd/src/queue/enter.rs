@@ -10,11 +10,11 @@ use lock_core::{
 };
 
 use super::{
-    Queue, named, not_held, occupancy,
+    Queue, not_held, occupancy,
     standing::{Ahead, Phase, Standing},
-    txn::{Entry, Free, Reply, get, range, some_keys},
+    txn::{Entry, Free, Outlook, Reply, get, range, some_keys},
 };
-use crate::{record::Seat, view};
+use crate::{pointers::Tail, record::Record, view};
 
 /// What became of a request to enter.
 enum Entered {
@@ -22,16 +22,6 @@ enum Entered {
     In,
     /// Not in: the tail as it was, and whether the holders behind the gate are in the way.
     Out { tail: Option<KeyValue>, barred: bool },
-}
-
-/// What is known of a line before a claim enters it.
-struct Outlook {
-    free: Free,
-    seen: i64,
-}
-
-impl Outlook {
-    const UNKNOWN: Self = Self { free: Free::NoTail, seen: 0 };
 }
 
 impl Queue {
@@ -88,10 +78,9 @@ impl Queue {
     }
 
     /// One request to enter.
-    async fn enter(&self, standing: &Standing, outlook: &Outlook, may_wait: bool) -> Result<Entered> {
-        let (mode, record) = (standing.state.read(|state| state.mode), locked(&standing.record).0.write());
-        let &Outlook { free, seen } = outlook;
-        let (who, entry) = (&standing.who, Entry { mode, record, free, seen });
+    async fn enter(&self, standing: &Standing, outlook: Outlook, may_wait: bool) -> Result<Entered> {
+        let record = locked(&standing.record).0.clone();
+        let (who, mode, entry) = (&standing.who, record.mode, Entry { record, outlook });
         let request = match (mode, may_wait) {
             (Mode::Present, _) => entry.be_present(who),
             (_, true) => entry.join(who),
@@ -116,6 +105,9 @@ impl Queue {
         if answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true) {
             standing.state.update_silently(|state| state.unanswered -= 1);
         }
+        if matches!(answer, Ok(Entered::In)) {
+            self.forget_tail(&who.line, who.place());
+        }
         if self.gaps() != gaps {
             self.make_sure(standing).await;
         }
@@ -133,9 +125,10 @@ impl Queue {
     async fn enter_or_wait(&self, standing: &Standing) -> Result<Entered> {
         let outlook = match standing.state.read(|state| state.mode) {
             Mode::Permits { .. } => self.count_permits(standing).await?,
-            _ => Outlook::UNKNOWN,
+            Mode::Exclusive => self.outlook(&standing.who.line),
+            Mode::Shared | Mode::Present => Outlook::UNKNOWN,
         };
-        self.enter(standing, &outlook, true).await
+        self.enter(standing, outlook, true).await
     }
 
     /// Whether there is room among the holders of permits, and when that was seen.
@@ -151,7 +144,7 @@ impl Queue {
     async fn enter_if_free(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
         if standing.ticket().is_none() {
             let entered = match standing.state.read(|state| state.mode) {
-                Mode::Present => matches!(self.enter(standing, &Outlook::UNKNOWN, false).await?, Entered::In),
+                Mode::Present => matches!(self.enter(standing, Outlook::UNKNOWN, false).await?, Entered::In),
                 Mode::Exclusive => self.enter_alone(standing).await?,
                 Mode::Shared | Mode::Permits { .. } => self.enter_beside(standing).await?,
             };
@@ -166,9 +159,9 @@ impl Queue {
     }
 
     async fn enter_alone(&self, standing: &Standing) -> Result<bool> {
-        let mut outlook = Outlook::UNKNOWN;
+        let mut outlook = self.outlook(&standing.who.line);
         loop {
-            match self.enter(standing, &outlook, false).await? {
+            match self.enter(standing, outlook, false).await? {
                 Entered::In => return Ok(true),
                 Entered::Out { barred: true, .. } => return Ok(false),
                 Entered::Out { tail, .. } => {
@@ -187,7 +180,7 @@ impl Queue {
     /// died.
     async fn somebody_queues(&self, standing: &Standing, tail: &KeyValue) -> Result<bool> {
         let keys = &standing.who.keys;
-        if let Some(last) = named(tail.value())
+        if let Some(Tail { claim: last, .. }) = Tail::read(tail.value())
             && self.look(vec![get(keys.node(last))]).await?.key().is_some()
         {
             return Ok(true);
@@ -198,7 +191,7 @@ impl Queue {
     /// Others in line may be compatible: then there is a place, and soon a turn.
     async fn enter_beside(&self, standing: &Standing) -> Result<bool> {
         let is_shared = standing.state.read(|state| state.mode) == Mode::Shared;
-        if is_shared && matches!(self.enter(standing, &Outlook::UNKNOWN, false).await?, Entered::In) {
+        if is_shared && matches!(self.enter(standing, Outlook::UNKNOWN, false).await?, Entered::In) {
             return Ok(true);
         }
         loop {
@@ -208,7 +201,7 @@ impl Queue {
             }
             let queue_is_empty = line.waiters().next().is_none() && exclusive_holder(&line).is_none();
             let outlook = Outlook { free: free(tail.as_ref()), seen: revision };
-            if matches!(self.enter(standing, &outlook, !queue_is_empty).await?, Entered::In) {
+            if matches!(self.enter(standing, outlook, !queue_is_empty).await?, Entered::In) {
                 return Ok(true);
             }
         }
@@ -254,7 +247,7 @@ fn straight_in(standing: &Standing, mut reply: Reply) -> Result<Entered> {
 
 fn holds(standing: &Standing, revision: i64) -> Result<Entered> {
     standing.who.took(revision);
-    standing.state.update_silently(|state| state.touched = state.touched.max(revision));
+    standing.state.update_silently(|state| state.straight = true);
     standing.hold(revision)?;
     Ok(Entered::In)
 }
@@ -277,19 +270,18 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if !reply.succeeded {
         return entered_before(standing, &mut reply);
     }
-    let _record = reply.replaced();
     let mut inner =
         reply.nested().ok_or_else(|| Error::new(ErrorKind::Refused, "etcd's answer has another form"))?;
     if inner.succeeded {
         return holds(standing, reply.revision);
     }
     standing.who.took(reply.revision);
-    let before = inner.replaced().and_then(|tail| named(tail.value()));
+    let tail = inner.replaced().and_then(|tail| Tail::read(tail.value()));
     standing.state.update_silently(|state| {
-        state.touched = state.touched.max(reply.revision);
+        state.behind_first = tail.filter(|tail| tail.first).map(|tail| tail.claim);
         // Unless it has been made to leave meanwhile.
         if state.phase == Phase::Outside {
-            state.phase = Phase::Waiting(before.map_or(Ahead::UNSOUGHT, Ahead::Found));
+            state.phase = Phase::Waiting(tail.map_or(Ahead::UNSOUGHT, |tail| Ahead::Found(tail.claim)));
         }
     });
     Ok(Entered::In)
@@ -316,11 +308,10 @@ pub(super) fn landed(
     node: Option<KeyValue>,
     phase: Phase,
 ) -> Result<bool> {
-    // An exclusive claim's seat is its node.
+    // An exclusive claim's seat is its node. Who stands behind it is told, or found when it leaves.
     if let Some(node) = node {
         standing.who.took(node.create_revision());
         standing.state.update_silently(|state| {
-            state.saw(&node);
             if state.phase == phase {
                 state.phase = Phase::Waiting(Ahead::UNSOUGHT);
             }
@@ -328,8 +319,9 @@ pub(super) fn landed(
         return Ok(true);
     }
     let Some(seat) = seat else { return Ok(false) };
-    let place = Seat::read(seat.key(), seat.value())?.place;
-    standing.who.took(place.map_or(seat.create_revision(), u64::cast_signed));
+    let record = Record::read(seat.key(), seat.value())?;
+    standing.who.took(record.place.map_or(seat.create_revision(), u64::cast_signed));
+    standing.publishes(record, seat.mod_revision());
     standing.state.update_silently(|state| {
         if state.phase == phase {
             state.phase = Phase::Outside;

@@ -1,17 +1,15 @@
-//! Withdrawing and releasing, which are one transaction; and doing so to somebody else.
+//! Withdrawing and releasing, which are one transaction; a claim that was alone just deletes its node.
 
 use std::sync::Arc;
 
-use etcd_client::{KeyValue, Txn};
 use lock_core::{ClaimId, Error, ErrorKind, Health, LineId, LostReason, Mode, Result, sync::locked};
 
 use super::{
     Queue, enter, named,
-    standing::{Ahead, Phase, Standing, State, Who},
+    standing::{Ahead, Phase, Standing, State},
     steps::Refusal,
-    txn::{self, Departure, Reply, To, get, range},
+    txn::{self, Departure, To, get},
 };
-use crate::{keys::Part, news::News};
 
 impl Queue {
     /// Leaves the line, wherever the claim stands; see
@@ -56,9 +54,10 @@ impl Queue {
     }
 
     /// Tries to leave from where it is thought to stand; tells whether it has.
-    async fn leave_from(&self, standing: &Standing) -> Result<bool> {
+    async fn leave_from(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let state = standing.state.read(Clone::clone);
         match state.phase {
+            _ if state.alone() => self.drop_node(standing).await,
             Phase::Outside | Phase::Gone if state.doubt() => self.void(standing, state.phase).await,
             Phase::Outside | Phase::Gone => Ok(true),
             Phase::Waiting(Ahead::Sought(_)) => {
@@ -89,7 +88,30 @@ impl Queue {
         Ok(voided)
     }
 
-    async fn depart(&self, standing: &Standing, state: &State) -> Result<bool> {
+    /// Deletes the node of a claim that was alone, without a look at the line; whoever has linked behind it
+    /// meanwhile is in the answer.
+    async fn drop_node(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
+        let (id, keys) = (standing.who.id, &standing.who.keys);
+        standing.state.update_silently(|state| state.dropped = true);
+        let gone = self.connection.delete_range(keys.node(id), keys.after_node(id)).await?;
+        let next = gone.iter().find(|kv| kv.key() == keys.next(id).as_bytes());
+        self.dropped(standing, next.and_then(|next| named(next.value()))).await
+    }
+
+    /// The node is gone, and with it the line's exclusive holder: whoever is next has the turn.
+    async fn dropped(self: &Arc<Self>, standing: &Standing, next: Option<ClaimId>) -> Result<bool> {
+        let told = match next {
+            Some(next) => self.change(txn::tell(&self.namespace, &standing.who.keys, next)).await?.succeeded,
+            None => false,
+        };
+        if !told {
+            self.leave_tail_behind(&standing.who);
+        }
+        standing.end(LostReason::Released);
+        Ok(true)
+    }
+
+    async fn depart(self: &Arc<Self>, standing: &Standing, state: &State) -> Result<bool> {
         let Some((behind, news)) = state.parting() else { return Ok(false) };
         let departure = Departure {
             who: &standing.who,
@@ -107,12 +129,17 @@ impl Queue {
             return Ok(true);
         }
         let refusal = Refusal::read(&departure, &mut reply);
+        if refusal.is_gone() && state.dropped {
+            // By a deletion that was not answered: whom it told of is lost.
+            let next = self.nodes(&standing.who.keys).await?.after(standing.who.place());
+            return self.dropped(standing, next).await;
+        }
         if refusal.is_gone() {
             return self.gone_or_elsewhere(standing, state).await;
         }
         let noted = refusal.noted(standing, &departure);
         if refusal.check().is_err() {
-            // Somebody else wrote on our node, so who is behind us is to be looked up.
+            // Somebody else wrote there, so who is behind us is to be looked up.
             let next = self.nodes(&standing.who.keys).await?.after(standing.who.place());
             standing.state.update_silently(|state| state.next = next);
         }
@@ -145,7 +172,7 @@ impl Queue {
 
     async fn delete_and_tell(&self, standing: &Standing) -> Result<()> {
         let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
-        for key in [who.keys.node(who.id), who.keys.seat(mode, who.id), who.keys.record(who.id)] {
+        for key in [who.keys.node(who.id), who.keys.next(who.id), who.keys.seat(mode, who.id)] {
             self.connection.delete(key).await?;
         }
         match self.nodes(&who.keys).await?.after(who.place()) {
@@ -163,70 +190,11 @@ impl Queue {
             let seat = get(who.keys.seat(mode, who.id));
             if let Some(seat) = self.look(vec![seat]).await?.key() {
                 standing.state.update_silently(|state| (state.mode, state.weakening) = (mode, None));
-                standing.hold(seat.create_revision())?;
+                standing.take_seat(mode, seat.create_revision())?;
                 return Ok(false);
             }
         }
         standing.end(LostReason::Released);
         Ok(true)
-    }
-
-    /// Removes anybody's claim; see [`Session::evict`](lock_core::backend::Session::evict).
-    pub(crate) async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
-        let who = Who::new(claim, line, &self.namespace);
-        loop {
-            let look = vec![
-                get(who.keys.node(claim)),
-                range(who.keys.holders()),
-                get(who.keys.seat(Mode::Present, claim)),
-            ];
-            let mut reply = self.look(look).await?;
-            let (node, holders, present) = (reply.key(), reply.keys(), reply.key());
-            if let Some(node) = node {
-                if self.evict_from_queue(&who, &node).await? {
-                    return Ok(true);
-                }
-                continue;
-            }
-            let seat = holders.iter().chain(&present).find_map(|kv| match who.keys.part(kv.key())? {
-                Part::Shared(holder) if holder == claim => Some((Mode::Shared, kv)),
-                Part::Permits(holder) if holder == claim => Some((Mode::Permits { count: 1, limit: 1 }, kv)),
-                Part::Present(_) => Some((Mode::Present, kv)),
-                _ => None,
-            });
-            let Some((mode, seat)) = seat else { return Ok(false) };
-            let unseat = |evicted| txn::unseat(&who, mode, seat.create_revision(), false, evicted);
-            if self.change_evicting(unseat).await?.succeeded {
-                return Ok(true);
-            }
-        }
-    }
-
-    async fn evict_from_queue(&self, who: &Who, node: &KeyValue) -> Result<bool> {
-        who.took(node.create_revision());
-        let nodes = self.nodes(&who.keys).await?;
-        // One that linked and withdrew is still named there.
-        let next =
-            if node.value().is_empty() { None } else { named(node.value()).or(nodes.after(who.place())) };
-        let departure = Departure {
-            who,
-            touched: node.mod_revision(),
-            behind: nodes.before(who.place()),
-            next: next.filter(|next| nodes.contain(*next)),
-            news: nodes.before(who.place()).map_or(News::Head, News::Behind),
-            to: To::Nowhere,
-            evicted: false,
-            doubt: false,
-        };
-        let evict = |evicted| Departure { evicted, ..departure.clone() }.txn();
-        Ok(self.change_evicting(evict).await?.succeeded)
-    }
-
-    /// Tells the evicted one too, unless its session has ended and its key is there by somebody's hand.
-    async fn change_evicting(&self, request: impl Fn(bool) -> Txn) -> Result<Reply> {
-        match self.change(request(true)).await {
-            Err(error) if error.kind() == ErrorKind::Garbled => self.change(request(false)).await,
-            answer => answer,
-        }
     }
 }

@@ -9,17 +9,21 @@
 //! | `search` | finding the predecessor after a crash or a lost answer |
 //! | `life` | noticing that another session has ended |
 //! | `bell` | news from others, and what to do when some were missed |
-//! | `leave` | withdrawing, releasing, evicting |
+//! | `leave` | withdrawing, releasing |
+//! | `evict` | doing so to somebody else |
+//! | `sweep` | taking away what an uncontended release leaves |
 //! | `change` | what a holder may change |
 
 mod bell;
 mod change;
 mod enter;
+mod evict;
 mod leave;
 mod life;
 mod search;
 mod standing;
 mod steps;
+mod sweep;
 pub(crate) mod txn;
 
 use std::{
@@ -29,7 +33,7 @@ use std::{
 
 use etcd_client::{KeyValue, Txn, TxnOp};
 use lock_core::{
-    Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Mode, Result, SessionId, Ticket,
+    Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Result, SessionId, Ticket,
     backend::Left,
     line::Occupancy,
     runtime::{SharedRuntime, jitter},
@@ -42,13 +46,14 @@ use self::{
     life::Life,
     search::Search,
     standing::{Standing, Who},
+    sweep::Tails,
     txn::{Reply, get},
 };
 use crate::{
     connection::{Connection, retry_pause},
     error::{garbled, unknown_if_unavailable},
     keys::{LineKeys, Namespace, Part},
-    record::{Record, Seat},
+    record::Record,
     watch::Watcher,
 };
 
@@ -72,6 +77,7 @@ struct Table {
     claims: BTreeMap<u64, Arc<Standing>>,
     lines: HashMap<LineId, InLine>,
     left: Left,
+    tails: Tails,
 }
 
 /// What this session has in one line.
@@ -212,15 +218,12 @@ impl Queue {
 fn occupancy(keys: &LineKeys, holders: &[KeyValue]) -> Result<Occupancy> {
     let mut occupancy = Occupancy::default();
     for kv in holders {
-        let mode = match keys.part(kv.key()) {
-            Some(Part::Shared(_)) => Mode::Shared,
-            Some(Part::Permits(_)) => {
-                let count = Seat::read(kv.key(), kv.value())?.count.unwrap_or(1);
-                Mode::Permits { count, limit: u32::MAX }
+        match keys.part(kv.key()) {
+            Some(Part::Shared(_) | Part::Permits(_)) => {
+                occupancy.add(Record::read(kv.key(), kv.value())?.mode);
             }
             _ => return Err(garbled(kv.key(), "is no holder's")),
-        };
-        occupancy.add(mode);
+        }
     }
     Ok(occupancy)
 }

@@ -152,6 +152,7 @@ impl Queue {
         for kv in queue {
             match keys.part(kv.key()) {
                 Some(Part::Node(claim)) => nodes.push((kv.create_revision(), claim)),
+                Some(Part::Next(_)) => {}
                 _ if foreign.as_ref().is_none_or(|(first, _)| kv.create_revision() < *first) => {
                     foreign =
                         Some((kv.create_revision(), garbled(kv.key(), "is no claim's place in the queue")));

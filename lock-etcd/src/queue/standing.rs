@@ -44,7 +44,7 @@ impl Who {
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) who: Who,
-    /// What it publishes, and the revision at which that was written; 0 before it is known.
+    /// What it publishes, and the revision at which that was written; 0 before that is known.
     pub(crate) record: Mutex<(Record, i64)>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) state: Signal<State>,
@@ -54,10 +54,16 @@ pub(crate) struct Standing {
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) mode: Mode,
-    /// The last revision of its node that is known: whoever links behind it writes there.
+    /// The revision at which somebody last linked behind it, as far as is known; 0 for nobody.
     pub(crate) touched: i64,
     /// The claim behind it, once that has linked.
     pub(crate) next: Option<ClaimId>,
+    /// It came straight into an empty line, and stands where it came in.
+    pub(crate) straight: bool,
+    /// The claim that it came behind, when that one came straight in.
+    pub(crate) behind_first: Option<ClaimId>,
+    /// Its node was deleted without a look at who is behind it, and that was not answered.
+    pub(crate) dropped: bool,
     /// The weaker mode that it may have taken: the request was not answered.
     pub(crate) weakening: Option<Mode>,
     /// Requests to join that were sent and not answered: each may still land.
@@ -127,6 +133,9 @@ impl Standing {
             mode: record.mode,
             touched: 0,
             next: None,
+            straight: false,
+            behind_first: None,
+            dropped: false,
             weakening: None,
             unanswered: 0,
             leaving: false,
@@ -143,10 +152,6 @@ impl Standing {
         in_line.then(|| Ticket { line: line.clone(), claim: *id, place: self.who.place() })
     }
 
-    pub(crate) fn record_key(&self) -> String {
-        self.who.keys.record(self.who.id)
-    }
-
     /// What it publishes, and the revision at which that was written. The first record is written together
     /// with the key that gives the place.
     pub(crate) fn record(&self) -> (Record, i64) {
@@ -154,8 +159,23 @@ impl Standing {
         (record, if written == 0 { self.who.place().cast_signed() } else { written })
     }
 
+    /// What it publishes once it has left the queue for a seat in this mode.
+    pub(crate) fn record_as(&self, mode: Mode) -> Record {
+        Record { mode, place: Some(self.who.place()), ..self.record().0 }
+    }
+
     pub(crate) fn publishes(&self, record: Record, written: i64) {
         *locked(&self.record) = (record, written);
+    }
+
+    /// It has left the queue for a seat behind the gate, which was created at that revision.
+    ///
+    /// # Errors
+    ///
+    /// When the store's revision is no token.
+    pub(crate) fn take_seat(&self, mode: Mode, seat: i64) -> Result<()> {
+        self.publishes(self.record_as(mode), seat);
+        self.hold(seat)
     }
 
     /// It holds, by the key that was created at `seat`.
@@ -219,7 +239,7 @@ impl Standing {
                     state.phase = Phase::Waiting(Ahead::Found(ahead));
                 }
             }),
-            // The bell and the node are written in one transaction.
+            // The bell and `next` are written in one transaction.
             News::Followed(next) => self.state.update_silently(|state| {
                 if revision > state.touched {
                     (state.next, state.touched) = (Some(next), revision);
@@ -246,16 +266,23 @@ impl Standing {
 }
 
 impl State {
-    /// Takes note of what lies on its node, unless later news are known already.
-    pub(crate) fn saw(&mut self, node: &KeyValue) {
-        if node.mod_revision() > self.touched {
-            (self.touched, self.next) = (node.mod_revision(), named(node.value()));
+    /// Takes note of who stands behind it, unless later news are known already.
+    pub(crate) fn saw(&mut self, next: &KeyValue) {
+        if next.mod_revision() > self.touched {
+            (self.touched, self.next) = (next.mod_revision(), named(next.value()));
         }
     }
 
     /// Whether a request to join may still land.
     pub(crate) fn doubt(&self) -> bool {
         self.unanswered > 0
+    }
+
+    /// Whether nobody was ever in line beside it, as far as is known: then one deletion ends it.
+    pub(crate) fn alone(&self) -> bool {
+        let holds = self.mode == Mode::Exclusive && matches!(self.phase, Phase::Holding(_));
+        let settled = !self.doubt() && !self.dropped && self.weakening.is_none();
+        holds && settled && self.straight && self.touched == 0
     }
 
     /// Whom the claim has before it when it leaves the queue from where it stands, and what the one behind it
@@ -311,7 +338,7 @@ mod tests {
         let line = LineId::new(Kind::Mutex, "x".parse().unwrap());
         let namespace = Namespace::new(&"n".parse().unwrap());
         let (since, payload) = (std::time::UNIX_EPOCH, Payload::default());
-        let record = Record { owner: "o".into(), mode, since, payload };
+        let record = Record { owner: "o".into(), mode, since, payload, place: None };
         let standing = Standing::new(Who::new(claim(0), &line, &namespace), record);
         standing.who.took(7);
         standing.state.update(|state| state.phase = Phase::Waiting(Ahead::Linked(claim(1))));

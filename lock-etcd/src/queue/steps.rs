@@ -14,6 +14,7 @@ use crate::{
     connection::retry_pause,
     error::garbled,
     news::News,
+    pointers::Mark,
     watch::{Keys, Sink},
 };
 
@@ -93,21 +94,29 @@ impl Queue {
             return Ok(());
         }
         let (node, live, live_ahead) = (reply.key(), reply.key(), reply.key());
-        let (queue, holders) = (reply.keys(), reply.keys());
+        let (mark, holders) = (reply.key().and_then(|mark| Mark::read(mark.value())), reply.keys());
         if live_ahead.is_none() && ahead.session != self.session {
             self.session_ended(ahead.session);
         }
         if standing.state.read(news_came) && node.is_some() {
             return Ok(());
         }
-        let Some(node) = node else {
+        if node.is_none() {
             self.missing(standing, live.as_ref());
             return Ok(());
-        };
-        if queue.len() == 1 && queue.iter().all(|kv| kv.key() == node.key()) {
-            return standing.lead(if holders.is_empty() { Gate::Open } else { Gate::Shut });
         }
-        self.seek(standing);
+        // The claim ahead has gone. Where it stood, this one stands now.
+        let was_first = standing.state.read(|state| state.behind_first == Some(ahead));
+        match mark.filter(|mark| mark.left == ahead) {
+            Some(Mark { behind: Some(ahead), .. }) => standing.state.update(|state| {
+                if !news_came(state) {
+                    state.phase = Phase::Waiting(Ahead::Found(ahead));
+                }
+            }),
+            Some(_) => return standing.lead(gate(&holders)),
+            None if was_first => return standing.lead(gate(&holders)),
+            None => self.seek(standing),
+        }
         Ok(())
     }
 
@@ -137,17 +146,17 @@ impl Queue {
             behind: None,
             next: state.next,
             news: News::Head,
-            to: To::Gate(state.mode),
+            to: To::Gate(standing.record_as(state.mode)),
             evicted: false,
             doubt: state.doubt(),
         };
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
-            return standing.hold(reply.revision);
+            return standing.take_seat(state.mode, reply.revision);
         }
         let refusal = Refusal::read(&departure, &mut reply);
-        if let Some(seat) = refusal.seat {
-            return standing.hold(seat.create_revision());
+        if let Some(seat) = &refusal.seat {
+            return standing.take_seat(state.mode, seat.create_revision());
         }
         refusal.check()?;
         if refusal.is_gone() {
@@ -160,9 +169,16 @@ impl Queue {
     }
 }
 
+/// Whether a head may hold alone, with these holders behind the gate.
+fn gate(holders: &[KeyValue]) -> Gate {
+    if holders.is_empty() { Gate::Open } else { Gate::Shut }
+}
+
 /// Why a claim could not leave the queue.
 pub(super) struct Refusal {
     pub(super) node: Option<KeyValue>,
+    /// Who has linked behind it.
+    next: Option<KeyValue>,
     pub(super) live: Option<KeyValue>,
     /// It has gone through the gate before.
     pub(super) seat: Option<KeyValue>,
@@ -171,17 +187,16 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn read(departure: &Departure<'_>, reply: &mut Reply) -> Self {
-        let (node, live) = (reply.key(), reply.key());
+        let (node, next, live) = (reply.key(), reply.key(), reply.key());
         let next_gone = departure.next.is_some() && reply.key().is_none();
         let seat = if matches!(departure.to, To::Nowhere) { None } else { reply.key() };
-        Self { node, live, seat, next_gone }
+        Self { node, next, live, seat, next_gone }
     }
 
-    /// Whether somebody else wrote on the claim's node.
+    /// Whether somebody wrote there who does not know how.
     pub(super) fn check(&self) -> Result<()> {
-        let garbles = |node: &&KeyValue| !node.value().is_empty() && named(node.value()).is_none();
-        match self.node.as_ref().filter(garbles) {
-            Some(node) => Err(garbled(node.key(), "names no claim")),
+        match self.next.as_ref().filter(|next| named(next.value()).is_none()) {
+            Some(next) => Err(garbled(next.key(), "names no claim")),
             None => Ok(()),
         }
     }
@@ -194,9 +209,13 @@ impl Refusal {
     pub(super) fn noted(&self, standing: &Standing, departure: &Departure<'_>) -> bool {
         standing.state.update_silently(|state| {
             let mut noted = false;
-            if let Some(node) = self.node.as_ref().filter(|node| node.mod_revision() > departure.touched) {
+            if let Some(next) = self.next.as_ref().filter(|next| next.mod_revision() > departure.touched) {
                 noted = true;
-                state.saw(node);
+                state.saw(next);
+            }
+            // Who had linked has withdrawn.
+            if self.next.is_none() && departure.touched > 0 && state.touched == departure.touched {
+                (noted, state.touched, state.next) = (true, 0, None);
             }
             if self.next_gone && state.next == departure.next {
                 (noted, state.next) = (true, None);

@@ -9,9 +9,10 @@ use lock_core::{ClaimId, Mode, SessionId};
 
 use super::standing::Who;
 use crate::{
-    keys::{Namespace, lease_of},
+    keys::{LineKeys, Namespace, lease_of},
     news::{News, Ring},
-    record::{Record, Seat},
+    pointers::{Mark, Tail},
+    record::Record,
 };
 
 pub(crate) fn exists(key: impl Into<Vec<u8>>) -> Compare {
@@ -68,7 +69,8 @@ pub(crate) fn some_keys(prefix: impl Into<Vec<u8>>, limit: i64) -> TxnOp {
 pub(super) enum Free {
     /// The line has no tail, so nobody queues, and the holders behind the gate let this mode in.
     NoTail,
-    /// Its tail is a dead claim's: the queue was seen empty while the tail was last written at this revision.
+    /// Its tail is that of a claim that is no more: the queue was seen empty while the tail was last written
+    /// at this revision.
     StaleTail(i64),
 }
 
@@ -85,90 +87,103 @@ fn let_in(who: &Who, mode: Mode, seen: i64) -> Compare {
 
 /// How a newcomer wants to come in.
 pub(super) struct Entry {
-    pub(super) mode: Mode,
-    pub(super) record: Vec<u8>,
+    pub(super) record: Record,
+    pub(super) outlook: Outlook,
+}
+
+/// What is known of a line before a claim enters it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outlook {
     pub(super) free: Free,
     /// At which revision the holders' permits were counted; 0 when they leave no room.
     pub(super) seen: i64,
 }
 
+impl Outlook {
+    pub(super) const UNKNOWN: Self = Self { free: Free::NoTail, seen: 0 };
+}
+
 impl Entry {
     /// It has not come in before, and no request of it was voided.
     fn once(&self, who: &Who) -> Vec<Compare> {
-        let (seat, node, void) =
-            (who.keys.seat(self.mode, who.id), who.keys.node(who.id), who.keys.void(who.id));
-        vec![absent(seat), absent(node), absent(void)]
+        let (seat, node) = (self.seat(who), who.keys.node(who.id));
+        let elsewhere = (seat != node).then(|| absent(seat));
+        [absent(node), absent(who.keys.void(who.id))].into_iter().chain(elsewhere).collect()
     }
 
     /// What an earlier request has done, when it has come in before.
     fn look(&self, who: &Who) -> Vec<TxnOp> {
-        vec![get(who.keys.seat(self.mode, who.id)), get(who.keys.node(who.id))]
+        vec![get(self.seat(who)), get(who.keys.node(who.id))]
+    }
+
+    /// Where it sits when it comes straight in.
+    fn seat(&self, who: &Who) -> String {
+        who.keys.seat(self.record.mode, who.id)
     }
 
     /// Nobody is in the way.
     fn is_free(&self, who: &Who) -> Vec<Compare> {
-        let tail = match self.free {
+        let tail = match self.outlook.free {
             Free::NoTail => absent(who.keys.tail()),
             Free::StaleTail(revision) => untouched(who.keys.tail(), revision),
         };
         // The queue is empty whenever there is no tail. To look under `q/` would cost as much as the line has
         // had claims since the last compaction: etcd walks over deleted keys.
-        vec![tail, let_in(who, self.mode, self.seen)]
+        vec![tail, let_in(who, self.record.mode, self.outlook.seen)]
     }
 
-    fn record(&self, who: &Who) -> TxnOp {
-        put_leased(who.keys.record(who.id), self.record.clone(), who.id.session)
+    fn put(&self, key: String, who: &Who) -> TxnOp {
+        put_leased(key, self.record.write(), who.id.session)
     }
 
-    /// A place at the end of the queue; the tail first, because it is what is asked for.
-    fn place(who: &Who) -> Vec<TxnOp> {
-        let tail = TxnOp::put(who.keys.tail(), who.id.to_string(), Some(PutOptions::new().with_prev_key()));
-        vec![tail, put_leased(who.keys.node(who.id), "", who.id.session)]
-    }
-
-    /// What makes it a holder at once.
-    fn straight_in(&self, who: &Who) -> Vec<TxnOp> {
-        match self.mode {
-            Mode::Exclusive => Self::place(who),
-            mode => {
-                let seat = Seat::new(mode, None);
-                vec![put_leased(who.keys.seat(mode, who.id), seat.write(), who.id.session)]
-            }
-        }
+    /// The end of the queue; the one before is asked for.
+    fn tail(who: &Who, first: bool) -> TxnOp {
+        let tail = Tail { claim: who.id, first }.to_string();
+        TxnOp::put(who.keys.tail(), tail, Some(PutOptions::new().with_prev_key()))
     }
 
     /// Straight in when nobody is in the way, otherwise a place in the queue.
     ///
-    /// The record is put outside the inner transaction: etcd counts what an inner one puts as nothing, and
-    /// would let it pass when there is no space left.
+    /// An exclusive claim's node is the same either way. It is put outside the inner transaction: etcd counts
+    /// what an inner one puts as nothing, and would let it pass when there is no space left.
     pub(super) fn join(&self, who: &Who) -> Txn {
-        let enter =
-            Txn::new().when(self.is_free(who)).and_then(self.straight_in(who)).or_else(Self::place(who));
-        Txn::new()
-            .when(self.once(who))
-            .and_then(vec![self.record(who), TxnOp::txn(enter)])
-            .or_else(self.look(who))
+        let node = self.put(who.keys.node(who.id), who);
+        let free = Txn::new().when(self.is_free(who));
+        let enter = match self.record.mode {
+            Mode::Exclusive => {
+                let enter = free.and_then(vec![Self::tail(who, true)]).or_else(vec![Self::tail(who, false)]);
+                vec![node, TxnOp::txn(enter)]
+            }
+            _ => {
+                let seat = self.put(self.seat(who), who);
+                vec![TxnOp::txn(free.and_then(vec![seat]).or_else(vec![Self::tail(who, false), node]))]
+            }
+        };
+        Txn::new().when(self.once(who)).and_then(enter).or_else(self.look(who))
+    }
+
+    /// What makes it a holder at once.
+    fn straight_in(&self, who: &Who) -> Vec<TxnOp> {
+        let tail = (self.record.mode == Mode::Exclusive).then(|| Self::tail(who, true));
+        [self.put(self.seat(who), who)].into_iter().chain(tail).collect()
     }
 
     /// Straight in when nobody is in the way, otherwise nothing but a look at who is.
     pub(super) fn try_join(&self, who: &Who) -> Txn {
-        let barred_by = match self.mode {
+        let barred_by = match self.record.mode {
             Mode::Shared => who.keys.permit_holders(),
             _ => who.keys.holders(),
         };
         let others = [get(who.keys.void(who.id)), get(who.keys.tail()), some_keys(barred_by, 1)];
         Txn::new()
             .when([self.once(who), self.is_free(who)].concat())
-            .and_then([vec![self.record(who)], self.straight_in(who)].concat())
+            .and_then(self.straight_in(who))
             .or_else([self.look(who), others.to_vec()].concat())
     }
 
     /// Somebody who is merely present is never in anybody's way.
     pub(super) fn be_present(&self, who: &Who) -> Txn {
-        Txn::new()
-            .when(self.once(who))
-            .and_then([vec![self.record(who)], self.straight_in(who)].concat())
-            .or_else(self.look(who))
+        Txn::new().when(self.once(who)).and_then(self.straight_in(who)).or_else(self.look(who))
     }
 }
 
@@ -183,29 +198,44 @@ pub(super) fn void(who: &Who, mode: Mode) -> Txn {
 
 /// Tells the predecessor that we wait behind it, and its session too.
 pub(super) fn link(who: &Who, behind: ClaimId) -> Txn {
-    let (node, ahead) = (who.keys.node(who.id), who.keys.node(behind));
+    let (node, ahead, next) = (who.keys.node(who.id), who.keys.node(behind), who.keys.next(behind));
     let bell = who.namespace.bell(behind.session);
     let news = Ring::new(behind, News::Followed(who.id)).to_string();
     Txn::new()
-        .when(vec![exists(ahead.clone()), exists(node.clone())])
+        .when(vec![exists(ahead), exists(node.clone())])
         .and_then(vec![
-            put_leased(ahead, who.id.to_string(), behind.session),
+            put_leased(next, who.id.to_string(), behind.session),
             put_leased(bell, news, behind.session),
         ])
         .or_else(vec![
             get(node),
             get(who.namespace.live(who.id.session)),
             get(who.namespace.live(behind.session)),
-            some_keys(who.keys.queue(), 2),
+            get(who.keys.mark()),
             some_keys(who.keys.holders(), 1),
         ])
+}
+
+/// Tells the claim that was linked behind one that has gone, and that held alone.
+pub(super) fn tell(namespace: &Namespace, keys: &LineKeys, next: ClaimId) -> Txn {
+    Txn::new().when(vec![exists(keys.node(next))]).and_then(ring(namespace, [(next, News::Turn)]))
+}
+
+/// Takes the tail away that this claim has left behind, unless somebody has come since.
+pub(super) fn sweep(keys: &LineKeys, gone: ClaimId) -> Txn {
+    Txn::new().when(Tail::names(&keys.tail(), gone)).and_then(delete_tail(keys))
+}
+
+/// With the line's last claim go the pointers.
+fn delete_tail(keys: &LineKeys) -> Vec<TxnOp> {
+    vec![delete(keys.tail()), delete(keys.mark())]
 }
 
 /// A claim's way out of the queue: to nowhere, or to a seat behind the gate.
 #[derive(Clone, Debug)]
 pub(super) struct Departure<'a> {
     pub(super) who: &'a Who,
-    /// The last revision of its node that is known.
+    /// The revision at which somebody last linked behind it, as far as is known; 0 for nobody.
     pub(super) touched: i64,
     /// The claim before it; none for the head.
     pub(super) behind: Option<ClaimId>,
@@ -225,16 +255,27 @@ pub(super) struct Departure<'a> {
 pub(super) enum To {
     Nowhere,
     /// Admitted: only beside holders that its mode tolerates.
-    Gate(Mode),
+    Gate(Record),
     /// Weakened where it held.
-    Weaker(Mode, Record),
+    Weaker(Record),
+}
+
+impl To {
+    /// What it publishes there.
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Nowhere => None,
+            Self::Gate(record) | Self::Weaker(record) => Some(record),
+        }
+    }
 }
 
 impl Departure<'_> {
     pub(super) fn txn(&self) -> Txn {
         let who = self.who;
-        let mut when = vec![untouched(who.keys.node(who.id), self.touched)];
-        let mut look = vec![get(who.keys.node(who.id)), get(who.namespace.live(who.id.session))];
+        let (node, next) = (who.keys.node(who.id), who.keys.next(who.id));
+        let mut when = vec![exists(&*node), untouched(&*next, self.touched)];
+        let mut look = vec![get(node), get(next), get(who.namespace.live(who.id.session))];
         if let Some(ahead) = self.behind.map(|claim| who.keys.node(claim)) {
             when.push(exists(ahead));
         }
@@ -242,10 +283,8 @@ impl Departure<'_> {
             when.push(exists(next.clone()));
             look.push(get(next));
         }
-        if let To::Gate(mode) | To::Weaker(mode, _) = self.to {
-            look.push(get(who.keys.seat(mode, who.id)));
-        }
-        if matches!(self.to, To::Gate(Mode::Shared)) {
+        look.extend(self.to.record().map(|record| get(who.keys.seat(record.mode, who.id))));
+        if matches!(&self.to, To::Gate(record) if record.mode == Mode::Shared) {
             when.push(none_under(who.keys.permit_holders()));
         }
         Txn::new().when(when).and_then(self.operations()).or_else(look)
@@ -254,14 +293,14 @@ impl Departure<'_> {
     fn operations(&self) -> Vec<TxnOp> {
         let (who, session) = (self.who, self.who.id.session);
         let mut then = vec![delete(who.keys.node(who.id))];
-        match &self.to {
-            To::Nowhere => then.push(delete(who.keys.record(who.id))),
-            To::Gate(mode) => then.push(self.seat(*mode)),
-            To::Weaker(mode, record) => {
-                then.push(self.seat(*mode));
-                then.push(put_leased(who.keys.record(who.id), record.write(), session));
-            }
+        if self.touched > 0 {
+            then.push(delete(who.keys.next(who.id)));
         }
+        then.extend(
+            self.to
+                .record()
+                .map(|record| put_leased(who.keys.seat(record.mode, who.id), record.write(), session)),
+        );
         // Who evicts cannot know whether a join of the claim is still on its way.
         if self.doubt || self.evicted {
             then.push(put_leased(who.keys.void(who.id), "", session));
@@ -270,20 +309,25 @@ impl Departure<'_> {
         let told = told.into_iter().chain(self.evicted.then_some((who.id, News::Evicted)));
         then.extend(ring(&who.namespace, told));
         if self.next.is_none() {
-            let (tail, id) = (who.keys.tail(), who.id.to_string());
-            let restored = match self.behind {
-                Some(ahead) => TxnOp::put(tail.clone(), ahead.to_string(), None),
-                None => delete(tail.clone()),
-            };
-            let i_am_last = Compare::value(tail, CompareOp::Equal, id);
-            then.push(TxnOp::txn(Txn::new().when(vec![i_am_last]).and_then(vec![restored])));
+            then.push(self.hand_back_the_tail());
         }
         then
     }
 
-    fn seat(&self, mode: Mode) -> TxnOp {
-        let seat = Seat::new(mode, Some(self.who.place()));
-        put_leased(self.who.keys.seat(mode, self.who.id), seat.write(), self.who.id.session)
+    /// Nobody has linked: who is last hands the tail back, otherwise somebody is about to link and finds the
+    /// mark.
+    fn hand_back_the_tail(&self) -> TxnOp {
+        let (keys, left) = (&self.who.keys, self.who.id);
+        let handed_back = match self.behind {
+            Some(claim) => {
+                let tail = Tail { claim, first: false }.to_string();
+                vec![TxnOp::put(keys.tail(), tail, None), delete(keys.next(claim))]
+            }
+            None => delete_tail(keys),
+        };
+        let mark = Mark { left, behind: self.behind }.to_string();
+        let marked = vec![TxnOp::put(keys.mark(), mark, None)];
+        TxnOp::txn(Txn::new().when(Tail::names(&keys.tail(), left)).and_then(handed_back).or_else(marked))
     }
 }
 
@@ -302,7 +346,7 @@ pub(super) fn ring(namespace: &Namespace, told: impl IntoIterator<Item = (ClaimI
 /// Gives up a seat behind the gate, or being present.
 pub(super) fn unseat(who: &Who, mode: Mode, seat: i64, doubt: bool, evicted: bool) -> Txn {
     let key = who.keys.seat(mode, who.id);
-    let mut then = vec![delete(key.clone()), delete(who.keys.record(who.id))];
+    let mut then = vec![delete(key.clone())];
     if doubt || evicted {
         then.push(put_leased(who.keys.void(who.id), "", who.id.session));
     }
@@ -346,10 +390,11 @@ impl Reply {
         }
     }
 
+    /// The inner transaction's, wherever it stands.
     pub(super) fn nested(&mut self) -> Option<Self> {
-        match self.answers.next() {
-            Some(TxnOpResponse::Txn(reply)) => Some(reply.into()),
+        self.answers.find_map(|answer| match answer {
+            TxnOpResponse::Txn(reply) => Some(reply.into()),
             _ => None,
-        }
+        })
     }
 }

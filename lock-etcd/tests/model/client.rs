@@ -209,9 +209,17 @@ impl State {
         }
         let Some((_, modified, next)) = seen.node else { return self.node_gone(setup, me, seen) };
         claim.see(modified, next);
+        if let Request::Leave(exit) | Request::Admit(exit) = request
+            && (modified, claim.modified) == (0, exit.modified)
+        {
+            // Who had linked has withdrawn.
+            (claim.modified, claim.next) = (0, None);
+        }
         match request {
             Request::Link(_) if setup.mutated(Mutant::RefusedLinkGrants) => self.head(setup, me, true),
-            Request::Link(pred) if claim.pred == Pred::Claim(pred) => self.link_refused(setup, me, pred, seen),
+            Request::Link(pred) if claim.pred == Pred::Claim(pred) => {
+                self.link_refused(setup, me, pred, seen)
+            }
             Request::Find(_) => match seen.below {
                 None => self.head(setup, me, seen.admits),
                 Some(_) if claim.pred == Pred::None => {}

@@ -84,7 +84,7 @@ mutants! {
     /// The tail that was left behind is taken away without comparing it.
     SweepWithoutTail in "A two",
     /// A mark that another claim has left is believed.
-    MarkOfAnother in "A withdraw",
+    MarkOfAnother in "A five in sequence",
     /// A withdrawal leaves the mark of a head.
     WithdrawMarksHead in "A withdraw",
     /// Whoever deletes the tail leaves the mark.

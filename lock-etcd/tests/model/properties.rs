@@ -125,11 +125,15 @@ impl State {
         })
     }
 
-    /// Unless a session has ended, an empty line leaves no `tail` and no mark behind.
+    /// Unless a session has ended, an empty line leaves no `tail` and no mark behind, and who is named as
+    /// the next one is in line.
     fn tail_is_gone(&self) -> bool {
         let all_live = (0..).zip(&self.sessions).all(|(session, _)| self.store.lives(session));
         let empty = [Key::Tail, Key::Mark].into_iter().all(|key| self.store.get(key).is_none());
-        !all_live || self.first_in_queue().is_some() || empty
+        let linked = |claim: Claim| self.store.get(Key::Next(claim)).and_then(|next| next.value.claim());
+        let in_line = |claim: Claim| self.store.get(Key::Queue(claim)).is_some();
+        let all = 0..self.claims.len() as Claim;
+        !all_live || all.filter_map(linked).all(in_line) && (self.first_in_queue().is_some() || empty)
     }
 
     /// Tokens of conflicting grants rise in the order of the grants. The highest one of each mode is kept. A
@@ -150,9 +154,11 @@ impl State {
 
 pub(crate) fn owner(node: &Node) -> Claim {
     match node.key {
-        Key::Queue(claim) | Key::Next(claim) | Key::Void(claim) | Key::Shared(claim) | Key::Permits(claim) => {
-            claim
-        }
+        Key::Queue(claim)
+        | Key::Next(claim)
+        | Key::Void(claim)
+        | Key::Shared(claim)
+        | Key::Permits(claim) => claim,
         Key::Tail | Key::Mark => unreachable!("it belongs to nobody"),
     }
 }

@@ -139,9 +139,9 @@ impl Setup {
         Txn { compares, then: vec![next, ring], otherwise: Vec::new() }
     }
 
-    /// Whoever was linked behind a claim that has dropped its node is the head.
+    /// Whoever was linked behind a claim that has dropped its node has the turn.
     fn tell(&self, next: Claim) -> Txn {
-        let ring = Operation::Ring(self.session(next), vec![News::Head(next)]);
+        let ring = Operation::Ring(self.session(next), vec![News::Turn(next)]);
         let compares = match self.mutated(Mutant::TellWithoutNextNode) {
             true => Vec::new(),
             false => vec![Compare::Present(Key::Queue(next))],
@@ -201,7 +201,7 @@ impl Setup {
         let then = match pred {
             Some(_) if self.mutated(Mutant::WithdrawKeepsTail) => return None,
             Some(pred) if !self.mutated(Mutant::WithdrawDeletesTail) => {
-                vec![Operation::Put(Key::Tail, Value::Claim(pred), None)]
+                vec![Operation::Put(Key::Tail, Value::Claim(pred), None), Operation::Delete(Key::Next(pred))]
             }
             _ => self.delete_tail(),
         };
@@ -210,7 +210,7 @@ impl Setup {
             _ => Value::Head(me),
         };
         let compares = vec![Compare::Names(Key::Tail, me)];
-        let otherwise = vec![Operation::Put(Key::Mark, left, Some(self.session(me)))];
+        let otherwise = vec![Operation::Put(Key::Mark, left, None)];
         Some(Operation::Nested(Txn { compares, then, otherwise }))
     }
 

@@ -76,6 +76,7 @@ pub(crate) fn deep() -> Vec<Setup> {
     let three = [0, 1, 2];
     let ppq = [Permits(1), Permits(1), Permits(2)];
     vec![
+        Setup { in_sequence: true, ..queue("A five in sequence", &[0, 0, 1, 1, 2], CRASH) },
         queue("A two, twice unanswered", &[0, 1], Budget { unanswered: 2, ..ALL }),
         queue("A unanswered, withdraw", &three, Budget { withdrawals: 1, ..UNANSWERED }),
         queue("A unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED }),
