@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    backend::Session,
     claim::{ClaimId, Grant, Place, Ticket, Via},
     coordinator::Shared,
     error::{Error, Result},
@@ -171,6 +172,13 @@ impl Guard {
             work.as_mut().poll(context).map(Ok)
         })
         .await
+    }
+
+    /// The session that holds, and the ticket that it holds by: for what a store offers beyond the seam, such
+    /// as etcd's guarded transactions. It reaches its own session through [`Any`](std::any::Any).
+    #[must_use]
+    pub fn held(&self) -> (&dyn Session, &Ticket) {
+        (&*self.place.via().session, self.place.ticket())
     }
 
     /// Gives the turn to the next in line, and waits until the store has done so.

@@ -13,6 +13,7 @@ mod cell;
 mod config;
 mod connection;
 mod error;
+mod guarded;
 mod keys;
 mod news;
 mod pointers;
@@ -25,3 +26,6 @@ mod watch;
 
 pub use backend::Etcd;
 pub use config::Config;
+/// etcd's client, in the version that this crate takes and gives its types in.
+pub use etcd_client as client;
+pub use guarded::transact;

@@ -39,6 +39,10 @@ impl EtcdSession {
     pub(crate) fn new(queue: Arc<Queue>, watches: [Watch; 2]) -> Self {
         Self { queue, _watches: watches, closed: AtomicBool::new(false) }
     }
+
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
 }
 
 impl fmt::Debug for EtcdSession {

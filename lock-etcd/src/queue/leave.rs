@@ -10,6 +10,7 @@ use super::{
     steps::Refusal,
     txn::{self, Departure, To, get},
 };
+use crate::news::News;
 
 impl Queue {
     /// Leaves the line, wherever the claim stands; see
@@ -95,13 +96,14 @@ impl Queue {
         standing.state.update_silently(|state| state.dropped = true);
         let gone = self.connection.delete_range(keys.node(id), keys.after_node(id)).await?;
         let next = gone.iter().find(|kv| kv.key() == keys.next(id).as_bytes());
-        self.dropped(standing, next.and_then(|next| named(next.value()))).await
+        let next = next.and_then(|next| named(next.value()));
+        self.dropped(standing, next.map(|next| (next, News::Turn))).await
     }
 
-    /// The node is gone, and with it the line's exclusive holder: whoever is next has the turn.
-    async fn dropped(self: &Arc<Self>, standing: &Standing, next: Option<ClaimId>) -> Result<bool> {
-        let told = match next {
-            Some(next) => self.change(txn::tell(&self.namespace, &standing.who.keys, next)).await?.succeeded,
+    /// The node is gone, and whoever is next may not know.
+    async fn dropped(self: &Arc<Self>, standing: &Standing, news: Option<(ClaimId, News)>) -> Result<bool> {
+        let told = match news {
+            Some(news) => self.change(txn::tell(&self.namespace, &standing.who.keys, news)).await?.succeeded,
             None => false,
         };
         if !told {
@@ -130,9 +132,10 @@ impl Queue {
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if refusal.is_gone() && state.dropped {
-            // By a deletion that was not answered: whom it told of is lost.
+            // By a deletion that was not answered: whom it told of is lost. Meanwhile others may have passed
+            // the gate.
             let next = self.nodes(&standing.who.keys).await?.after(standing.who.place());
-            return self.dropped(standing, next).await;
+            return self.dropped(standing, next.map(|next| (next, News::Head))).await;
         }
         if refusal.is_gone() {
             return self.gone_or_elsewhere(standing, state).await;

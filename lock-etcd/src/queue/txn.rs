@@ -216,9 +216,9 @@ pub(super) fn link(who: &Who, behind: ClaimId) -> Txn {
         ])
 }
 
-/// Tells the claim that was linked behind one that has gone, and that held alone.
-pub(super) fn tell(namespace: &Namespace, keys: &LineKeys, next: ClaimId) -> Txn {
-    Txn::new().when(vec![exists(keys.node(next))]).and_then(ring(namespace, [(next, News::Turn)]))
+/// Tells the claim behind one that has gone.
+pub(super) fn tell(namespace: &Namespace, keys: &LineKeys, news: (ClaimId, News)) -> Txn {
+    Txn::new().when(vec![exists(keys.node(news.0))]).and_then(ring(namespace, [news]))
 }
 
 /// Takes the tail away that this claim has left behind, unless somebody has come since.

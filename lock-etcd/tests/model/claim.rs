@@ -1,6 +1,6 @@
 //! What a client knows of one claim, what it asks the store, and what the store answers.
 
-use crate::store::{Claim, Revision, Session, Value};
+use crate::store::{Claim, News, Revision, Session, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -55,8 +55,8 @@ pub(crate) struct ClaimState {
     pub straight: bool,
     /// It was deleted, and no answer came: somebody may have been behind it.
     pub dropped: bool,
-    /// It is gone, and this one must be told.
-    pub tells: Option<Claim>,
+    /// It is gone, and the next one must be told.
+    pub tells: Option<News>,
     /// A find is due.
     pub search: bool,
     /// As the head: what it read, or was told, admits it. An exclusive claim then holds.
@@ -165,8 +165,8 @@ pub(crate) enum Request {
     Drop,
     /// After a delete without an answer: who comes after this place?
     After(Revision),
-    /// It is the head now.
-    Tell(Claim),
+    /// The next one, that it is the head now.
+    Tell(News),
     Admit(Exit),
     /// Delete `h/me` of this create revision; with a void.
     Release(Revision, bool),

@@ -48,8 +48,8 @@ impl State {
     fn next_in_line(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
         let claim = self.claim(me);
         let exit = exit(setup, me, claim);
-        if let Some(next) = claim.tells {
-            return Some(Request::Tell(next));
+        if let Some(news) = claim.tells {
+            return Some(Request::Tell(news));
         }
         if claim.leaving && claim.pred != Pred::Unknown {
             let drops = claim.straight && claim.next.is_none() && !claim.dropped && !exit.void;
@@ -119,7 +119,7 @@ impl State {
         let claim = self.claim_mut(me);
         match (request, reply) {
             (_, Reply::Joined { at, tail, straight }) => self.joined(setup, me, at, tail, straight),
-            (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next),
+            (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
             (Request::Tell(_), Reply::Done(_)) => claim.finish(),
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
             (Request::Enter(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
@@ -158,7 +158,7 @@ impl State {
     }
 
     /// `q/me` was deleted, whatever lay there.
-    fn dropped(&mut self, setup: &Setup, me: Claim, there: bool, next: Option<Claim>) {
+    fn dropped(&mut self, setup: &Setup, me: Claim, there: bool, next: Option<News>) {
         let claim = self.claim_mut(me);
         let (place, told) = (claim.place, next.is_some());
         match next.filter(|_| !setup.mutated(Mutant::DropForgetsNext)) {
@@ -205,7 +205,9 @@ impl State {
     fn seen_in_line(&mut self, setup: &Setup, me: Claim, request: Request, seen: Seen) {
         let claim = self.claim_mut(me);
         if let Request::After(_) = request {
-            return self.dropped(setup, me, true, seen.after);
+            // It may have passed the gate since, or one that stood between.
+            let news = if setup.mutated(Mutant::DropUnansweredTurns) { News::Turn } else { News::Head };
+            return self.dropped(setup, me, true, seen.after.map(news));
         }
         let Some((_, modified, next)) = seen.node else { return self.node_gone(setup, me, seen) };
         claim.see(modified, next);

@@ -94,7 +94,7 @@ fn more_faults_at_once() {
 #[test]
 fn every_mutant_is_refuted() {
     println!("{:<26} {:<18} {:<14} {:>8} {:>7}", "mutant", "configuration", "refuted by", "states", "steps");
-    for mutant in Mutant::ALL.iter().filter(|m| std::env::var("M").map_or(true, |v| format!("{m:?}") == v)) {
+    for mutant in Mutant::ALL {
         let name = mutant.setup();
         let mut known = [setups::queues(), setups::gates(), setups::deep()].into_iter().flatten();
         let setup = known.find(|setup| setup.name == name).expect("a known configuration");

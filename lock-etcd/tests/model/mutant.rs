@@ -68,13 +68,15 @@ mutants! {
     /// An eviction leaves no void.
     EvictWithoutVoid in "A two",
     /// An eviction believes that the next claim named in the node is in line.
-    EvictTrustsNext in "A two settles",
+    EvictTrustsNext in "A evict, crash",
     /// An eviction of the head rings `turn`.
     EvictRingsTurn in "B xsp evict",
     /// Whoever was linked behind a claim that drops its node is not told.
     DropForgetsNext in "A two",
     /// After a drop without an answer nobody looks who was behind it.
     DropUnansweredForgets in "A two",
+    /// After a drop without an answer whoever comes next is told that it is its turn.
+    DropUnansweredTurns in "B xsp unanswered",
     /// Whoever is told after a drop is rung without the compare that it still exists.
     TellWithoutNextNode in "A two",
     /// Every newcomer writes on the tail that it came straight in.

@@ -48,7 +48,7 @@ impl Setup {
                 then: vec![Operation::Delete(Key::Queue(me)), Operation::Delete(Key::Next(me))],
                 ..Txn::default()
             }),
-            Request::Tell(next) => Some(self.tell(next)),
+            Request::Tell(news) => Some(self.tell(news)),
             Request::ReadHolders
             | Request::Find(_)
             | Request::After(_)
@@ -139,9 +139,10 @@ impl Setup {
         Txn { compares, then: vec![next, ring], otherwise: Vec::new() }
     }
 
-    /// Whoever was linked behind a claim that has dropped its node has the turn.
-    fn tell(&self, next: Claim) -> Txn {
-        let ring = Operation::Ring(self.session(next), vec![News::Turn(next)]);
+    /// To whoever stands behind a claim that has dropped its node.
+    fn tell(&self, news: News) -> Txn {
+        let next = news.to();
+        let ring = Operation::Ring(self.session(next), vec![news]);
         let compares = match self.mutated(Mutant::TellWithoutNextNode) {
             true => Vec::new(),
             false => vec![Compare::Present(Key::Queue(next))],

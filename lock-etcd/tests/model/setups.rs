@@ -36,6 +36,7 @@ pub(crate) fn queues() -> Vec<Setup> {
     vec![
         queue("A two", &[0, 1], ALL),
         settling(queue("A two settles", &[0, 1], Budget { crashes: 0, ..ALL })),
+        settling(queue("A evict, crash", &[0, 1], Budget { crashes: 1, ..EVICT })),
         queue("A withdraw", &three, Budget { withdrawals: 2, ..NONE }),
         queue("A crash", &three, Budget { withdrawals: 1, ..CRASH }),
         queue("A evict", &three, EVICT),
