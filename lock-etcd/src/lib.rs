@@ -4,6 +4,9 @@
 //! over, which tells the next in line and nobody else. `docs/etcd-protocol.md` in the repository explains
 //! the protocol; `tests/model` checks it; `tests/conformance` holds this crate to the contract.
 //!
+//! `src/go` is another layout, to take turns with Go's `concurrency` package and `etcdctl`:
+//! `docs/etcd-go-layout.md`.
+//!
 //! Users enable the feature `etcd` of the facade and connect to `etcd://host:2379/namespace`. Building needs
 //! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for.
 #![forbid(unsafe_code)]
@@ -13,7 +16,9 @@ mod cell;
 mod config;
 mod connection;
 mod error;
+mod go;
 mod keys;
+mod mirror;
 mod news;
 mod queue;
 mod record;
@@ -23,4 +28,4 @@ mod view;
 mod watch;
 
 pub use backend::Etcd;
-pub use config::Config;
+pub use config::{Config, Layout};
