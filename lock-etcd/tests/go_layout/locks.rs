@@ -100,7 +100,7 @@ pub(crate) async fn c11_who_would_wait_for_a_name_inside_is_told(cluster: &Clust
     let outer = user.mutex("outer").unwrap();
     let mut theirs = cluster.their_lock("outer/inner");
     let key = theirs.says().await;
-    let locked = outer.lock().await.unwrap_err();
+    let locked = soon("an error", outer.lock()).await.unwrap_err();
     until("it has left", async || cluster.keys().await == [key.clone()]).await;
     for error in [locked, outer.try_lock().await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
@@ -109,7 +109,7 @@ pub(crate) async fn c11_who_would_wait_for_a_name_inside_is_told(cluster: &Clust
     // It waits like everybody else for its own name, and the outer one is refused while it does.
     let wait = waiting(&user.mutex("outer/inner").unwrap());
     cluster.in_line("outer/inner", 2).await;
-    let refused = outer.lock().await.unwrap_err();
+    let refused = soon("an error", outer.lock()).await.unwrap_err();
     assert!(refused.to_string().contains("mutex \"outer/inner\""), "{refused}");
     let before = cluster.requests().await;
     assert_eq!(
