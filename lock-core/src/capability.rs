@@ -81,6 +81,18 @@ impl Modes {
     }
 }
 
+/// Which lines of a store are independent of one another (clause C11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Names {
+    /// Names lie in the store as they are, because other programs use the same ones: all kinds share them,
+    /// and one name must not lie inside another (`a/b` inside `a`). A session refuses to use two that
+    /// would be in each other's way ([`ErrorKind::InvalidName`]).
+    Raw,
+    /// Any two names, and any two kinds.
+    Independent,
+}
+
 /// What one session's store promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,6 +111,8 @@ pub struct Capabilities {
     pub wake_up: WakeUp,
     /// The modes that claims can have.
     pub modes: Modes,
+    /// Which lines are independent of one another.
+    pub names: Names,
     /// The longest time that one claim can be held; `None`: no limit.
     pub longest_hold: Option<Duration>,
 }
@@ -115,6 +129,7 @@ impl Capabilities {
             consistency: Consistency::Linearizable,
             wake_up: WakeUp::Push,
             modes: Modes::All,
+            names: Names::Independent,
             longest_hold: None,
         }
     }
@@ -134,6 +149,7 @@ impl Capabilities {
             Requirement::Consistency(least) if self.consistency < least => missing(&self.consistency),
             Requirement::WakeUp(least) if self.wake_up < least => missing(&self.wake_up),
             Requirement::Mode(mode) if !self.modes.include(mode) => missing(&self.modes),
+            Requirement::Names(least) if self.names < least => missing(&self.names),
             Requirement::Hold(least) if self.longest_hold.is_some_and(|longest| longest < least) => {
                 missing(&self.longest_hold)
             }
@@ -156,6 +172,8 @@ pub enum Requirement {
     WakeUp(WakeUp),
     /// Claims in this mode.
     Mode(Mode),
+    /// Lines that are at least this independent.
+    Names(Names),
     /// Claims that can be held this long.
     Hold(Duration),
 }
@@ -172,6 +190,7 @@ mod tests {
             consistency: Consistency::Advisory,
             wake_up: WakeUp::Poll,
             modes: Modes::Exclusive,
+            names: Names::Raw,
             longest_hold: Some(Duration::from_mins(1)),
             ..Capabilities::strongest()
         };
@@ -182,6 +201,7 @@ mod tests {
             Requirement::Consistency(Consistency::Linearizable),
             Requirement::WakeUp(WakeUp::Push),
             Requirement::Mode(Mode::Shared),
+            Requirement::Names(Names::Independent),
             Requirement::Hold(Duration::from_secs(61)),
         ];
         for needed in met {

@@ -23,7 +23,9 @@ mod token;
 mod uri;
 
 pub use backend::{Line, LinePlace};
-pub use capability::{Capabilities, Consistency, Fairness, Liveness, Modes, Requirement, TokenScope, WakeUp};
+pub use capability::{
+    Capabilities, Consistency, Fairness, Liveness, Modes, Names, Requirement, TokenScope, WakeUp,
+};
 pub use claim::{Claim, ClaimId, Fate, Grant, Payload, Ticket};
 pub use coordinator::{Coordinator, HealthWatch};
 pub use error::{Effect, Error, ErrorKind, Result};

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use etcd_client::{Client, LeaseGrantOptions, Txn};
+use etcd_client::{Client, LeaseGrantOptions, Txn, TxnOp};
 use lock_core::{
     Error, ErrorKind, Lease, LostReason, Moment, Name, Result, SessionId, SessionOptions,
     backend::{Backend, SharedSession},
@@ -12,12 +12,14 @@ use lock_core::{
 use tokio::sync::Notify;
 
 use crate::{
-    config::Config,
+    config::{Config, Layout, default_namespace},
     connection::{Connection, Limits, Way},
     error::is_lease_there,
+    go::{Go, GoSession, Room},
     keys::{Namespace, lease_of},
-    queue::{Bell, OwnLife, Queue, txn::put_leased},
+    queue::{Bell, OwnLife, Queue},
     renewal::Renewal,
+    request::{get, put_leased},
     session::EtcdSession,
     watch::{Keys, Watcher},
 };
@@ -34,20 +36,30 @@ use crate::{
 /// lease its full ttl once more.
 #[derive(Clone)]
 pub struct Etcd {
-    place: Place,
+    cluster: Cluster,
+    layout: Layout,
+    /// As it was given.
+    namespace: Option<Name>,
 }
 
 #[derive(Clone)]
-enum Place {
+enum Cluster {
     Members(Config),
-    Client(Arc<Client>, Name),
+    Client(Arc<Client>),
+}
+
+/// Where a session's keys lie.
+enum Place {
+    Native(Namespace),
+    Go(Room),
 }
 
 impl Etcd {
     /// The cluster that `config` names.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { place: Place::Members(config) }
+        let (layout, namespace) = (config.layout, config.namespace.clone());
+        Self { cluster: Cluster::Members(config), layout, namespace }
     }
 
     /// The cluster that `client` is connected to, with everything under `namespace`: for programs that
@@ -63,16 +75,45 @@ impl Etcd {
     ///
     /// [`ErrorKind::InvalidName`]: the rules for a namespace are those of a [`Name`].
     pub fn from_client(client: Client, namespace: &str) -> Result<Self> {
-        Ok(Self { place: Place::Client(Arc::new(client), namespace.parse()?) })
+        Self::from_client_in(Layout::Native, client, Some(namespace))
+    }
+
+    /// As [`from_client`](Self::from_client), in that layout; without a namespace it is `yourturn`, or none
+    /// in the [layout of Go](Layout::Go).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_client`](Self::from_client).
+    pub fn from_client_in(layout: Layout, client: Client, namespace: Option<&str>) -> Result<Self> {
+        let namespace = namespace.map(str::parse).transpose()?;
+        Ok(Self { cluster: Cluster::Client(Arc::new(client)), layout, namespace })
+    }
+
+    fn place(&self) -> Result<Place> {
+        Ok(match (self.layout, &self.namespace) {
+            (Layout::Go, namespace) => Place::Go(Room::new(namespace.as_ref())),
+            (Layout::Native, Some(namespace)) => Place::Native(Namespace::new(namespace)),
+            (Layout::Native, None) => Place::Native(Namespace::new(&default_namespace()?)),
+        })
+    }
+}
+
+impl Place {
+    /// A key of a session, which it may read if it may read anything.
+    fn own_key(&self, session: SessionId) -> String {
+        match self {
+            Self::Native(namespace) => namespace.live(session),
+            Self::Go(room) => room.probe(session),
+        }
     }
 }
 
 impl fmt::Debug for Etcd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Etcd");
-        match &self.place {
-            Place::Members(config) => debug.field("config", config),
-            Place::Client(_, namespace) => debug.field("namespace", namespace),
+        match &self.cluster {
+            Cluster::Members(config) => debug.field("config", config),
+            Cluster::Client(_) => debug.field("namespace", &self.namespace).field("layout", &self.layout),
         };
         debug.finish_non_exhaustive()
     }
@@ -85,22 +126,20 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 impl Backend for Etcd {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
         let SessionOptions { id, ttl, runtime } = options;
-        let (way, namespace, share, connect_timeout, request_timeout) = match &self.place {
-            Place::Client(client, namespace) => {
-                (Way::Client(client.clone()), namespace, TIMEOUT, TIMEOUT, TIMEOUT)
-            }
-            Place::Members(config) => {
+        let (way, share, connect_timeout, request_timeout) = match &self.cluster {
+            Cluster::Client(client) => (Way::Client(client.clone()), TIMEOUT, TIMEOUT, TIMEOUT),
+            Cluster::Members(config) => {
                 let way = Way::members(config.clone(), ttl, runtime.random_u64());
-                (way, &config.namespace, config.share(), config.connect_timeout, config.request_timeout)
+                (way, config.share(), config.connect_timeout, config.request_timeout)
             }
         };
-        let namespace = Namespace::new(namespace);
+        let place = self.place()?;
         let limits = Limits { connect_timeout: share.min(ttl / 3), request_timeout };
-        let connection = Connection::new(way, runtime.clone(), limits, namespace.live(id));
+        let connection = Connection::new(way, runtime.clone(), limits, place.own_key(id));
         let opening = Opening { id, runtime, connection: Arc::new(connection), share, request_timeout };
         let end = opening.runtime.now() + connect_timeout;
         let opened = tokio::select! { biased;
-            opened = opening.open(ttl, namespace, end) => opened,
+            opened = opening.open(ttl, place, end) => opened,
             () = opening.runtime.sleep_until(end + share / 10) => {
                 let message = format!("etcd did not open a session within {connect_timeout:?}");
                 Err(Error::new(ErrorKind::Unavailable, message))
@@ -137,11 +176,14 @@ impl Drop for UnlessOpened {
 }
 
 impl Opening {
-    async fn open(&self, ttl: Duration, namespace: Namespace, end: Moment) -> Result<SharedSession> {
+    async fn open(&self, ttl: Duration, place: Place, end: Moment) -> Result<SharedSession> {
         let (sent, granted) = self.grant(ttl, end).await?;
         let lease = Arc::new(Lease::new(self.runtime.clone(), sent, granted));
         let mut unless_opened = UnlessOpened(Some(lease.clone()));
-        let session = self.start(&lease, namespace).await?;
+        let session = match place {
+            Place::Native(namespace) => self.start(&lease, namespace).await?,
+            Place::Go(room) => self.start_as_go(&lease, room).await?,
+        };
         unless_opened.0 = None;
         Ok(session)
     }
@@ -177,29 +219,8 @@ impl Opening {
     async fn start(&self, lease: &Arc<Lease>, namespace: Namespace) -> Result<SharedSession> {
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let keys = [namespace.bell(self.id), namespace.live(self.id)];
-        let made = keys.clone().map(|key| put_leased(key, "", self.id));
-        while let Err(error) = connection.transact(Txn::new().and_then(made.clone())).await {
-            if error.kind() != ErrorKind::Unavailable {
-                return Err(error);
-            }
-            tracing::debug!(%error, "the session's keys are written again");
-            jitter(&*self.runtime, self.share / 20).await;
-        }
-
-        let renewal = Renewal {
-            connection: connection.clone(),
-            lease: lease.clone(),
-            lease_id: lease_of(self.id),
-            runtime: runtime.clone(),
-        };
-        runtime.spawn(Box::pin(renewal.run()));
-        let (watcher, task) = Watcher::new();
-        runtime.spawn(Box::pin(task.run(
-            connection.clone(),
-            lease.clone(),
-            runtime.clone(),
-            self.request_timeout,
-        )));
+        self.first_request(keys.clone().map(|key| put_leased(key, "", self.id)).to_vec()).await?;
+        let watcher = self.start_tasks(lease);
         let queue = Arc::new(Queue::new(self.id, namespace, connection, lease.clone(), runtime, watcher));
 
         let bell = Arc::new(Bell { queue: queue.clone(), opened: Notify::new() });
@@ -213,6 +234,42 @@ impl Opening {
             () = bell.opened.notified() => Ok(Arc::new(EtcdSession::new(queue, watches))),
             reason = lease.lost() => Err(Error::lost(reason)),
         }
+    }
+
+    /// Has no keys of its own: a look proves that it is let in.
+    async fn start_as_go(&self, lease: &Arc<Lease>, room: Room) -> Result<SharedSession> {
+        self.first_request(vec![get(room.probe(self.id))]).await?;
+        let watcher = self.start_tasks(lease);
+        let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
+        let go = Go::new(self.id, room, connection, lease.clone(), runtime, watcher);
+        Ok(Arc::new(GoSession::new(go)))
+    }
+
+    /// Until it is answered.
+    async fn first_request(&self, operations: Vec<TxnOp>) -> Result<()> {
+        while let Err(error) = self.connection.transact(Txn::new().and_then(operations.clone())).await {
+            if error.kind() != ErrorKind::Unavailable {
+                return Err(error);
+            }
+            tracing::debug!(%error, "the session's first request is made again");
+            jitter(&*self.runtime, self.share / 20).await;
+        }
+        Ok(())
+    }
+
+    /// Renewals and watches.
+    fn start_tasks(&self, lease: &Arc<Lease>) -> Watcher {
+        let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
+        let renewal = Renewal {
+            connection: connection.clone(),
+            lease: lease.clone(),
+            lease_id: lease_of(self.id),
+            runtime: runtime.clone(),
+        };
+        runtime.spawn(Box::pin(renewal.run()));
+        let (watcher, task) = Watcher::new();
+        runtime.clone().spawn(Box::pin(task.run(connection, lease.clone(), runtime, self.request_timeout)));
+        watcher
     }
 
     /// As far as it can be done: otherwise the ttl ends it.

@@ -6,9 +6,9 @@ use lock_core::{
     backend::{Cell, CellVersion},
 };
 
-use crate::queue::{
-    Queue, not_granted,
-    txn::{created_at, delete, get, untouched},
+use crate::{
+    queue::{Queue, not_granted},
+    request::{created_at, delete, get, untouched},
 };
 
 impl Queue {

@@ -7,25 +7,48 @@ use percent_encoding::percent_decode_str;
 
 /// How an etcd cluster is reached.
 ///
-/// As a URI: `etcd://user:password@host1:2379,host2:2379/namespace?connect_timeout=5s&request_timeout=5s`.
-/// Everything but one host may be left out; a host without a port gets 2379. User, password and namespace may
-/// be percent-encoded.
+/// As a URI: `etcd://user:password@host1:2379,host2:2379/namespace?layout=native&connect_timeout=5s&
+/// request_timeout=5s`. Everything but one host may be left out; a host without a port gets 2379. User,
+/// password and namespace may be percent-encoded.
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
     pub(crate) endpoints: Vec<String>,
-    pub(crate) namespace: Name,
+    pub(crate) namespace: Option<Name>,
+    pub(crate) layout: Layout,
     pub(crate) credentials: Option<(String, String)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
 }
 
+/// How locks lie in etcd. Those of different layouts never meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Layout {
+    /// The queue of this library, at a constant cost per turn (`docs/etcd-protocol.md`).
+    #[default]
+    Native,
+    /// As Go's `concurrency.Mutex` and `concurrency.Election` do it, to take turns with them, with
+    /// `etcdctl lock`, `etcdctl elect` and jetcd (`docs/etcd-go-layout.md`).
+    ///
+    /// - Names go in as they are: `mutex("billing")` and `etcdctl lock billing` exclude each other. With the
+    ///   namespace `eu` that is `etcdctl lock eu/billing`.
+    /// - A mutex's token is the revision at which it was granted, and compares with `ETCD_LOCK_REV` and Go's
+    ///   `Mutex.Header().Revision`; an election's term is Go's `Election.Rev()`.
+    /// - Kinds share names, and a name must not lie inside another: a lock `a` would wait for whoever holds
+    ///   `a/b`. Where that is seen, it is [`ErrorKind::InvalidName`].
+    /// - Exclusive claims only. A turn costs more the longer the queue is.
+    Go,
+}
+
 const NAMESPACE: &str = "yourturn";
+const LAYOUTS: &[(&str, Layout)] = &[("native", Layout::Native), ("go", Layout::Go)];
 const PORT: &str = "2379";
 const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 
 impl Config {
-    /// The cluster with these members, as `host:port`, where every lock lies under the namespace `yourturn`.
+    /// The cluster with these members, as `host:port`, where every lock lies under the namespace `yourturn`,
+    /// or in the [layout of Go](Layout::Go) under none.
     ///
     /// # Errors
     ///
@@ -38,8 +61,8 @@ impl Config {
         }
         let timeout = Duration::from_secs(5);
         let (connect_timeout, request_timeout) = (timeout, timeout);
-        let namespace = NAMESPACE.parse()?;
-        Ok(Self { endpoints, namespace, credentials: None, connect_timeout, request_timeout })
+        let layout = Layout::default();
+        Ok(Self { endpoints, namespace: None, layout, credentials: None, connect_timeout, request_timeout })
     }
 
     /// Under which name everything lies in the cluster; the rules are those of a [`Name`]. Coordinators with
@@ -49,8 +72,14 @@ impl Config {
     ///
     /// [`ErrorKind::InvalidName`].
     pub fn namespace(mut self, namespace: &str) -> Result<Self> {
-        self.namespace = namespace.parse()?;
+        self.namespace = Some(namespace.parse()?);
         Ok(self)
+    }
+
+    /// How locks lie in the cluster. Default: [`Layout::Native`].
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
     }
 
     /// As whom to authenticate. The token is renewed when it has expired.
@@ -108,6 +137,9 @@ impl Config {
                 .ok_or_else(|| invalid("credentials look like etcd://user:password@host:2379"))?;
             config = config.credentials(decoded(user)?, decoded(password)?);
         }
+        if let Some(layout) = options.take("layout") {
+            config = config.layout(named_layout(&layout)?);
+        }
         if let Some(timeout) = options.duration("connect_timeout")? {
             config = config.connect_timeout(timeout)?;
         }
@@ -124,6 +156,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("endpoints", &self.endpoints)
             .field("namespace", &self.namespace)
+            .field("layout", &self.layout)
             .field("user", &self.credentials.as_ref().map(|(user, _)| user))
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
@@ -133,6 +166,19 @@ impl fmt::Debug for Config {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOption, message)
+}
+
+/// The namespace of who gives none.
+pub(crate) fn default_namespace() -> Result<Name> {
+    NAMESPACE.parse()
+}
+
+fn named_layout(text: &str) -> Result<Layout> {
+    let found = LAYOUTS.iter().find(|(name, _)| *name == text).map(|(_, layout)| *layout);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = LAYOUTS.iter().map(|(name, _)| *name).collect();
+        invalid(format!("there is no layout {text:?}; the layouts are: {}", names.join(", ")))
+    })
 }
 
 fn within_limits(option: &str, timeout: Duration) -> Result<Duration> {
@@ -182,11 +228,12 @@ mod tests {
 
     #[test]
     fn the_parts_come_out() {
-        let config =
-            config("etcd://me:p%40ss@h1,h2:2380,[::1]:7/billing%2Feu?connect_timeout=3s&request_timeout=1s");
+        let config = config(
+            "etcd://me:p%40ss@h1,h2:2380,[::1]:7/billing%2Feu?layout=go&connect_timeout=3s&request_timeout=1s",
+        );
         let config = config.unwrap();
         assert_eq!(config.endpoints, ["http://h1:2379", "http://h2:2380", "http://[::1]:7"]);
-        assert_eq!(config.namespace.as_str(), "billing/eu");
+        assert_eq!((config.namespace.unwrap().as_str(), config.layout), ("billing/eu", Layout::Go));
         assert_eq!(config.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
         assert_eq!((config.connect_timeout, config.request_timeout), {
             (Duration::from_secs(3), Duration::from_secs(1))
@@ -197,7 +244,8 @@ mod tests {
     fn what_is_left_out_has_defaults() {
         let config = config("etcd://[::1]").unwrap();
         assert_eq!(config.endpoints, ["http://[::1]:2379"]);
-        assert_eq!((config.namespace.as_str(), config.credentials), ("yourturn", None));
+        assert_eq!((config.namespace, config.layout, config.credentials), (None, Layout::Native, None));
+        assert_eq!(default_namespace().unwrap().as_str(), "yourturn");
     }
 
     #[test]
@@ -213,6 +261,7 @@ mod tests {
             "etcd://h?connect_timeout=0s",
             "etcd://h?request_timeout=1h",
             "etcd://h?conect_timeout=1s",
+            "etcd://h?layout=Go",
         ];
         for uri in bad {
             let kind = config(uri).unwrap_err().kind();

@@ -230,6 +230,15 @@ impl Connection {
         self.ask(self.request_timeout, call).await.map_err(unknown_if_unavailable)
     }
 
+    /// Whether a lease has not ended.
+    pub(crate) async fn lives(&self, lease: i64) -> Result<bool> {
+        let call = |client: &Client| {
+            let mut leases = client.lease_client();
+            async move { leases.time_to_live(lease, None).await }
+        };
+        self.ask(self.request_timeout, call).await.map(|reply| reply.ttl() > 0)
+    }
+
     /// Ends a lease, and with it every key under it.
     pub(crate) async fn revoke(&self, lease: i64) -> Result<()> {
         let call = |client: &Client| {

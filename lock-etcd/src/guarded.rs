@@ -6,12 +6,23 @@ use etcd_client::{Compare, Txn, TxnOp, TxnResponse};
 use lock_core::{Error, ErrorKind, Guard, Result};
 
 use crate::{
-    queue::{
-        not_granted,
-        txn::{Reply, created_at, get},
-    },
+    connection::Connection,
+    error::unknown_if_unavailable,
+    go::GoSession,
+    queue::not_granted,
+    request::{Reply, created_at, get},
     session::EtcdSession,
 };
+
+/// The key that says that a claim holds, and the revision at which it was created.
+pub(crate) type Seat = (String, i64);
+
+/// How a session reaches a seat of its own.
+pub(crate) struct Held<'a> {
+    pub(crate) connection: &'a Connection,
+    /// Where it is now; an error when the claim does not hold.
+    pub(crate) seat: Box<dyn Fn() -> Result<Seat> + Send + Sync + 'a>,
+}
 
 /// Asks etcd to carry `then` out while it is the guard's turn, and if `when` holds: in one transaction, which
 /// compares the key that says that the guard holds. So a holder that was paused for too long, that was
@@ -58,20 +69,21 @@ async fn under(guard: &Guard, when: Vec<Compare>, then: Vec<TxnOp>) -> Result<Tx
     let (session, ticket) = guard.held();
     let session: &dyn Any = session;
     let unsupported = || Error::new(ErrorKind::Unsupported, "the guard is not one of etcd's");
-    let queue = session.downcast_ref::<EtcdSession>().ok_or_else(unsupported)?.queue();
-    let standing = queue.standing(ticket)?;
+    let native = session.downcast_ref::<EtcdSession>().map(|session| session.held(ticket));
+    let held = native.or_else(|| Some(session.downcast_ref::<GoSession>()?.held(ticket)));
+    let Held { connection, seat } = held.ok_or_else(unsupported)??;
     loop {
-        let (seat, created) = queue.seat(&standing)?;
-        let holds = [created_at(&*seat, created)];
+        let (key, created) = seat()?;
+        let holds = [created_at(&*key, created)];
         let request =
-            Txn::new().when([&holds[..], &when].concat()).and_then(then.clone()).or_else(vec![get(&*seat)]);
-        let answer = queue.ask(request).await?;
+            Txn::new().when([&holds[..], &when].concat()).and_then(then.clone()).or_else(vec![get(&*key)]);
+        let answer = connection.transact(request).await.map_err(unknown_if_unavailable)?;
         let mut reply = Reply::from(answer.clone());
         if reply.succeeded || reply.key().is_some_and(|seat| seat.create_revision() == created) {
             return Ok(answer);
         }
         // A mode that was weakened meanwhile has another seat.
-        if queue.seat(&standing)? == (seat, created) {
+        if seat()? == (key, created) {
             return Err(not_granted());
         }
     }

@@ -4,6 +4,9 @@
 //! over, which tells the next in line and nobody else. `docs/etcd-protocol.md` in the repository explains
 //! the protocol; `tests/model` checks it; `tests/conformance` holds this crate to the contract.
 //!
+//! `src/go` is another layout, to take turns with Go's `concurrency` package and `etcdctl`:
+//! `docs/etcd-go-layout.md`.
+//!
 //! Users enable the feature `etcd` of the facade and connect to `etcd://host:2379/namespace`. Building needs
 //! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for.
 #![forbid(unsafe_code)]
@@ -13,19 +16,22 @@ mod cell;
 mod config;
 mod connection;
 mod error;
+mod go;
 mod guarded;
 mod keys;
+mod mirror;
 mod news;
 mod pointers;
 mod queue;
 mod record;
 mod renewal;
+mod request;
 mod session;
 mod view;
 mod watch;
 
 pub use backend::Etcd;
-pub use config::Config;
+pub use config::{Config, Layout};
 /// etcd's client, in the version that this crate takes and gives its types in.
 pub use etcd_client as client;
 pub use guarded::transact;

@@ -28,7 +28,7 @@ impl From<&Claim> for Record {
 
 /// How a record is written.
 #[derive(Serialize, Deserialize)]
-struct Written {
+pub(crate) struct Written {
     owner: String,
     mode: WrittenMode,
     since: String,
@@ -54,43 +54,60 @@ enum WrittenMode {
     Present,
 }
 
-impl Record {
-    pub(crate) fn write(&self) -> Vec<u8> {
-        let (mode, count, limit) = match self.mode {
+impl From<&Record> for Written {
+    fn from(record: &Record) -> Self {
+        let (mode, count, limit) = match record.mode {
             Mode::Exclusive => (WrittenMode::Exclusive, None, None),
             Mode::Shared => (WrittenMode::Shared, None, None),
             Mode::Permits { count, limit } => (WrittenMode::Permits, Some(count), Some(limit)),
             Mode::Present => (WrittenMode::Present, None, None),
         };
-        let bytes = self.payload.as_bytes();
+        let bytes = record.payload.as_bytes();
         let (payload, payload_bytes) = match std::str::from_utf8(bytes) {
             Ok("") => (None, None),
             Ok(text) => (Some(text.to_owned()), None),
             Err(_) => (None, Some(bytes.to_vec())),
         };
-        let since = humantime::format_rfc3339_nanos(self.since).to_string();
-        let (owner, place) = (self.owner.to_string(), self.place);
-        let written = Written { owner, mode, since, count, limit, place, payload, payload_bytes };
-        // Strings and numbers: there is nothing that JSON has no form for.
-        serde_json::to_vec(&written).unwrap_or_default()
+        let since = humantime::format_rfc3339_nanos(record.since).to_string();
+        let (owner, place) = (record.owner.to_string(), record.place);
+        Self { owner, mode, since, count, limit, place, payload, payload_bytes }
     }
+}
 
+impl Written {
     /// The record that `key` holds.
-    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
+    pub(crate) fn read(self, key: &[u8]) -> Result<Record> {
         let bad = || garbled(key, "holds no record of a claim");
-        let written: Written = serde_json::from_slice(value).map_err(|source| bad().with_source(source))?;
-        let mode = match (written.mode, written.count, written.limit) {
+        let mode = match (self.mode, self.count, self.limit) {
             (WrittenMode::Exclusive, ..) => Mode::Exclusive,
             (WrittenMode::Shared, ..) => Mode::Shared,
             (WrittenMode::Permits, Some(count), Some(limit)) => Mode::Permits { count, limit },
             (WrittenMode::Permits, ..) => return Err(bad()),
             (WrittenMode::Present, ..) => Mode::Present,
         };
-        let since = humantime::parse_rfc3339(&written.since).map_err(|source| bad().with_source(source))?;
-        let bytes = written.payload.map(String::into_bytes).or(written.payload_bytes).unwrap_or_default();
-        let (owner, payload) = (written.owner.into(), Payload::new(&bytes)?);
-        Ok(Self { owner, mode, since, payload, place: written.place })
+        let since = humantime::parse_rfc3339(&self.since).map_err(|source| bad().with_source(source))?;
+        let bytes = self.payload.map(String::into_bytes).or(self.payload_bytes).unwrap_or_default();
+        let (owner, payload) = (self.owner.into(), Payload::new(&bytes)?);
+        Ok(Record { owner, mode, since, payload, place: self.place })
     }
+}
+
+impl Record {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        json(&Written::from(self))
+    }
+
+    /// The record that `key` holds.
+    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
+        let written: Written = serde_json::from_slice(value)
+            .map_err(|source| garbled(key, "holds no record of a claim").with_source(source))?;
+        written.read(key)
+    }
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
+    // Strings and numbers: there is nothing that JSON has no form for.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 #[cfg(test)]

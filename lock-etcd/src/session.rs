@@ -14,11 +14,11 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use lock_core::{
     Capabilities, Claim, ClaimId, ErrorKind, Grant, Lease, Line, LineId, LostReason, Mode, Payload, Result,
-    Ticket,
+    SessionId, Ticket,
     backend::{Cell, CellVersion, Session},
 };
 
-use crate::{keys::lease_of, queue::Queue, watch::Watch};
+use crate::{connection::Connection, guarded::Held, keys::lease_of, queue::Queue, watch::Watch};
 
 /// A session with etcd.
 pub(crate) struct EtcdSession {
@@ -30,7 +30,7 @@ pub(crate) struct EtcdSession {
 }
 
 /// etcd looks for leases that have expired every 500 ms, and then commits their end.
-const RECOVERY_SLACK: Duration = Duration::from_secs(1);
+pub(crate) const RECOVERY_SLACK: Duration = Duration::from_secs(1);
 
 /// How many claims leave at a time when a session closes.
 const LEAVING_AT_ONCE: usize = 32;
@@ -40,8 +40,9 @@ impl EtcdSession {
         Self { queue, _watches: watches, closed: AtomicBool::new(false) }
     }
 
-    pub(crate) fn queue(&self) -> &Arc<Queue> {
-        &self.queue
+    pub(crate) fn held(&self, ticket: &Ticket) -> Result<Held<'_>> {
+        let (queue, standing) = (&self.queue, self.queue.standing(ticket)?);
+        Ok(Held { connection: &queue.connection, seat: Box::new(move || queue.seat(&standing)) })
     }
 }
 
@@ -119,33 +120,62 @@ impl Session for EtcdSession {
     }
 
     async fn close(&self) -> Result<()> {
-        self.queue.lease.lose(LostReason::Closed);
+        let Queue { lease, connection, session, .. } = &*self.queue;
+        let closing = Closing { lease, connection, session: *session, closed: &self.closed };
+        let sweep = async {
+            if let Err(error) = self.queue.sweep_all().await {
+                tracing::debug!(%error, "tails stay until somebody comes");
+            }
+        };
+        let leave = |line, claim| async move { self.queue.leave(&line, claim).await };
+        closing.close(self.queue.claims(), leave, sweep).await
+    }
+
+    fn abandon(&self) {
+        // The tasks of the session stop when the lease is lost; nothing else ever speaks for it.
+        self.queue.lease.lose(LostReason::Abandoned);
+    }
+}
+
+/// The end of a session, whatever its layout.
+pub(crate) struct Closing<'a> {
+    pub(crate) lease: &'a Lease,
+    pub(crate) connection: &'a Connection,
+    pub(crate) session: SessionId,
+    pub(crate) closed: &'a AtomicBool,
+}
+
+impl Closing<'_> {
+    /// Has every claim leave, then does what is left to do, then ends the lease.
+    pub(crate) async fn close<F: Future<Output = Result<()>>>(
+        self,
+        claims: Vec<(LineId, ClaimId)>,
+        leave: impl Fn(LineId, ClaimId) -> F,
+        afterwards: impl Future<Output = ()>,
+    ) -> Result<()> {
+        self.lease.lose(LostReason::Closed);
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
         // Each for itself, so that its neighbour is told and no tail stays. Where that fails, the end of the
         // lease will do: it makes the neighbours look.
-        stream::iter(self.queue.claims())
-            .for_each_concurrent(LEAVING_AT_ONCE, |(line, claim)| async move {
-                if let Err(error) = self.queue.leave(&line, claim).await {
-                    tracing::debug!(%line, %claim, %error, "could not leave; its lease ends");
+        stream::iter(claims)
+            .for_each_concurrent(LEAVING_AT_ONCE, |(line, claim)| {
+                let leave = leave(line.clone(), claim);
+                async move {
+                    if let Err(error) = leave.await {
+                        tracing::debug!(%line, %claim, %error, "could not leave; its lease ends");
+                    }
                 }
             })
             .await;
-        if let Err(error) = self.queue.sweep_all().await {
-            tracing::debug!(%error, "tails stay until somebody comes");
-        }
-        match self.queue.connection.revoke(lease_of(self.queue.session)).await {
+        afterwards.await;
+        match self.connection.revoke(lease_of(self.session)).await {
             // It was over before.
             Err(error) if error.kind() == ErrorKind::SessionLost => {}
             outcome => outcome?,
         }
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
-    }
-
-    fn abandon(&self) {
-        // The tasks of the session stop when the lease is lost; nothing else ever speaks for it.
-        self.queue.lease.lose(LostReason::Abandoned);
     }
 }

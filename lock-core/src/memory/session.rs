@@ -150,6 +150,9 @@ impl Session for MemorySession {
 
     async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
         weaker.validate()?;
+        if !self.modes().include(weaker) {
+            return Err(Error::new(ErrorKind::Unsupported, format!("the store has no {weaker} claims")));
+        }
         self.reply(self.store.set_mode(ticket, weaker)).await
     }
 

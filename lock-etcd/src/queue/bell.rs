@@ -8,9 +8,8 @@ use lock_core::{Lease, LostReason, sync::locked};
 use super::{
     Queue,
     standing::{Phase, Standing},
-    txn::get,
 };
-use crate::{news::Ring, watch::Sink};
+use crate::{news::Ring, request::get, watch::Sink};
 
 /// What the session's own bell says.
 pub(crate) struct Bell {

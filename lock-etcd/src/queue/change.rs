@@ -7,9 +7,13 @@ use super::{
     Queue, not_granted,
     standing::{Phase, Standing, State},
     steps::Refusal,
-    txn::{Departure, To, created_at, delete, get, put_leased, untouched},
+    txn::{Departure, To},
 };
-use crate::{news::News, record::Record};
+use crate::{
+    news::News,
+    record::Record,
+    request::{created_at, delete, get, put_leased, untouched},
+};
 
 impl Queue {
     /// The key that says that the claim holds, and the revision at which it was created.

@@ -12,9 +12,14 @@ use lock_core::{
 use super::{
     Queue, not_held, occupancy,
     standing::{Ahead, Phase, Standing},
-    txn::{Entry, Free, Outlook, Reply, get, range, some_keys},
+    txn::{Entry, Free, Outlook},
 };
-use crate::{pointers::Tail, record::Record, view};
+use crate::{
+    pointers::Tail,
+    record::Record,
+    request::{Reply, get, range, some_keys},
+    view,
+};
 
 /// What became of a request to enter.
 enum Entered {

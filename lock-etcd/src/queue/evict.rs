@@ -6,9 +6,13 @@ use lock_core::{ClaimId, ErrorKind, LineId, Mode, Result};
 use super::{
     Queue, named,
     standing::Who,
-    txn::{self, Departure, Reply, To, get, range},
+    txn::{self, Departure, To},
 };
-use crate::{keys::Part, news::News};
+use crate::{
+    keys::Part,
+    news::News,
+    request::{Reply, get, range},
+};
 
 impl Queue {
     /// Removes anybody's claim; see [`Session::evict`](lock_core::backend::Session::evict).

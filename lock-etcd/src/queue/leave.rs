@@ -8,9 +8,9 @@ use super::{
     Queue, enter, named,
     standing::{Ahead, Phase, Standing, State},
     steps::Refusal,
-    txn::{self, Departure, To, get},
+    txn::{self, Departure, To},
 };
-use crate::news::News;
+use crate::{news::News, request::get};
 
 impl Queue {
     /// Leaves the line, wherever the claim stands; see

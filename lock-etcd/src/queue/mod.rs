@@ -31,7 +31,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
-use etcd_client::{KeyValue, Txn, TxnOp, TxnResponse};
+use etcd_client::{KeyValue, Txn, TxnOp};
 use lock_core::{
     Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Result, SessionId, Ticket,
     backend::Left,
@@ -47,13 +47,13 @@ use self::{
     search::Search,
     standing::{Standing, Who},
     sweep::Tails,
-    txn::{Reply, get},
 };
 use crate::{
     connection::{Connection, retry_pause},
     error::{garbled, unknown_if_unavailable},
     keys::{LineKeys, Namespace, Part},
     record::Record,
+    request::{Reply, get},
     watch::Watcher,
 };
 
@@ -167,15 +167,10 @@ impl Queue {
 
     /// Asks for a change.
     pub(crate) async fn change(&self, txn: Txn) -> Result<Reply> {
-        match self.ask(txn).await {
+        match self.connection.transact(txn).await.map_err(unknown_if_unavailable) {
             Err(error) if error.kind() == ErrorKind::SessionLost => Err(self.whose_lease(error).await),
             answer => answer.map(Reply::from),
         }
-    }
-
-    /// Asks for something that may be a change.
-    pub(crate) async fn ask(&self, txn: Txn) -> Result<TxnResponse> {
-        self.connection.transact(txn).await.map_err(unknown_if_unavailable)
     }
 
     /// etcd does not say which of a transaction's leases has ended. Another session's keys go with its lease,

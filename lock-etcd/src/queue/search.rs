@@ -9,11 +9,11 @@ use lock_core::{ClaimId, Error, ErrorKind, LineId, Mode, Result, sync::locked};
 use super::{
     Queue, occupancy,
     standing::{Ahead, Gate, Phase, Standing},
-    txn::{get, range, some_keys},
 };
 use crate::{
     error::garbled,
     keys::{LineKeys, Part},
+    request::{get, range, some_keys},
 };
 
 /// The searches of one line.

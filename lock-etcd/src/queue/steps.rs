@@ -8,13 +8,14 @@ use lock_core::{ClaimId, ErrorKind, LostReason, Mode, Result, runtime::jitter, s
 use super::{
     Queue, named,
     standing::{Ahead, Gate, Phase, Standing, State, Step},
-    txn::{self, Departure, Reply, To},
+    txn::{self, Departure, To},
 };
 use crate::{
     connection::retry_pause,
     error::garbled,
     news::News,
     pointers::Mark,
+    request::Reply,
     watch::{Keys, Sink},
 };
 

@@ -2,67 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use etcd_client::{
-    Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse,
-};
+use etcd_client::{Compare, PutOptions, Txn, TxnOp};
 use lock_core::{ClaimId, Mode, SessionId};
 
 use super::standing::Who;
 use crate::{
-    keys::{LineKeys, Namespace, lease_of},
+    keys::{LineKeys, Namespace},
     news::{News, Ring},
     pointers::{Mark, Tail},
     record::Record,
+    request::{
+        absent, created_at, delete, exists, get, none_new_under, none_under, put_leased, some_keys, untouched,
+    },
 };
-
-pub(crate) fn exists(key: impl Into<Vec<u8>>) -> Compare {
-    Compare::create_revision(key, CompareOp::Greater, 0)
-}
-
-pub(crate) fn absent(key: impl Into<Vec<u8>>) -> Compare {
-    Compare::create_revision(key, CompareOp::Equal, 0)
-}
-
-pub(crate) fn created_at(key: impl Into<Vec<u8>>, revision: i64) -> Compare {
-    Compare::create_revision(key, CompareOp::Equal, revision)
-}
-
-pub(crate) fn untouched(key: impl Into<Vec<u8>>, revision: i64) -> Compare {
-    Compare::mod_revision(key, CompareOp::Equal, revision)
-}
-
-/// Nothing lies under the prefix.
-fn none_under(prefix: impl Into<Vec<u8>>) -> Compare {
-    absent(prefix).with_prefix()
-}
-
-/// Nothing under the prefix was created after `revision`.
-fn none_new_under(prefix: impl Into<Vec<u8>>, revision: i64) -> Compare {
-    Compare::create_revision(prefix, CompareOp::Less, revision + 1).with_prefix()
-}
-
-/// Under a session's lease. Named in each put, and not kept with
-/// `ignore_lease`: a bell that somebody deleted by hand comes back.
-pub(crate) fn put_leased(key: String, value: impl Into<Vec<u8>>, session: SessionId) -> TxnOp {
-    TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease_of(session))))
-}
-
-pub(crate) fn delete(key: String) -> TxnOp {
-    TxnOp::delete(key, None)
-}
-
-pub(crate) fn get(key: impl Into<Vec<u8>>) -> TxnOp {
-    TxnOp::get(key, None)
-}
-
-pub(crate) fn range(prefix: impl Into<Vec<u8>>) -> TxnOp {
-    TxnOp::get(prefix, Some(GetOptions::new().with_prefix()))
-}
-
-/// At most `limit` keys, whichever: sorted reads go through all of them.
-pub(crate) fn some_keys(prefix: impl Into<Vec<u8>>, limit: i64) -> TxnOp {
-    TxnOp::get(prefix, Some(GetOptions::new().with_prefix().with_keys_only().with_limit(limit)))
-}
 
 /// When a newcomer goes straight in, without a place in the queue.
 #[derive(Clone, Copy, Debug)]
@@ -352,49 +304,4 @@ pub(super) fn unseat(who: &Who, mode: Mode, seat: i64, doubt: bool, evicted: boo
     }
     then.extend(ring(&who.namespace, evicted.then_some((who.id, News::Evicted))));
     Txn::new().when(vec![created_at(key, seat)]).and_then(then)
-}
-
-/// The answer to a transaction.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) succeeded: bool,
-    pub(crate) revision: i64,
-    answers: std::vec::IntoIter<TxnOpResponse>,
-}
-
-impl From<TxnResponse> for Reply {
-    fn from(response: TxnResponse) -> Self {
-        let revision = response.header().map_or(0, etcd_client::ResponseHeader::revision);
-        Self { succeeded: response.succeeded(), revision, answers: response.op_responses().into_iter() }
-    }
-}
-
-/// The answers, one after another, in the order of the operations.
-impl Reply {
-    pub(crate) fn keys(&mut self) -> Vec<KeyValue> {
-        match self.answers.next() {
-            Some(TxnOpResponse::Get(mut got)) => got.take_kvs(),
-            _ => Vec::new(),
-        }
-    }
-
-    pub(crate) fn key(&mut self) -> Option<KeyValue> {
-        self.keys().into_iter().next()
-    }
-
-    /// What a put replaced.
-    pub(super) fn replaced(&mut self) -> Option<KeyValue> {
-        match self.answers.next() {
-            Some(TxnOpResponse::Put(mut put)) => put.take_prev_key(),
-            _ => None,
-        }
-    }
-
-    /// The inner transaction's, wherever it stands.
-    pub(super) fn nested(&mut self) -> Option<Self> {
-        self.answers.find_map(|answer| match answer {
-            TxnOpResponse::Txn(reply) => Some(reply.into()),
-            _ => None,
-        })
-    }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use etcd_client::{Channel, Client, ConnectOptions, GetOptions};
 use lock_core::{SessionId, backend::Backend, runtime::SharedRuntime};
-use lock_etcd::Etcd;
+use lock_etcd::{Etcd, Layout};
 use lock_testkit::{
     harness::{self, Control, Harness},
     machine::Machine,
@@ -24,6 +24,7 @@ pub(crate) const TTL: Duration = Duration::from_secs(2);
 
 /// Makes servers of so many members; behind proxies when there are several.
 pub(crate) struct EtcdHarness {
+    pub(crate) layout: Layout,
     pub(crate) members: usize,
     pub(crate) at_once: usize,
 }
@@ -36,7 +37,7 @@ impl Harness for EtcdHarness {
         let server = Server::with(options).await?;
         let machine = Machine::new().map_err(|error| error.to_string())?;
         let spy = client(&server, Arc::default()).await?;
-        Ok(Box::new(Store { server, machine, spy }))
+        Ok(Box::new(Store { layout: self.layout, server, machine, spy }))
     }
 
     fn at_once(&self) -> usize {
@@ -59,6 +60,7 @@ pub(crate) async fn client(server: &Server, faults: Arc<Faults>) -> Result<Clien
 }
 
 struct Store {
+    layout: Layout,
     server: Server,
     machine: Machine,
     /// Looks at what is left; its own requests are served too, so it is quiet while requests are counted.
@@ -82,7 +84,7 @@ impl harness::Store for Store {
     async fn client(&self) -> Box<dyn harness::Client> {
         let faults = Arc::new(Faults::default());
         let etcd = client(&self.server, faults.clone()).await.unwrap();
-        let backend = Arc::new(Etcd::from_client(etcd, NAMESPACE).unwrap());
+        let backend = Arc::new(Etcd::from_client_in(self.layout, etcd, Some(NAMESPACE)).unwrap());
         Box::new(Party { backend, faults, machine: Machine::new().unwrap() })
     }
 

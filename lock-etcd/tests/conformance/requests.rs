@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lock_core::{Coordinator, Kind, LineId, Mode, Options, backend::CellVersion};
-use lock_etcd::Etcd;
+use etcd_client::PutOptions;
+use lock_core::{
+    Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId, SessionOptions,
+    backend::{Backend, CellVersion},
+};
+use lock_etcd::{Etcd, Layout};
 use lock_testkit::{server::etcd::Etcd as Server, suite::MODES};
 
 use crate::{
@@ -17,10 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More than any one of these operations makes.
 const REQUESTS: u64 = 7;
 
-async fn user(server: &Server) -> (Coordinator, Arc<Faults>) {
+async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let etcd = client(server, faults.clone()).await.unwrap();
-    let backend = Arc::new(Etcd::from_client(etcd, NAMESPACE).unwrap());
+    let backend = Arc::new(Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap());
     (Coordinator::open(backend, Options::default().ttl(TTL * 5)).await.unwrap(), faults)
 }
 
@@ -34,9 +38,18 @@ fn line(name: &str) -> LineId {
 
 #[tokio::test]
 async fn c9_a_request_that_is_lost_is_made_again() {
+    requests_are_lost(Layout::Native, &MODES).await;
+}
+
+#[tokio::test]
+async fn c9_a_request_that_is_lost_is_made_again_in_the_layout_of_go() {
+    requests_are_lost(Layout::Go, &[Mode::Exclusive]).await;
+}
+
+async fn requests_are_lost(layout: Layout, modes: &[Mode]) {
     let server = Server::start().await.unwrap();
-    let ((user, faults), (other, _)) = (user(&server).await, user(&server).await);
-    for mode in MODES {
+    let ((user, faults), (other, _)) = (user(&server, layout).await, user(&server, layout).await);
+    for &mode in modes {
         for after in 0..REQUESTS {
             let what = format!("{mode}, the request after {after} is lost");
             let (mine, others) = (user.claims(line("lost")), other.claims(line("lost")));
@@ -73,7 +86,8 @@ async fn c9_a_request_that_is_lost_is_made_again() {
 #[tokio::test]
 async fn c6_a_try_whose_request_was_lost_can_never_land() {
     let server = Server::start().await.unwrap();
-    let ((user, faults), (other, _)) = (user(&server).await, user(&server).await);
+    let ((user, faults), (other, _)) =
+        (user(&server, Layout::Native).await, user(&server, Layout::Native).await);
     let held = other.claims(line("try")).acquire(Mode::Exclusive).await.unwrap();
     let tries = user.claims(line("try"));
     faults.lose_request(0);
@@ -89,25 +103,70 @@ async fn c6_a_try_whose_request_was_lost_can_never_land() {
     }
 }
 
-#[tokio::test]
-async fn c16_a_holder_of_permits_gives_them_back_one_by_one() {
-    use lock_core::{Claim, ClaimId, Payload, SessionId, SessionOptions, backend::Backend};
-    let server = Server::start().await.unwrap();
+/// A session that is driven call by call, and a claim of it.
+async fn session(
+    server: &Server,
+    layout: Layout,
+    mode: Mode,
+) -> (Arc<dyn lock_core::backend::Session>, Claim, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let etcd = client(&server, faults.clone()).await.unwrap();
-    let backend = Etcd::from_client(etcd, NAMESPACE).unwrap();
+    let etcd = client(server, faults.clone()).await.unwrap();
+    let backend = Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap();
     let machine = lock_testkit::machine::Machine::new().unwrap();
     let id = SessionId::new(7);
     let options = SessionOptions { id, ttl: TTL * 5, runtime: machine.shared() };
-    let session = backend.open(options).await.unwrap();
-    let (x, permits) = (line("permits"), |count| Mode::Permits { count, limit: 4 });
     let claim = Claim {
         id: ClaimId { session: id, number: 0 },
-        mode: permits(4),
+        mode,
         owner: "o".into(),
         payload: Payload::default(),
         since: std::time::UNIX_EPOCH,
     };
+    (backend.open(options).await.unwrap(), claim, faults)
+}
+
+#[tokio::test]
+async fn c5_a_join_that_was_lost_can_never_land_in_the_layout_of_go() {
+    let server = Server::start().await.unwrap();
+    let (session, claim, faults) = session(&server, Layout::Go, Mode::Exclusive).await;
+    let spy = client(&server, Arc::default()).await.unwrap();
+    let place = format!("{NAMESPACE}/x/7");
+    for lost_reply in [false, true] {
+        let claim = Claim { id: ClaimId { number: u64::from(lost_reply), ..claim.id }, ..claim.clone() };
+        if lost_reply {
+            faults.lose_reply(0)
+        } else {
+            faults.lose_request(0)
+        }
+        assert!(session.join(&line("x"), &claim).await.is_err());
+        session.leave(&line("x"), claim.id).await.unwrap();
+        let keys = [place.clone(), format!("{NAMESPACE}/yourturn.go/void/{}", claim.id)];
+        let mut found = Vec::new();
+        for key in keys {
+            found.push(spy.kv_client().get(key, None).await.unwrap().kvs().len());
+        }
+        assert_eq!(found, [0, 1], "the request could still land (its reply was lost: {lost_reply})");
+    }
+    // A request that comes after that takes no effect, whichever it is.
+    let void = |claim: &Claim| format!("{NAMESPACE}/yourturn.go/void/{}", claim.id);
+    let [joins, tries] = [2, 3].map(|number| Claim { id: ClaimId { number, ..claim.id }, ..claim.clone() });
+    for claim in [&joins, &tries] {
+        let under_its_lease = PutOptions::new().with_lease(7);
+        spy.kv_client().put(void(claim), "", Some(under_its_lease)).await.unwrap();
+    }
+    assert_eq!(session.join(&line("x"), &joins).await.unwrap_err().kind(), ErrorKind::NotHeld);
+    assert_eq!(session.try_join(&line("x"), &tries).await.unwrap_err().kind(), ErrorKind::NotHeld);
+    assert!(spy.kv_client().get(place, None).await.unwrap().kvs().is_empty());
+    session.close().await.unwrap();
+    let found = spy.kv_client().get(void(&joins), None).await.unwrap();
+    assert!(found.kvs().is_empty(), "it outlived its session");
+}
+
+#[tokio::test]
+async fn c16_a_holder_of_permits_gives_them_back_one_by_one() {
+    let server = Server::start().await.unwrap();
+    let (x, permits) = (line("permits"), |count| Mode::Permits { count, limit: 4 });
+    let (session, claim, faults) = session(&server, Layout::Native, permits(4)).await;
     let ticket = session.join(&x, &claim).await.unwrap();
     session.granted(&ticket).await.unwrap();
     for count in [3, 2, 1] {

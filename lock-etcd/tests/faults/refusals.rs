@@ -5,7 +5,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use etcd_client::{Client, ConnectOptions};
 
 use lock_core::{Coordinator, Effect, ErrorKind, Options};
-use lock_etcd::{Config, Etcd};
+use lock_etcd::{Config, Etcd, Layout};
 use lock_testkit::{port::Port, proxy::Fault, server::etcd::EtcdOptions};
 
 use crate::support::{Cluster, NAMESPACE, soon, until, waiting};
@@ -140,17 +140,23 @@ async fn who_may_not_is_denied_and_who_may_is_let_in() {
 async fn c13_a_full_store_refuses_newcomers_and_lets_holders_hand_over() {
     // Nearly full, so that it refuses what needs space; and more than full, so that it refuses transactions.
     for filler in [64 * 1024, 512] {
-        full_store(&"#".repeat(filler)).await;
+        for layout in [Layout::Native, Layout::Go] {
+            full_store(&"#".repeat(filler), layout).await;
+        }
     }
 }
 
-async fn full_store(filler: &str) {
+async fn full_store(filler: &str, layout: Layout) {
     let cluster =
         Cluster::start(EtcdOptions { quota_backend_bytes: Some(256 * 1024), ..EtcdOptions::default() }).await;
-    let (holder, waiter, late) = (cluster.user(TTL).await, cluster.user(TTL).await, cluster.user(TTL).await);
+    let config = cluster.config().layout(layout);
+    let user = async || cluster.try_user(config.clone(), TTL).await.unwrap();
+    let (holder, waiter, late) = (user().await, user().await, user().await);
     let guard = holder.mutex("x").unwrap().lock().await.unwrap();
     let wait = waiting(&waiter.mutex("x").unwrap()).await;
-    crate::network::linked(&cluster).await;
+    if layout == Layout::Native {
+        crate::network::linked(&cluster).await;
+    }
     // Not polled for: it takes hundreds.
     while cluster.etcd.kv_client().put("filler", filler, None).await.is_ok() {}
     let error = soon("an answer", late.mutex("x").unwrap().lock()).await.unwrap_err();
@@ -161,9 +167,7 @@ async fn full_store(filler: &str) {
     );
     let error = soon("an answer", late.mutex("y").unwrap().try_lock()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Full, "{error}");
-    assert!(
-        cluster.try_user(cluster.config(), TTL).await.is_err_and(|error| error.kind() == ErrorKind::Full)
-    );
+    assert!(cluster.try_user(config, TTL).await.is_err_and(|error| error.kind() == ErrorKind::Full));
     // Whoever holds can hand over, and the next one learns of it.
     guard.release().await.unwrap();
     soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();

@@ -39,7 +39,9 @@ pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     next.granted(context).await?;
     // It is the same turn when its mode has been weakened.
     let weakened = weaker(rival(mode)).map_or(Mode::Present, |(weaker, _)| weaker);
-    b.session.set_mode(&next.ticket, weakened).await?;
+    if context.declares(weakened).await? {
+        b.session.set_mode(&next.ticket, weakened).await?;
+    }
     let three = b.session.put_cell(&x, two, b"three", Some(&next.ticket)).await?;
     let left = next.ticket.clone();
     next.leave().await?;

@@ -4,7 +4,7 @@ use lock_core::{ErrorKind, Mode, line::Occupancy};
 
 use super::{
     MODES,
-    context::{Check, Context, Party, ensure, has_rival, line, needs, rival},
+    context::{Check, Context, Party, Stop, ensure, has_rival, line, needs, rival},
 };
 
 /// Rounds, because a flaw may show only now and then.
@@ -157,6 +157,11 @@ pub(super) async fn weakened(context: &Context, mode: Mode) -> Check {
     let refused = (mode != rival(mode)).then_some(ErrorKind::InvalidOption);
     ensure(stronger == refused, format!("{mode} became {}: {stronger:?}", rival(mode)))?;
     let Some((new, tolerated)) = weaker(mode) else { return holder.leave().await };
+    if !context.declares(new).await? {
+        let refused = a.session.set_mode(&holder.ticket, new).await.err().map(|error| error.kind());
+        ensure(refused == Some(ErrorKind::Unsupported), format!("{mode} became {new}: {refused:?}"))?;
+        return Err(Stop::Unsupported(format!("the store has no {new} claims for {mode} ones to become")));
+    }
     let mut next = b.join(&x, tolerated).await?;
     ensure(!next.is_granted(context).await?, format!("{tolerated} was granted beside {mode}"))?;
     let early = b.session.set_mode(&next.ticket, Mode::Present).await.err().map(|error| error.kind());

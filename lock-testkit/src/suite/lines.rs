@@ -2,9 +2,9 @@
 
 use std::{pin::pin, task::Waker, time::Duration};
 
-use lock_core::{Kind, LineId, Mode, backend::CellVersion};
+use lock_core::{ErrorKind, Kind, LineId, Mode, Names, backend::CellVersion};
 
-use super::context::{Check, Context, User, ensure, line, rival};
+use super::context::{Check, Context, Party, Stop, User, ensure, line, rival};
 
 /// C5 allows this long.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -62,6 +62,10 @@ async fn drop_after(context: &Context, user: &User, x: &LineId, mode: Mode, poll
 
 pub(super) async fn names(context: &Context, mode: Mode) -> Check {
     let (holder, other) = (context.party().await?, context.party().await?);
+    if holder.session.capabilities().names == Names::Raw {
+        raw_names(context, mode, &holder).await?;
+        return Err(Stop::Unsupported("kinds share names, and names that nest are refused".to_owned()));
+    }
     // The longest first: whoever looks at all that begins with `a` must not see `a/b` there.
     let names = ["a/b/c", "a/b", "b/a", "a%2Fb", "a.b", "a b", "ab", "naïve", "A", "a"];
     let kinds = [Kind::Mutex, Kind::Election, Kind::Task];
@@ -84,6 +88,31 @@ pub(super) async fn names(context: &Context, mode: Mode) -> Check {
     other.session.put_cell(&line("a/b"), CellVersion::ABSENT, b"of a/b", None).await?;
     let cell = other.session.cell(&line("a")).await?;
     ensure(cell.version == CellVersion::ABSENT, "the cell of a/b is seen at a")
+}
+
+/// Names that do not nest are independent all the same; others are refused while they would be in the way.
+async fn raw_names(context: &Context, mode: Mode, party: &Party) -> Check {
+    let mut held = Vec::new();
+    for name in ["a/b", "b/a", "a%2Fb", "a.b", "a b", "ab", "naïve", "A"] {
+        let mut standing = party.join(&line(name), mode).await?;
+        context.soon(&format!("{name} is free, though others are held"), standing.granted(context)).await??;
+        held.push(standing);
+    }
+    let clashes = [(Kind::Mutex, "a"), (Kind::Mutex, "a/b/c"), (Kind::Election, "a/b"), (Kind::Task, "b/a")];
+    for (kind, name) in clashes {
+        let x = LineId::new(kind, line(name).name().clone());
+        let tried = party.session.try_join(&x, &party.claim(mode)).await.map(|_| ());
+        let joined = party.session.join(&x, &party.claim(mode)).await.map(|_| ());
+        for refused in [tried, joined].map(|outcome| outcome.err().map(|error| error.kind())) {
+            ensure(refused == Some(ErrorKind::InvalidName), format!("{x} beside the others: {refused:?}"))?;
+        }
+    }
+    for standing in held {
+        standing.leave().await?;
+    }
+    let mut free = party.join(&line("a"), mode).await?;
+    free.granted(context).await?;
+    free.leave().await
 }
 
 pub(super) async fn release(context: &Context, mode: Mode) -> Check {

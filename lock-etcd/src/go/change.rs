@@ -1,0 +1,119 @@
+//! What a holder may change, and cells.
+
+use etcd_client::{Txn, TxnOp};
+use lock_core::{
+    Error, ErrorKind, LineId, Mode, Payload, Result, Ticket,
+    backend::{Cell, CellVersion},
+};
+
+use super::{
+    Go, not_held,
+    standing::{Phase, Standing},
+    txn,
+};
+use crate::{
+    record::Record,
+    request::{created_at, delete, get, untouched},
+};
+
+impl Go {
+    /// When the claim came into line, if it holds.
+    pub(super) fn held_since(&self, standing: &Standing) -> Result<i64> {
+        self.lease.check()?;
+        match standing.state.read(|state| state.phase) {
+            Phase::Holding(created) => Ok(created),
+            Phase::Outside | Phase::Waiting(_) | Phase::Gone => Err(not_granted()),
+        }
+    }
+
+    /// Replaces the payload; see [`Session::update`](lock_core::backend::Session::update).
+    pub(super) async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        let standing = self.standing(ticket)?;
+        loop {
+            let created = self.held_since(&standing)?;
+            let (record, written) = standing.state.read(|state| (state.record.clone(), state.written));
+            let record = Record { payload: payload.clone(), ..record };
+            let value = standing.value_of(record.clone());
+            // Against an earlier request that lands late.
+            let request = txn::rewrite(&standing, created, written, value.clone(), self.session);
+            let mut reply = self.change(request).await?;
+            let (revision, done) = match reply.key().filter(|_| !reply.succeeded) {
+                None if reply.succeeded => (reply.revision, true),
+                Some(there) if there.create_revision() == created => {
+                    (there.mod_revision(), there.value() == value)
+                }
+                _ => return Err(not_granted()),
+            };
+            standing.state.update_silently(|state| {
+                state.written = state.written.max(revision);
+                if done {
+                    (state.record, state.shows_token) = (record, true);
+                }
+            });
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// There is nothing weaker in this layout.
+    pub(super) fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        weaker.validate()?;
+        self.held_since(&*self.standing(ticket)?)?;
+        if weaker == Mode::Exclusive {
+            return Ok(());
+        }
+        let message = format!("there are no {weaker} claims in the layout of Go");
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
+    pub(super) async fn cell(&self, line: &LineId) -> Result<Cell> {
+        let keys = self.room.line(line)?;
+        let cell = self.look(vec![get(keys.cell())]).await?.key();
+        Ok(cell.map_or_else(Cell::absent, |kv| Cell {
+            version: CellVersion::new(kv.mod_revision().cast_unsigned()),
+            bytes: kv.value().into(),
+        }))
+    }
+
+    /// Writes the cell at that version, while the ticket is granted.
+    pub(super) async fn put_cell(
+        &self,
+        line: &LineId,
+        expected: CellVersion,
+        bytes: &[u8],
+        under: Option<&Ticket>,
+    ) -> Result<CellVersion> {
+        Cell::check_size(bytes)?;
+        self.lease.check()?;
+        let keys = self.room.line(line)?;
+        let mut when = vec![untouched(keys.cell(), expected.get().cast_signed())];
+        let mut look = Vec::new();
+        let mut held = None;
+        if let Some(ticket) = under {
+            let standing = self.standing(ticket)?;
+            let created = self.held_since(&standing)?;
+            when.push(created_at(&*standing.key, created));
+            look.push(get(&*standing.key));
+            held = Some(created);
+        }
+        let write = TxnOp::put(keys.cell(), bytes, None);
+        let mut reply = self.change(Txn::new().when(when).and_then(vec![write]).or_else(look)).await?;
+        if reply.succeeded {
+            return Ok(CellVersion::new(reply.revision.cast_unsigned()));
+        }
+        if held.is_some() && reply.key().map(|kv| kv.create_revision()) != held {
+            return Err(not_granted());
+        }
+        Err(Error::new(ErrorKind::Conflict, "the cell is at another version"))
+    }
+
+    pub(super) async fn forget_cell(&self, line: &LineId) -> Result<()> {
+        let keys = self.room.line(line)?;
+        self.change(Txn::new().and_then(vec![delete(keys.cell().to_owned())])).await.map(drop)
+    }
+}
+
+fn not_granted() -> Error {
+    not_held("the claim is not granted")
+}

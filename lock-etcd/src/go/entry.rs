@@ -1,0 +1,71 @@
+//! What a lock's place in line says, for people and for other sessions of this library. Go does not read it.
+
+use lock_core::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::garbled,
+    record::{Record, Written, json},
+};
+
+/// Who stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The number of the claim in its session.
+    pub(super) claim: u64,
+    /// Its token, when it was granted after having waited: then its place does not say.
+    pub(super) token: Option<u64>,
+    pub(super) record: Record,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenEntry {
+    claim: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<u64>,
+    #[serde(flatten)]
+    record: Written,
+}
+
+impl Entry {
+    pub(super) fn write(&self) -> Vec<u8> {
+        let Self { claim, token, record } = self;
+        json(&WrittenEntry { claim: *claim, token: *token, record: Written::from(record) })
+    }
+
+    /// The entry that `key` holds.
+    pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
+        let written: WrittenEntry = serde_json::from_slice(value)
+            .map_err(|source| garbled(key, "holds no entry of a claim").with_source(source))?;
+        let WrittenEntry { claim, token, record } = written;
+        Ok(Self { claim, token, record: record.read(key)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use lock_core::{Mode, Payload};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_readable_and_comes_back() {
+        let since = UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+        let payload = Payload::new(b"here").unwrap();
+        let record = Record { owner: "host/7".into(), mode: Mode::Exclusive, since, payload, place: None };
+        let waits = Entry { claim: 3, token: None, record };
+        let held = Entry { token: Some(12), ..waits.clone() };
+        assert_eq!(
+            String::from_utf8(held.write()).unwrap(),
+            r#"{"claim":3,"token":12,"owner":"host/7","mode":"exclusive","since":"2026-11-18T11:06:40.000000000Z","payload":"here"}"#
+        );
+        for entry in [waits, held] {
+            assert_eq!(Entry::read(b"k", &entry.write()).unwrap(), entry);
+        }
+        for foreign in ["", "10.0.0.7:80", "{}", r#"{"claim":3}"#] {
+            assert!(Entry::read(b"k", foreign.as_bytes()).is_err(), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A line's keys as an observer has them: read once, and kept up to date by a watch, so that a change costs
+//! no request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use etcd_client::{Event, EventType, KeyValue};
+use futures_core::stream::BoxStream;
+use lock_core::{Error, ErrorKind, Lease, Line, Result, sync::Signal};
+
+use crate::watch::{Keys, Sink, Watch, Watcher};
+
+/// Where an observer's keys come from, and what they mean.
+#[async_trait]
+pub(crate) trait Source: Send + Sync + 'static {
+    fn lease(&self) -> &Lease;
+
+    /// All keys, at that revision.
+    async fn all(&self) -> Result<(i64, Vec<KeyValue>)>;
+
+    /// Before something is tried again.
+    async fn pause(&self);
+
+    /// The line that the keys make up.
+    fn line(&self, seen: &Seen) -> Result<Line>;
+}
+
+/// The line behind the keys that begin with `prefix`, and again whenever it has changed.
+pub(crate) fn changes(
+    source: impl Source,
+    watcher: &Watcher,
+    prefix: String,
+) -> BoxStream<'static, Result<Line>> {
+    let mirror = Arc::new(Mirror(Signal::new(Mirrored::default())));
+    let watch = watcher.watch(Keys::Under(prefix), mirror.clone());
+    let observer = Observer { source, mirror, last: None, _watch: watch };
+    Box::pin(futures_util::stream::unfold(Some(observer), |observer| async {
+        let mut observer = observer?;
+        let line = observer.next().await;
+        let goes_on = line.is_ok().then_some(observer);
+        Some((line, goes_on))
+    }))
+}
+
+/// The keys as they were at one revision.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) keys: BTreeMap<Vec<u8>, KeyValue>,
+    /// Up to which everything is in `keys`.
+    pub(crate) revision: i64,
+    /// When the oldest of the keys was last seen to go: since then another one is the oldest. 0 before.
+    pub(crate) passed: i64,
+}
+
+impl Seen {
+    fn apply(&mut self, events: &[Event]) {
+        let known = self.revision;
+        for (event, kv) in events.iter().filter_map(|event| Some((event, event.kv()?))) {
+            if kv.mod_revision() > known {
+                match event.event_type() {
+                    EventType::Put => drop(self.keys.insert(kv.key().to_vec(), kv.clone())),
+                    EventType::Delete => self.remove(kv),
+                }
+                self.revision = self.revision.max(kv.mod_revision());
+            }
+        }
+    }
+
+    fn remove(&mut self, deleted: &KeyValue) {
+        let oldest = self.keys.values().map(KeyValue::create_revision).min();
+        let removed = self.keys.remove(deleted.key());
+        if removed.is_some_and(|removed| Some(removed.create_revision()) == oldest) {
+            self.passed = deleted.mod_revision();
+        }
+    }
+}
+
+struct Mirror(Signal<Mirrored>);
+
+#[derive(Default)]
+struct Mirrored {
+    /// How often the watch was opened: what was read before the last time may lack what came in between.
+    openings: u64,
+    /// Whether the keys have been read since the watch was opened.
+    loaded: bool,
+    seen: Seen,
+    /// What came before the keys were read.
+    early: Vec<Event>,
+    /// The message that is being told: only whole ones show whole transactions.
+    message: Vec<Event>,
+}
+
+impl Mirrored {
+    fn load(&mut self, opening: u64, revision: i64, all: Vec<KeyValue>) {
+        if opening != self.openings {
+            return;
+        }
+        let keys = all.into_iter().map(|kv| (kv.key().to_vec(), kv)).collect();
+        (self.seen, self.loaded) = (Seen { keys, revision, passed: 0 }, true);
+        let early = std::mem::take(&mut self.early);
+        self.seen.apply(&early);
+    }
+}
+
+impl Sink for Mirror {
+    fn opened(&self) {
+        self.0.update(|mirrored| {
+            let (openings, revision) = (mirrored.openings + 1, mirrored.seen.revision);
+            let seen = Seen { revision, ..Seen::default() };
+            *mirrored = Mirrored { openings, seen, ..Mirrored::default() };
+        });
+    }
+
+    fn event(&self, event: &Event) {
+        self.0.update_silently(|mirrored| mirrored.message.push(event.clone()));
+    }
+
+    fn told(&self) {
+        self.0.update(|mirrored| {
+            let mut message = std::mem::take(&mut mirrored.message);
+            if mirrored.loaded {
+                mirrored.seen.apply(&message);
+            } else {
+                mirrored.early.append(&mut message);
+            }
+        });
+    }
+}
+
+struct Observer<S> {
+    source: S,
+    mirror: Arc<Mirror>,
+    last: Option<Line>,
+    _watch: Watch,
+}
+
+impl<S: Source> Observer<S> {
+    async fn next(&mut self) -> Result<Line> {
+        loop {
+            let seen = self.last.as_ref().map(|line| line.revision.cast_signed());
+            let news = self.mirror.0.wait(|mirrored| {
+                let changed = seen.is_none_or(|seen| mirrored.seen.revision > seen);
+                (mirrored.openings > 0 && (!mirrored.loaded || changed)).then_some(mirrored.loaded)
+            });
+            let loaded = tokio::select! { biased;
+                reason = self.source.lease().lost() => return Err(Error::lost(reason)),
+                loaded = news => loaded,
+            };
+            if !loaded {
+                self.load().await?;
+                continue;
+            }
+            let line = self.mirror.0.read(|mirrored| self.source.line(&mirrored.seen))?;
+            let unchanged = self.last.as_ref().is_some_and(|last| last.places == line.places);
+            self.last = Some(line.clone());
+            if !unchanged {
+                return Ok(line);
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<()> {
+        let opening = self.mirror.0.read(|mirrored| mirrored.openings);
+        loop {
+            match self.source.all().await {
+                Ok((revision, all)) => {
+                    self.mirror.0.update_silently(|mirrored| mirrored.load(opening, revision, all));
+                    return Ok(());
+                }
+                Err(error)
+                    if error.kind() == ErrorKind::Unavailable && self.source.lease().check().is_ok() =>
+                {
+                    self.source.pause().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
