@@ -11,12 +11,13 @@ use crate::{
     Result,
     crew::{Crew, Failed, Turn},
     meter::resident_mib,
+    problems::folded,
     store::{Counters, Etcd},
 };
 
 /// How long everybody may take to get in line, or to leave; a line that stands still is a problem.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often the line is looked at while the clients get in line.
+/// How long the line is let alone, at least, between two looks at it while the clients get in line.
 const GLANCE: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -76,6 +77,8 @@ pub(crate) struct Measured {
     pub(crate) counted: Option<(u64, Counters)>,
     /// What the clients added to the process in RAM, in MiB.
     pub(crate) clients_mib: Option<f64>,
+    /// What the whole process had in RAM then, in MiB.
+    pub(crate) process_mib: Option<f64>,
 }
 
 /// Measures, and answers what went wrong meanwhile.
@@ -103,7 +106,7 @@ pub(crate) async fn run(plan: &Plan, uri: &str, etcd: Option<&Etcd>) -> Result<(
         Ok(measured) => Ok((measured, problems)),
         Err(error) => {
             problems.push(error);
-            Err(problems.join("\nlock-bench: "))
+            Err(folded(problems).join("\nlock-bench: "))
         }
     }
 }
@@ -127,7 +130,8 @@ async fn measure(
     };
     let before = resident_mib();
     let mut crew = Crew::start(locks);
-    let mut stage = Stage { plan, first, etcd, before, lists: Vec::new(), clients_mib: None };
+    let mut stage =
+        Stage { plan, first, etcd, before, lists: Vec::new(), clients_mib: None, process_mib: None };
     let figures = match timeout(LIMIT, stage.warm_up(&mut crew, gate)).await {
         Ok(Ok(())) => stage.count(&mut crew).await,
         Ok(Err(error)) => Err(error),
@@ -135,7 +139,8 @@ async fn measure(
     };
     let turns = crew.drain(LIMIT, problems).await;
     let (window, counted) = figures?;
-    Ok(Measured { turns, window, lists: stage.lists, counted, clients_mib: stage.clients_mib })
+    let Stage { lists, clients_mib, process_mib, .. } = stage;
+    Ok(Measured { turns, window, lists, counted, clients_mib, process_mib })
 }
 
 /// A run under way.
@@ -146,6 +151,7 @@ struct Stage<'a> {
     before: Option<f64>,
     lists: Vec<Vec<ClaimId>>,
     clients_mib: Option<f64>,
+    process_mib: Option<f64>,
 }
 
 type Figures = ((Instant, Instant), Option<(u64, Counters)>);
@@ -172,17 +178,20 @@ impl Stage<'_> {
     /// The claims of all clients, in order, once all are in line.
     async fn all_waiting(&self) -> Result<Vec<ClaimId>> {
         loop {
+            let asked = Instant::now();
             let line = self.first.inspect().await.map_err(text)?;
             let waiting: Vec<ClaimId> = line.waiters().map(|place| place.claim).collect();
             if waiting.len() == self.plan.clients {
                 return Ok(waiting);
             }
-            sleep(GLANCE).await;
+            // A long line costs the store much to list: no more than a tenth of the time is spent on that.
+            sleep(GLANCE.max(9 * asked.elapsed())).await;
         }
     }
 
     fn weigh(&mut self) {
-        self.clients_mib = self.before.zip(resident_mib()).map(|(before, now)| now - before);
+        self.process_mib = resident_mib();
+        self.clients_mib = self.before.zip(self.process_mib).map(|(before, now)| now - before);
     }
 
     /// Counts turns for the planned time, or until a client fails. The counters are read outside that time,

@@ -19,6 +19,7 @@ mod http;
 mod judge;
 mod load;
 mod meter;
+mod problems;
 mod report;
 mod store;
 
@@ -29,6 +30,7 @@ use clap::Parser;
 use crate::{
     load::{Mode, Plan},
     meter::rounded,
+    problems::folded,
     report::Report,
     store::Etcd,
 };
@@ -64,7 +66,7 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
         Ok(problems) => {
-            for problem in problems {
+            for problem in folded(problems) {
                 eprintln!("lock-bench: {problem}");
             }
             ExitCode::FAILURE

@@ -44,6 +44,8 @@ pub(crate) struct Report {
     /// By how much this process grew in RAM, from open sessions without clients to all clients in line
     /// (contended), or to each client having had a turn.
     pub(crate) rss_mib: Option<f64>,
+    /// What the whole process had in RAM then.
+    pub(crate) process_mib: Option<f64>,
     /// The yardstick: puts of one small key that one client got done in a second, one after the other, right
     /// after the run.
     pub(crate) put_per_s: Option<f64>,
@@ -91,6 +93,7 @@ impl Report {
             requests_per_turn: counted.map(|(turns, counters)| per_turn(counters.requests, turns)),
             writes_per_turn: counted.map(|(turns, counters)| per_turn(counters.writes, turns)),
             rss_mib: measured.clients_mib.map(|mib| rounded(mib, 2)),
+            process_mib: measured.process_mib.map(|mib| rounded(mib, 2)),
             put_per_s: None,
         }
     }
@@ -131,6 +134,7 @@ impl fmt::Display for Report {
             (self.requests_per_turn, "requests to the store per turn".to_owned()),
             (self.writes_per_turn, "of its commits per turn".to_owned()),
             (self.rss_mib, "MiB for all clients".to_owned()),
+            (self.process_mib, "MiB for the whole process".to_owned()),
             (self.put_per_s, "sequential puts per second of one client, for scale".to_owned()),
         ];
         for (value, what) in rows {

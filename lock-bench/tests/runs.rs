@@ -44,6 +44,7 @@ async fn every_mode_runs_in_memory() {
             assert_eq!(report.get(unknown), Some(&Value::Null), "{unknown}: {report}");
         }
         assert_eq!(report["rss_mib"].is_number(), cfg!(target_os = "linux"), "{report}");
+        assert!(report["rss_mib"].as_f64() <= report["process_mib"].as_f64(), "{report}");
     }
 }
 

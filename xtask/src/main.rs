@@ -3,7 +3,7 @@
 //! ```text
 //! cargo xtask test       every test: units, properties, the contract, examples, documentation
 //! cargo xtask tools      installs the programs that building and testing need, where there is apt-get
-//! cargo xtask bench      runs a benchmark and writes its figures into docs/performance.md
+//! cargo xtask bench      runs a benchmark of a store and writes its figures into docs/performance.md
 //! cargo xtask features   compiles every package with each of its features alone, and with none
 //! ```
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ mod tools;
 
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand};
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ enum Command {
     /// Runs a benchmark and writes its figures into docs/performance.md.
     Bench {
         /// Of which store.
-        #[arg(value_enum)]
+        #[command(subcommand)]
         store: Store,
     },
     /// Compiles every package with each of its features alone, and with none.
@@ -41,19 +41,26 @@ fn test() -> cargo::Result<()> {
     for example in ["leader_election", "fenced_writes"] {
         cargo::run(&["run", "--quiet", "--example", example])?;
     }
+    // The clusters that tests start need Unix.
+    if cfg!(unix) {
+        bench::etcd::quick()?;
+    }
     Ok(())
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Debug, Subcommand)]
 enum Store {
+    /// The in-process store.
     Memory,
+    Etcd(bench::etcd::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Test => test(),
         Command::Tools => tools::ensure(),
-        Command::Bench { store: Store::Memory } => bench::memory(),
+        Command::Bench { store: Store::Memory } => bench::memory::run(),
+        Command::Bench { store: Store::Etcd(options) } => bench::etcd::run(options),
         Command::Features => cargo::check_features(),
     };
     match outcome {

@@ -17,7 +17,8 @@ const LOCK: &str = "lock";
 /// An empty folder, deleted with what is in it when this is dropped. A test process that is killed leaves its
 /// folders behind; the next one that makes a folder deletes those.
 ///
-/// It is in memory where there is room: servers sync their files, and that is what tests would wait for.
+/// Unless somebody names its place, it is in memory where there is room: servers sync their files, and that
+/// is what tests would wait for.
 #[derive(Debug)]
 pub(super) struct Folder {
     folder: TempDir,
@@ -26,7 +27,10 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(root: Option<&Path>) -> io::Result<Self> {
+        if let Some(root) = root {
+            return Self::below(root);
+        }
         let roomy = |path: &str| {
             rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) >= ENOUGH)
         };

@@ -42,13 +42,24 @@ pub struct EtcdOptions {
     pub quota_backend_bytes: Option<u64>,
     /// Whether clients reach the members, and members each other, through proxies; no.
     pub proxied: bool,
+    /// Below which folder its data is; in memory, where there is room, when none is named.
+    pub folder: Option<PathBuf>,
+    /// Whether what it acknowledged survives a loss of power, where there is a choice; no.
+    pub durable: bool,
     /// More arguments of each member.
     pub arguments: Vec<String>,
 }
 
 impl Default for EtcdOptions {
     fn default() -> Self {
-        Self { members: 1, quota_backend_bytes: None, proxied: false, arguments: Vec::new() }
+        Self {
+            members: 1,
+            quota_backend_bytes: None,
+            proxied: false,
+            folder: None,
+            durable: false,
+            arguments: Vec::new(),
+        }
     }
 }
 
@@ -116,7 +127,7 @@ impl Etcd {
     /// Everything but the processes.
     async fn prepare(program: &Path, options: &EtcdOptions) -> io::Result<Self> {
         let runtime: SharedRuntime = Arc::new(TokioRuntime::current().map_err(io::Error::other)?);
-        let folder = Arc::new(Folder::new()?);
+        let folder = Arc::new(Folder::new(options.folder.as_deref())?);
         let mut sites = Vec::new();
         for number in 0..options.members {
             let (client, peer) = (Port::reserve()?, Port::reserve()?);
@@ -346,7 +357,10 @@ fn common_arguments(program: &Path, options: &EtcdOptions, members: &str, token:
     }
     // From version 3.5 on. A test needs what it wrote to survive a killed process, and no lost power.
     let help = Command::new(program).arg("--help").output();
-    if help.is_ok_and(|help| [help.stdout, help.stderr].iter().any(|it| mentions(it, "--unsafe-no-fsync"))) {
+    if !options.durable
+        && help
+            .is_ok_and(|help| [help.stdout, help.stderr].iter().any(|it| mentions(it, "--unsafe-no-fsync")))
+    {
         arguments.push("--unsafe-no-fsync".to_owned());
     }
     arguments.extend(options.arguments.iter().cloned());
