@@ -15,7 +15,7 @@ use std::{
 
 use etcd_client::{Client, ConnectOptions, DeleteOptions, DeleteResponse, KeyValue, Txn, TxnOp, TxnResponse};
 use lock_core::{Error, ErrorKind, Lease, Moment, Result, runtime::SharedRuntime, sync::Signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     config::Config,
@@ -31,6 +31,11 @@ pub(crate) fn retry_pause(lease: &Lease) -> Duration {
     (lease.ttl() / 20).min(Duration::from_millis(250))
 }
 
+/// How many requests of a session are under way at a time. More would not be answered sooner, since etcd
+/// commits one after another, but too late: ten thousand claims that join at once would all run into the
+/// limit.
+const AT_ONCE: usize = 128;
+
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
     way: Way,
@@ -44,6 +49,7 @@ pub(crate) struct Connection {
     link: Signal<(u64, Option<Arc<Link>>)>,
     /// Held while a link is made.
     linking: tokio::sync::Mutex<()>,
+    slots: Semaphore,
 }
 
 /// How long things may take.
@@ -128,7 +134,8 @@ impl Connection {
     pub(crate) fn new(way: Way, runtime: SharedRuntime, limits: Limits, own_key: String) -> Self {
         let (link, linking) = (Signal::new((0, None)), tokio::sync::Mutex::default());
         let Limits { connect_timeout, request_timeout } = limits;
-        Self { way, runtime, connect_timeout, request_timeout, own_key, link, linking }
+        let slots = Semaphore::new(AT_ONCE);
+        Self { way, runtime, connect_timeout, request_timeout, own_key, link, linking, slots }
     }
 
     /// The link in use, or a new one.
@@ -255,6 +262,8 @@ impl Connection {
     {
         let unavailable = |message: String| Error::new(ErrorKind::Unavailable, message);
         let silent = || unavailable(format!("etcd did not answer within {limit:?}"));
+        // Nobody closes it.
+        let _slot = self.slots.acquire().await;
         let end = self.runtime.now() + limit;
         let link = tokio::select! { biased;
             link = self.link() => link?,
@@ -262,7 +271,8 @@ impl Connection {
         };
         let sent = self.runtime.now();
         let error = tokio::select! { biased;
-            outcome = call(&link.client) => match outcome {
+            // A box, so that who waits for its slot is small.
+            outcome = Box::pin(call(&link.client)) => match outcome {
                 Ok(value) => {
                     link.heard(&self.runtime);
                     return Ok(value);

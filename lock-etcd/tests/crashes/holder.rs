@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use etcd_client::TxnOp;
 use lock_core::{Coordinator, Options};
-use lock_etcd::{Config, Etcd};
+use lock_etcd::{Config, Etcd, transact};
 
-use crate::TTL;
+use crate::{TTL, WRITTEN};
 
 pub(crate) async fn coordinator(endpoints: &str, ttl: Duration) -> Coordinator {
     let config = Config::new(endpoints.split(',')).unwrap();
@@ -17,7 +18,8 @@ pub(crate) async fn coordinator(endpoints: &str, ttl: Duration) -> Coordinator {
 }
 
 /// Takes the lock, says so, and keeps it. When it has been stopped for a while, it looks at its guard before
-/// anything else, and says what it sees.
+/// anything else, and says what it sees; then it writes under the guard all the same, and says what came of
+/// it.
 pub(crate) async fn hold(endpoints: &str, lock: &str) {
     let coordinator = coordinator(endpoints, TTL).await;
     let guard = coordinator.mutex(lock).unwrap().lock().await.unwrap();
@@ -32,9 +34,12 @@ pub(crate) async fn hold(endpoints: &str, lock: &str) {
             awake = now;
             if was_stopped {
                 println!("{}", if guard.is_valid() { "valid" } else { "invalid" });
-                return;
+                return guard;
             }
         }
     });
-    tokio::task::spawn_blocking(move || looks.join().unwrap()).await.unwrap();
+    let guard = tokio::task::spawn_blocking(move || looks.join().unwrap()).await.unwrap();
+    let write = TxnOp::put(format!("{WRITTEN}{lock}"), "late", None);
+    let written = transact(&guard, [], [write]).await.is_ok();
+    println!("{}", if written { "written" } else { "refused" });
 }

@@ -22,6 +22,9 @@ use tokio::{
 const TTL: Duration = Duration::from_secs(2);
 const PROCESSES: usize = 20;
 
+/// Under this, holders write.
+const WRITTEN: &str = "written/";
+
 /// Everything that must happen does so within this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -163,13 +166,17 @@ async fn stopped(server: Server) {
     }
     let mut invalid = 0;
     for holder in &mut holders {
-        let first_look = holder.says().await;
-        assert_eq!(first_look, "invalid");
+        assert_eq!(holder.says().await, "invalid");
+        assert_eq!(holder.says().await, "refused");
         invalid += 1;
     }
+    let etcd = etcd_client::Client::connect(server.endpoints(), None).await.unwrap();
+    let all = etcd_client::GetOptions::new().with_prefix();
+    assert!(etcd.kv_client().get(WRITTEN, Some(all)).await.unwrap().kvs().is_empty());
     assert!(guards.iter().all(lock_core::Guard::is_valid));
     println!(
-        "C7, SIGSTOP for longer than the ttl: invalid at the first look after SIGCONT {invalid} of {PROCESSES}"
+        "C7, SIGSTOP for longer than the ttl: invalid at the first look after SIGCONT, and its write refused, \
+         {invalid} of {PROCESSES}"
     );
     next.close().await.unwrap();
 }

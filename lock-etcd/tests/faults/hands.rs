@@ -69,7 +69,7 @@ async fn c13_values_that_are_not_ours_are_named() {
     let user = cluster.user(TTL).await;
     let mutex = user.mutex("x").unwrap();
     let guard = mutex.lock().await.unwrap();
-    let record = cluster.key("/p/").await;
+    let record = cluster.key("/q/").await;
     cluster.put(&record, "{}").await;
     let error = mutex.inspect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Garbled, "{error}");
