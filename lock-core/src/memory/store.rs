@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::queue::{Entry, Granted, Queue};
 use crate::{
     backend::{Cell, CellVersion, Line},
-    claim::{Claim, ClaimId, Fate, Left, Payload, Ticket},
+    claim::{Claim, ClaimId, Fate, Grant, Left, Payload, Ticket},
     error::{Error, ErrorKind, Result},
     line::Mode,
     name::LineId,
@@ -97,6 +97,11 @@ impl InLine {
     fn ticket(&self, claim: ClaimId) -> Ticket {
         Ticket { line: self.line.clone(), claim, place: self.place }
     }
+
+    fn granted(&self, claim: ClaimId) -> Result<(Ticket, Grant)> {
+        let token = self.fate.token().ok_or_else(not_held)?;
+        Ok((self.ticket(claim), Grant { token, fate: self.fate.clone() }))
+    }
 }
 
 /// Some of the lines.
@@ -132,11 +137,11 @@ impl Store {
     }
 
     fn now(&self) -> u64 {
-        let now = match &self.clock {
+        match &self.clock {
             Clock::Boot => boot_clock(),
             Clock::Of(runtime) => runtime.now(),
-        };
-        nanos(now.since_zero())
+        }
+        .as_nanos()
     }
 
     fn next_number(&self) -> u64 {
@@ -259,12 +264,17 @@ impl Store {
         Ok(ticket)
     }
 
-    pub(super) fn try_join(&self, member: &Member, line: &LineId, claim: &Claim) -> Result<Option<Ticket>> {
+    pub(super) fn try_join(
+        &self,
+        member: &Member,
+        line: &LineId,
+        claim: &Claim,
+    ) -> Result<Option<(Ticket, Grant)>> {
         self.sweep();
         let (stripe, number) = member.stripe(claim.id)?;
         let mut stripe = locked(stripe);
         if let Some(there) = stripe.in_line.get(&number) {
-            return Ok(Some(there.ticket(claim.id)));
+            return there.granted(claim.id).map(Some);
         }
         member.check()?;
         stripe.check_eviction(number)?;
@@ -276,9 +286,9 @@ impl Store {
         }
         let there = self.enter(&mut shard, line, claim)?;
         drop(shard);
-        let ticket = there.ticket(claim.id);
+        let granted = there.granted(claim.id)?;
         stripe.in_line.insert(number, there);
-        Ok(Some(ticket))
+        Ok(Some(granted))
     }
 
     fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<InLine> {
@@ -294,12 +304,15 @@ impl Store {
         Ok(there)
     }
 
-    /// What becomes of the claim, if it is in line.
-    pub(super) fn fate(&self, member: &Member, ticket: &Ticket) -> Result<Option<Arc<Fate>>> {
+    /// What becomes of the claim, while it is in line.
+    pub(super) fn fate(&self, member: &Member, ticket: &Ticket) -> Result<Arc<Fate>> {
         let (stripe, number) = member.stripe(ticket.claim)?;
         let stripe = locked(stripe);
-        let there = stripe.in_line.get(&number).filter(|there| there.place == ticket.place);
-        Ok(there.map(|there| there.fate.clone()))
+        if let Some(there) = stripe.in_line.get(&number).filter(|there| there.place == ticket.place) {
+            return Ok(there.fate.clone());
+        }
+        member.check()?;
+        Err(Error::new(ErrorKind::NotHeld, "the claim is not in line"))
     }
 
     /// Withdraws or releases; no join of this claim takes effect after it.
@@ -618,8 +631,7 @@ mod tests {
             (1..=20).map(|id| store.open(SessionId::new(id), Duration::from_mins(1)).unwrap()).collect();
         let tickets: Vec<_> =
             members.iter().map(|m| store.join(m, &line, &claim(m.id, 0)).unwrap()).collect();
-        let fates: Vec<_> =
-            members.iter().zip(&tickets).map(|(m, t)| store.fate(m, t).unwrap().unwrap()).collect();
+        let fates: Vec<_> = members.iter().zip(&tickets).map(|(m, t)| store.fate(m, t).unwrap()).collect();
         for member in members.iter().take(19) {
             member.expires.store(0, Ordering::Relaxed);
         }
