@@ -31,9 +31,10 @@ use crate::{
 ///
 /// # Drop
 ///
-/// Leaves the line in the background, on the runtime that the coordinator was opened on, and never blocks or
-/// panics. The next in line is granted soon after, not at once; [`release`](Self::release) waits for it. When
-/// that runtime has ended, the ttl frees the line. A guard that is lost has nothing to leave.
+/// Leaves the line, and never blocks or panics. The in-process store is left at once; any other in the
+/// background, on the runtime that the coordinator was opened on, so the next in line is granted soon after,
+/// not at once: [`release`](Self::release) waits for it. When that runtime has ended, the ttl frees the line.
+/// A guard that is lost has nothing to leave.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {

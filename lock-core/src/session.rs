@@ -79,6 +79,25 @@ pub enum LostReason {
     RuntimeStopped,
 }
 
+impl LostReason {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Deadline,
+        Self::Expired,
+        Self::Evicted,
+        Self::MaxHold,
+        Self::Released,
+        Self::Closed,
+        Self::Abandoned,
+        Self::RuntimeStopped,
+    ];
+
+    /// The one that is `code` as a number.
+    pub(crate) fn from_code(code: u64) -> Self {
+        Self::ALL.into_iter().find(|reason| *reason as u64 == code).unwrap_or(Self::Expired)
+    }
+}
+
 impl fmt::Display for LostReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

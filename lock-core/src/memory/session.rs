@@ -78,7 +78,8 @@ pub(super) async fn keep(store: Arc<Store>, member: Arc<Member>, lease: Arc<Leas
         let next = due.min(runtime.now() + store.next_expiry());
         tokio::select! { biased;
             _ = lease.lost() => return,
-            () = opened => {}
+            // It may be the next to expire. No reason to renew: only the timer knows that this process runs.
+            () = opened => continue,
             () = runtime.sleep_until(next) => {}
         }
         store.sweep();

@@ -13,7 +13,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::queue::{Entry, Granted, Queue};
+use super::queue::{Granted, Queue};
 use crate::{
     backend::{Cell, CellVersion, Line},
     claim::{Claim, ClaimId, Fate, Grant, Left, Payload, Ticket},
@@ -111,6 +111,8 @@ struct Shard {
     cells: FxHashMap<LineId, Cell>,
     /// There is one while somebody watches the line.
     observed: FxHashMap<LineId, Observed>,
+    /// A line comes and goes with each turn that nobody else waits for: what it allocated serves the next.
+    spare: Option<Queue>,
 }
 
 #[derive(Debug, Default)]
@@ -294,14 +296,11 @@ impl Store {
     fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<InLine> {
         // Numbered under the shard's lock: places of one line rise in the order in which they are taken.
         let token = FencingToken::new(self.next_number())?;
-        let fate = Arc::new(Fate::default());
-        let there = InLine { line: line.clone(), place: token.get(), fate: fate.clone() };
-        let queue = shard.queues.entry(line.clone()).or_default();
-        if queue.join(Box::new(Entry { claim: claim.clone(), token, fate })) {
-            there.fate.grant(token);
-        }
+        let Shard { queues, spare, .. } = shard;
+        let queue = queues.entry(line.clone()).or_insert_with(|| spare.take().unwrap_or_default());
+        let fate = queue.join(claim.clone(), token);
         shard.ring(line);
-        Ok(there)
+        Ok(InLine { line: line.clone(), place: token.get(), fate })
     }
 
     /// What becomes of the claim, while it is in line.
@@ -356,7 +355,7 @@ impl Store {
         let Some(queue) = shard.queues.get_mut(&claim.line) else { return };
         let Some(granted) = queue.leave(claim.place, self.next_number()) else { return };
         if queue.is_empty() {
-            shard.queues.remove(&claim.line);
+            shard.spare = shard.queues.remove(&claim.line);
         }
         shard.ring(&claim.line);
         drop(shard);

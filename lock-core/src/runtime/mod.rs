@@ -53,6 +53,10 @@ impl Moment {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
     /// As a number that an atomic can hold.
     pub(crate) const fn as_nanos(self) -> u64 {
         self.0

@@ -98,7 +98,9 @@ impl Remote {
             self.world.note("messages late");
         }
         let time = if late { self.dice.millis(20..120) } else { self.dice.millis(0..2) };
-        self.world.sleep(time).await;
+        // Never none: what the store does at one instant is heard at a later one, after those who know at
+        // once.
+        self.world.sleep(time.max(Duration::from_micros(1))).await;
         // Nothing leaves or reaches a machine whose processes stand still.
         self.dice.0.running().await;
     }
