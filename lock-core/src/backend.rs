@@ -9,7 +9,7 @@ use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-pub use crate::claim::Left;
+pub use crate::{answer::Answer, claim::Left};
 use crate::{
     capability::Capabilities,
     claim::{Claim, ClaimId, Grant, Payload, Ticket},
@@ -42,6 +42,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 /// not be cancel-safe; [`granted`](Self::granted), the reading calls and [`put_cell`](Self::put_cell) must
 /// be. A call that fails with a retryable error is repeated while the session lives, with the same arguments.
 ///
+/// The calls of a claim's life give an [`Answer`], so that a turn costs no more than the store makes it cost.
+///
 /// Errors need not name the operation or the line: the core adds them.
 #[async_trait]
 pub trait Session: Any + fmt::Debug + Send + Sync {
@@ -54,7 +56,7 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
 
     /// Takes a place at the end of `line`: one atomic step in the store, and the FIFO point. Idempotent by
     /// claim id (C9): a second call gives the first one's ticket.
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket>;
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket>;
 
     /// Waits until it is the ticket's turn. Dropping it keeps the place; calling it again is allowed, also
     /// when granted.
@@ -63,15 +65,15 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     ///
     /// The claim is not in line any more: its session ended (never granted after that: C10), or it was
     /// evicted.
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant>;
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant>;
 
     /// Granted now, or nothing stays in line (C6). Idempotent by claim id.
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>>;
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>>;
 
     /// Withdraws or releases, and ends the claim's [`Fate`](crate::Fate). After `Ok`, no join of that id can
     /// ever take effect, even one that is under way; whatever else is in line stays untouched (C12). An
     /// id that is not there is `Ok` too.
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()>;
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()>;
 
     /// Replaces a granted claim's payload.
     ///

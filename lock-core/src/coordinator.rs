@@ -17,7 +17,7 @@ use crate::{
     name::{Kind, LineId},
     options::{Options, Resolved},
     recipe::{Election, Entrance, Mutex, Task},
-    runtime::{BoxFuture, SharedRuntime, jitter},
+    runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
 };
@@ -43,19 +43,11 @@ pub(crate) struct Shared {
     options: Resolved,
     pub(crate) runtime: SharedRuntime,
     /// The session in use.
-    open: Signal<Arc<Open>>,
+    open: Signal<Arc<Via>>,
     /// Held while a lost session is replaced, or the last one closed.
     replacing: Arc<tokio::sync::Mutex<()>>,
     /// Set once, when the user is done.
     ended: OnceLock<LostReason>,
-}
-
-/// One session, and the numbers of its claims.
-#[derive(Debug)]
-pub(crate) struct Open {
-    id: SessionId,
-    pub(crate) via: Via,
-    claims: AtomicU64,
 }
 
 impl Coordinator {
@@ -74,7 +66,7 @@ impl Coordinator {
         let options = options.resolve().map_err(opening)?;
         let runtime = options.runtime.clone();
         let call: BoxFuture<Result<Self>> = Box::pin(async move {
-            let open = Open::new(&*backend, &options).await?;
+            let open = Via::open(&*backend, &options).await?;
             let shared = Shared {
                 backend,
                 runtime: options.runtime.clone(),
@@ -145,7 +137,7 @@ impl Coordinator {
     /// What the store promises.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        self.shared.current().via.session.capabilities()
+        self.shared.current().session.capabilities()
     }
 
     /// Refuses at start a store that promises less than the program cannot live without.
@@ -177,7 +169,7 @@ impl Coordinator {
         if shared.ended.get_or_init(|| LostReason::Closed) == &LostReason::Abandoned {
             return Ok(());
         }
-        shared.current().via.lease().lose(LostReason::Closed);
+        shared.current().lease.lose(LostReason::Closed);
         let call = Box::pin(async move {
             // A session that is just being opened must not escape.
             let _alone = shared.replacing.lock().await;
@@ -200,22 +192,22 @@ impl Shared {
         (self.options.ttl / 10).min(Duration::from_secs(1))
     }
 
-    fn current(&self) -> Arc<Open> {
+    fn current(&self) -> Arc<Via> {
         self.open.read(Arc::clone)
     }
 
     fn health(&self) -> Health {
         // Also when the session was lost before its owner was done with it.
-        self.ended.get().map_or_else(|| self.current().via.lease().health(), |reason| Health::Lost(*reason))
+        self.ended.get().map_or_else(|| self.current().lease.health(), |reason| Health::Lost(*reason))
     }
 
-    /// The session to use: a new one when the last was lost.
-    pub(crate) async fn session(self: &Arc<Self>) -> Result<Arc<Open>> {
-        if let Some(open) = self.usable()? {
+    /// The session to use at this moment: a new one when the last was lost.
+    pub(crate) async fn session(self: &Arc<Self>, now: Moment) -> Result<Arc<Via>> {
+        if let Some(open) = self.usable(now)? {
             return Ok(open);
         }
         let alone = self.replacing.clone().lock_owned().await;
-        if let Some(open) = self.usable()? {
+        if let Some(open) = self.usable(self.runtime.now())? {
             return Ok(open);
         }
         let shared = self.clone();
@@ -227,22 +219,22 @@ impl Shared {
     }
 
     /// The current session unless it is lost; an error when no other may follow it.
-    fn usable(&self) -> Result<Option<Arc<Open>>> {
+    fn usable(&self, now: Moment) -> Result<Option<Arc<Via>>> {
         if let Some(reason) = self.ended.get() {
             return Err(Error::lost(*reason));
         }
         let open = self.current();
-        match open.via.lease().check() {
+        match open.lease.check_at(now) {
             Ok(()) => Ok(Some(open)),
             Err(error) if error.kind() == ErrorKind::SessionLost => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn replace(&self) -> Result<Arc<Open>> {
+    async fn replace(&self) -> Result<Arc<Via>> {
         // Whatever ended this session ended many others: they must not all come back at once.
         jitter(&*self.runtime, self.longest_pause()).await;
-        let open = Open::new(&*self.backend, &self.options).await?;
+        let open = Via::open(&*self.backend, &self.options).await?;
         let lost = self.open.update(|current| std::mem::replace(current, open.clone()));
         tracing::warn!(lost = %lost.id, opened = %open.id, "a new session replaces the lost one");
         self.runtime.spawn(Box::pin(async move {
@@ -264,9 +256,9 @@ impl Shared {
     }
 
     /// Who makes this coordinator's claims.
-    pub(crate) fn claim(&self, open: &Open, mode: Mode, payload: Payload) -> Claim {
+    pub(crate) fn claim(&self, via: &Via, mode: Mode, payload: Payload) -> Claim {
         Claim {
-            id: ClaimId { session: open.id, number: open.claims.fetch_add(1, Ordering::Relaxed) },
+            id: ClaimId { session: via.id, number: via.claims.fetch_add(1, Ordering::Relaxed) },
             mode,
             owner: self.options.owner.clone(),
             payload,
@@ -289,24 +281,25 @@ impl Drop for Shared {
     }
 }
 
-impl Open {
-    async fn new(backend: &dyn Backend, options: &Resolved) -> Result<Arc<Self>> {
+impl Via {
+    async fn open(backend: &dyn Backend, options: &Resolved) -> Result<Arc<Self>> {
         let (id, runtime) = (SessionId::new(options.runtime.random_u64()), options.runtime.clone());
         let session = backend.open(SessionOptions { id, ttl: options.ttl, runtime: runtime.clone() }).await?;
-        runtime.spawn(Box::pin(session.lease().clone().watch()));
+        let lease = session.lease().clone();
+        runtime.spawn(Box::pin(lease.clone().watch()));
         tracing::info!(session = %id, ttl = ?options.ttl, "session opened");
-        Ok(Arc::new(Self { id, via: Via { session, runtime }, claims: AtomicU64::new(0) }))
+        Ok(Arc::new(Self { id, session, lease, runtime, claims: AtomicU64::new(0) }))
     }
 
     /// The guards end before the store may grant their lines to others.
     async fn close(&self) -> Result<()> {
-        self.via.lease().lose(LostReason::Closed);
-        self.via.session.close().await
+        self.lease.lose(LostReason::Closed);
+        self.session.close().await
     }
 
     fn abandon(&self) {
-        self.via.lease().lose(LostReason::Abandoned);
-        self.via.session.abandon();
+        self.lease.lose(LostReason::Abandoned);
+        self.session.abandon();
     }
 }
 
@@ -333,12 +326,12 @@ impl HealthWatch {
                 self.seen = Some(health);
                 return Some(health);
             };
-            if self.shared.usable().is_err() {
+            if self.shared.usable(self.shared.runtime.now()).is_err() {
                 return None;
             }
             tokio::select! { biased;
                 () = self.shared.open.wait(|current| (!Arc::ptr_eq(current, &open)).then_some(())) => {}
-                _ = open.via.lease().differs_from(seen) => {}
+                _ = open.lease.differs_from(seen) => {}
             }
         }
     }

@@ -32,9 +32,10 @@ use crate::{
 ///
 /// # Drop
 ///
-/// Leaves the line in the background, on the runtime that the coordinator was opened on, and never blocks or
-/// panics. The next in line is granted soon after, not at once; [`release`](Self::release) waits for it. When
-/// that runtime has ended, the ttl frees the line. A guard that is lost has nothing to leave.
+/// Leaves the line, and never blocks or panics. The in-process store is left at once; any other in the
+/// background, on the runtime that the coordinator was opened on, so the next in line is granted soon after,
+/// not at once: [`release`](Self::release) waits for it. When that runtime has ended, the ttl frees the line.
+/// A guard that is lost has nothing to leave.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
@@ -113,7 +114,7 @@ impl Guard {
     /// move it; what ends the guard sooner, such as an eviction, does not show here.
     #[must_use]
     pub fn deadline(&self) -> Moment {
-        let session = self.place.via().lease().deadline();
+        let session = self.place.via().lease.deadline();
         self.hold_until.map_or(session, |hold| hold.min(session))
     }
 
@@ -146,7 +147,7 @@ impl Guard {
     pub async fn lost(&self) -> LostReason {
         tokio::select! { biased;
             reason = self.grant.fate.ended() => reason,
-            reason = self.place.via().lease().lost() => reason,
+            reason = self.place.via().lease.lost() => reason,
         }
     }
 
@@ -210,7 +211,7 @@ impl Guard {
     }
 
     pub(crate) fn health(&self) -> Health {
-        self.place.via().lease().health()
+        self.place.via().lease.health()
     }
 
     pub(crate) fn line(&self) -> &LineId {
@@ -229,10 +230,9 @@ impl Guard {
         if let Some(reason) = self.grant.fate.end_reason() {
             return Some(reason);
         }
-        if let Health::Lost(reason) = self.health() {
-            return Some(reason);
-        }
-        self.hold_until.filter(|end| self.now() >= *end).map(|_| LostReason::MaxHold)
+        let now = self.now();
+        let max_hold = || self.hold_until.filter(|end| now >= *end).map(|_| LostReason::MaxHold);
+        self.place.via().lease.loss_at(now).or_else(max_hold)
     }
 
     fn lost_by(&self, reason: LostReason) -> Lost {
@@ -241,10 +241,10 @@ impl Guard {
 }
 
 /// Ends a guard when its owner's limit is reached, unless it ends before.
-async fn end_hold(via: Via, ticket: Ticket, grant: Grant, end: Moment) {
+async fn end_hold(via: Arc<Via>, ticket: Ticket, grant: Grant, end: Moment) {
     tokio::select! { biased;
         _ = grant.fate.ended() => return,
-        _ = via.lease().lost() => return,
+        _ = via.lease.lost() => return,
         () = via.runtime.sleep_until(end) => grant.fate.end(LostReason::MaxHold),
     }
     tracing::warn!(line = %ticket.line, claim = %ticket.claim, "held for as long as its owner allowed");

@@ -5,6 +5,7 @@
 //! which is also the reference for every other.
 #![forbid(unsafe_code)]
 
+mod answer;
 pub mod backend;
 mod capability;
 mod claim;

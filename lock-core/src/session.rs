@@ -1,6 +1,13 @@
 //! A session's liveness as its owner sees it: the local deadline, and the lost signal (clauses C7 and C10).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     error::{Error, Result},
@@ -72,6 +79,25 @@ pub enum LostReason {
     RuntimeStopped,
 }
 
+impl LostReason {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Deadline,
+        Self::Expired,
+        Self::Evicted,
+        Self::MaxHold,
+        Self::Released,
+        Self::Closed,
+        Self::Abandoned,
+        Self::RuntimeStopped,
+    ];
+
+    /// The one that is `code` as a number.
+    pub(crate) fn from_code(code: u64) -> Self {
+        Self::ALL.into_iter().find(|reason| *reason as u64 == code).unwrap_or(Self::Expired)
+    }
+}
+
 impl fmt::Display for LostReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -130,6 +156,8 @@ const DRIFT_PERCENT: u32 = 1;
 pub struct Lease {
     runtime: SharedRuntime,
     state: Signal<State>,
+    /// The deadline in nanoseconds, or 0 once the lease is lost: what every check looks at, without a lock.
+    good_until: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -168,13 +196,14 @@ impl Lease {
     #[must_use]
     pub fn new(runtime: SharedRuntime, sent: Moment, ttl: Duration) -> Self {
         let state = State { sent, ttl, suspected: false, lost: None };
-        Self { runtime, state: Signal::new(state) }
+        let good_until = AtomicU64::new(state.deadline().as_nanos());
+        Self { runtime, state: Signal::new(state), good_until }
     }
 
     /// A renewal that was sent at `sent` has been acknowledged with `ttl`. Replies that overtook one another
     /// are put in order. A lost lease stays lost.
     pub fn renewed(&self, sent: Moment, ttl: Duration) {
-        let changed = self.state.update_silently(|state| {
+        let changed = self.change(|state| {
             // Read under the lock: a lease that somebody has seen lost must not be found alive by an older
             // time.
             let now = self.runtime.now();
@@ -195,17 +224,28 @@ impl Lease {
 
     /// The store cannot be reached at present.
     pub fn suspect(&self) {
-        self.state.update(|state| state.suspected = true);
+        self.change(|state| state.suspected = true);
+        self.state.ring();
     }
 
     /// The session is over. The first reason stands.
     pub fn lose(&self, reason: LostReason) {
-        self.state.update(|state| {
+        self.change(|state| {
             state.lost = match state.health_at(self.runtime.now()) {
                 Health::Lost(earlier) => Some(earlier),
                 Health::Live { .. } | Health::Suspect { .. } => Some(reason),
             }
         });
+        self.state.ring();
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        self.state.update_silently(|state| {
+            let result = change(state);
+            let good_until = if state.lost.is_some() { 0 } else { state.deadline().as_nanos() };
+            self.good_until.store(good_until, Ordering::Release);
+            result
+        })
     }
 
     /// How the session is doing at this moment.
@@ -238,14 +278,22 @@ impl Lease {
 
     /// As [`check`](Self::check), with the time that it was checked at.
     pub(crate) fn check_now(&self) -> Result<Moment> {
-        let (now, health) = self.state.read(|state| {
-            let now = self.runtime.now();
-            (now, state.health_at(now))
-        });
-        match health {
-            Health::Lost(reason) => Err(Error::lost(reason)),
-            Health::Live { .. } | Health::Suspect { .. } => Ok(now),
+        let now = self.runtime.now();
+        self.check_at(now).map(|()| now)
+    }
+
+    /// As [`check`](Self::check), for those who have just read the clock.
+    pub(crate) fn check_at(&self, now: Moment) -> Result<()> {
+        self.loss_at(now).map_or(Ok(()), |reason| Err(Error::lost(reason)))
+    }
+
+    /// Why the session is lost, for those who have just read the clock.
+    pub(crate) fn loss_at(&self, now: Moment) -> Option<LostReason> {
+        if now.as_nanos() < self.good_until.load(Ordering::Acquire) {
+            return None;
         }
+        self.state
+            .read(|state| if let Health::Lost(reason) = state.health_at(now) { Some(reason) } else { None })
     }
 
     /// Waits until the session is lost.

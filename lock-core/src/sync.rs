@@ -15,20 +15,53 @@ pub fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A value, and a bell that rings when it changes.
+/// Wakes those who wait for something to change. What changes lies beside it.
 ///
 /// Not `tokio::sync::watch`: that one wakes its waiters in a random order, which no simulation can repeat,
 /// and takes ten times the space of this, once for each waiting claim.
+#[derive(Debug, Default)]
+pub(crate) struct Bell(Notify);
+
+impl Bell {
+    /// A bell that nobody waits for yet.
+    pub(crate) const fn new() -> Self {
+        Self(Notify::const_new())
+    }
+
+    /// Wakes everybody who waits, in the order in which they came.
+    pub(crate) fn ring(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Waits until `look` finds what it looks for. Cancel-safe; no change that is followed by a ring is
+    /// missed.
+    pub(crate) async fn wait<R>(&self, mut look: impl FnMut() -> Option<R>) -> R {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            let mut changed = pin!(self.0.notified());
+            changed.as_mut().enable();
+            // It may have changed before the bell was armed.
+            if let Some(found) = look() {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// A value, and a bell that rings when it changes.
 #[derive(Debug)]
 pub struct Signal<T> {
     value: Mutex<T>,
-    changed: Notify,
+    changed: Bell,
 }
 
 impl<T> Signal<T> {
     /// A value that nobody waits for yet.
     pub const fn new(value: T) -> Self {
-        Self { value: Mutex::new(value), changed: Notify::const_new() }
+        Self { value: Mutex::new(value), changed: Bell::new() }
     }
 
     /// Looks at the value.
@@ -50,22 +83,11 @@ impl<T> Signal<T> {
 
     /// Wakes everybody who waits.
     pub fn ring(&self) {
-        self.changed.notify_waiters();
+        self.changed.ring();
     }
 
     /// Waits until `look` finds what it looks for. Cancel-safe; no change is missed.
     pub async fn wait<R>(&self, mut look: impl FnMut(&T) -> Option<R>) -> R {
-        loop {
-            if let Some(found) = self.read(&mut look) {
-                return found;
-            }
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            // It may have changed before the bell was armed.
-            if let Some(found) = self.read(&mut look) {
-                return found;
-            }
-            changed.await;
-        }
+        self.changed.wait(|| self.read(&mut look)).await
     }
 }

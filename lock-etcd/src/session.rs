@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use lock_core::{
     Capabilities, Claim, ClaimId, ErrorKind, Grant, Lease, Line, LineId, LostReason, Mode, Payload, Result,
     SessionId, Ticket,
-    backend::{Cell, CellVersion, Session},
+    backend::{Answer, Cell, CellVersion, Session},
 };
 
 use crate::{connection::Connection, guarded::Held, keys::lease_of, queue::Queue, watch::Watch};
@@ -64,21 +64,27 @@ impl Session for EtcdSession {
         &self.queue.lease
     }
 
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
-        self.queue.join(line, claim).await
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
+        let (queue, line, claim) = (self.queue.clone(), line.clone(), claim.clone());
+        Answer::later(async move { queue.join(&line, &claim).await })
     }
 
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
-        let standing = self.queue.standing(ticket)?;
-        self.queue.granted(&standing).await
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
+        let (queue, ticket) = (self.queue.clone(), ticket.clone());
+        Answer::later(async move {
+            let standing = queue.standing(&ticket)?;
+            queue.granted(&standing).await
+        })
     }
 
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
-        self.queue.try_join(line, claim).await
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
+        let (queue, line, claim) = (self.queue.clone(), line.clone(), claim.clone());
+        Answer::later(async move { queue.try_join(&line, &claim).await })
     }
 
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        self.queue.leave(line, claim).await
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
+        let (queue, line) = (self.queue.clone(), line.clone());
+        Answer::later(async move { queue.leave(&line, claim).await })
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {

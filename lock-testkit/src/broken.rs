@@ -16,7 +16,7 @@ use futures_core::stream::BoxStream;
 use lock_core::{
     Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId,
     LostReason, Memory, Mode, Moment, Payload, Result, SessionOptions, Ticket,
-    backend::{Backend, Cell, CellVersion, Session, SharedSession},
+    backend::{Answer, Backend, Cell, CellVersion, Session, SharedSession},
     runtime::SharedRuntime,
 };
 use tokio::sync::Notify;
@@ -232,7 +232,7 @@ async fn believe(
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct BrokenSession {
     inner: SharedSession,
     lease: Arc<Lease>,
@@ -367,17 +367,9 @@ impl BrokenSession {
     }
 }
 
-#[async_trait]
-impl Session for BrokenSession {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn lease(&self) -> &Arc<Lease> {
-        &self.lease
-    }
-
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+/// What a claim's life comes to.
+impl BrokenSession {
+    async fn joined(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
         let line = self.line(line);
         let again = self.memory.peek(&line).places.iter().any(|place| place.claim == claim.id);
         let ticket = match self.inner.join(&line, claim).await {
@@ -402,7 +394,7 @@ impl Session for BrokenSession {
         Ok(Ticket { claim: claim.id, ..ticket })
     }
 
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
+    async fn granted_or_so(&self, ticket: &Ticket) -> Result<Grant> {
         self.shared.state().awaited.insert(ticket.claim);
         if self.flaw == Some(Flaw::DoubleGrant) && self.is_second(ticket) && self.shared.every(4) {
             return Self::forged(ticket);
@@ -417,7 +409,7 @@ impl Session for BrokenSession {
         }
     }
 
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+    async fn tried(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
         let line = self.line(line);
         let free = self.memory.peek(&line).places.is_empty();
         if self.flaw == Some(Flaw::NoneFromFreeTry) && free && self.shared.every(3) {
@@ -431,7 +423,7 @@ impl Session for BrokenSession {
         Ok(Some((ticket, grant)))
     }
 
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
+    async fn left(&self, line: &LineId, claim: ClaimId) -> Result<()> {
         let line = self.line(line);
         let (moved, awaited) = {
             let mut state = self.shared.state();
@@ -454,6 +446,37 @@ impl Session for BrokenSession {
         self.inner.leave(&line, claim).await.map_err(|error| self.reported(error))?;
         self.shared.bell(&line).notify_waiters();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Session for BrokenSession {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
+        let (this, line, claim) = (self.clone(), line.clone(), claim.clone());
+        Answer::later(async move { this.joined(&line, &claim).await })
+    }
+
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
+        let (this, ticket) = (self.clone(), ticket.clone());
+        Answer::later(async move { this.granted_or_so(&ticket).await })
+    }
+
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
+        let (this, line, claim) = (self.clone(), line.clone(), claim.clone());
+        Answer::later(async move { this.tried(&line, &claim).await })
+    }
+
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
+        let (this, line) = (self.clone(), line.clone());
+        Answer::later(async move { this.left(&line, claim).await })
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 /// that have not, not for those that have. For implementors of a store.
 #[derive(Debug, Default)]
 pub struct Left {
-    /// First number of each run, and the number after its last.
+    /// All below this number are in the set.
+    below: u64,
+    /// First number of each run above that, and the number after its last.
     runs: BTreeMap<u64, u64>,
 }
 
@@ -15,12 +17,12 @@ impl Left {
     /// Whether it is in the set.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
-        self.runs.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
+        number < self.below || self.runs.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
     }
 
     #[cfg(test)]
     pub(crate) fn runs(&self) -> usize {
-        self.runs.len()
+        self.runs.len() + usize::from(self.below > 0)
     }
 
     /// Puts it into the set; again is harmless.
@@ -29,6 +31,10 @@ impl Left {
             return;
         }
         let end = self.runs.remove(&(number + 1)).unwrap_or(number + 1);
+        if number == self.below {
+            self.below = end;
+            return;
+        }
         match self.runs.range_mut(..number).next_back() {
             Some((_, before)) if *before == number => *before = end,
             _ => {

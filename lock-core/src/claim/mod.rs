@@ -3,10 +3,14 @@
 mod fate;
 mod left;
 mod place;
+mod unfinished;
+mod via;
 
 pub use fate::Fate;
 pub use left::Left;
-pub(crate) use place::{Place, Unfinished, Via};
+pub(crate) use place::Place;
+pub(crate) use unfinished::Unfinished;
+pub(crate) use via::Via;
 
 use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};
 

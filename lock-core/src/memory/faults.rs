@@ -3,8 +3,9 @@
 use std::{sync::Mutex, time::Duration};
 
 use crate::{
+    answer::Answer,
     error::{Error, ErrorKind, Result},
-    runtime::Runtime,
+    runtime::SharedRuntime,
     sync::locked,
 };
 
@@ -49,20 +50,23 @@ impl Faults {
     }
 
     /// Takes a reply on its way to the client: what was done is done, whatever becomes of the reply.
-    pub(super) async fn on_reply<T>(&self, runtime: &dyn Runtime, reply: Result<T>) -> Result<T> {
-        let (delay, lost) = {
-            let mut plan = locked(&self.0);
-            plan.requests += 1;
-            let lost = plan.lose_all || plan.lose_after == Some(0);
-            plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
-            (plan.delay, lost)
+    pub(super) fn on_reply<T: Send + 'static>(&self, runtime: &SharedRuntime, reply: Result<T>) -> Answer<T> {
+        let mut plan = locked(&self.0);
+        plan.requests += 1;
+        let lost = plan.lose_all || plan.lose_after == Some(0);
+        plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
+        let reply = if lost {
+            Err(Error::new(ErrorKind::Unavailable, "the reply was lost").with_unknown_effect())
+        } else {
+            reply
         };
-        if !delay.is_zero() {
-            runtime.sleep_until(runtime.now() + delay).await;
+        if plan.delay.is_zero() {
+            return Answer::Now(reply);
         }
-        if lost {
-            return Err(Error::new(ErrorKind::Unavailable, "the reply was lost").with_unknown_effect());
-        }
-        reply
+        let arrives = runtime.sleep_until(runtime.now() + plan.delay);
+        Answer::later(async move {
+            arrives.await;
+            reply
+        })
     }
 }

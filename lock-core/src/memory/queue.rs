@@ -13,10 +13,10 @@ use crate::{
 /// A claim in line.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) claim: Claim,
+    claim: Claim,
     /// Its place too.
-    pub(super) token: FencingToken,
-    pub(super) fate: Arc<Fate>,
+    token: FencingToken,
+    fate: Arc<Fate>,
 }
 
 impl Entry {
@@ -54,16 +54,18 @@ impl Queue {
         mode == Mode::Present || (self.waiters.is_empty() && self.occupancy.admits(mode))
     }
 
-    /// Takes a place behind all others, and tells whether it is granted at once.
-    pub(super) fn join(&mut self, entry: Box<Entry>) -> bool {
-        self.revision = entry.place();
-        let granted = self.admits(entry.claim.mode);
+    /// Takes the place of this token, behind all others. It may be granted at once.
+    pub(super) fn join(&mut self, claim: Claim, token: FencingToken) -> Arc<Fate> {
+        self.revision = token.get();
+        let granted = self.admits(claim.mode);
+        let fate = Arc::new(if granted { Fate::granted_at_once(token) } else { Fate::default() });
+        let entry = Box::new(Entry { claim, token, fate: fate.clone() });
         if granted {
             self.hold(entry);
         } else {
             self.waiters.insert(entry.place(), entry);
         }
-        granted
+        fate
     }
 
     /// Gives up the place, granted or not, and grants those whom that lets in.
@@ -142,11 +144,10 @@ mod tests {
         session::SessionId,
     };
 
-    fn entry(place: u64, mode: Mode) -> Entry {
-        let id = ClaimId { session: SessionId::new(1), number: place };
+    fn claim(number: u64, mode: Mode) -> Claim {
+        let id = ClaimId { session: SessionId::new(1), number };
         let (owner, payload) = ("test".into(), Default::default());
-        let claim = Claim { id, mode, owner, payload, since: SystemTime::UNIX_EPOCH };
-        Entry { claim, token: FencingToken::new(place).unwrap(), fate: Arc::default() }
+        Claim { id, mode, owner, payload, since: SystemTime::UNIX_EPOCH }
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -185,9 +186,9 @@ mod tests {
                 let line: Vec<LinePlace> = queue.view(&"x".parse().map(|n| LineId::new(crate::Kind::Mutex, n)).unwrap()).places;
                 let granted = match step {
                     Step::Join(mode) => {
-                        let entry = Box::new(entry(place, mode));
-                        let itself = (entry.fate.clone(), entry.token);
-                        if queue.join(entry) { vec![itself] } else { Granted::new() }
+                        let token = FencingToken::new(place).unwrap();
+                        let fate = queue.join(claim(place, mode), token);
+                        if fate.token() == Some(token) { vec![(fate, token)] } else { Granted::new() }
                     }
                     Step::Leave(index) if !line.is_empty() => {
                         let gone = index.get(&line).place;

@@ -13,14 +13,15 @@ use futures_core::{Stream, stream::BoxStream};
 
 use super::store::{Member, Observer, Seen, Store};
 use crate::{
-    backend::{Cell, CellVersion, Line, Session},
+    backend::{Answer, Cell, CellVersion, Line, Session},
     capability::{Capabilities, Modes, TokenScope},
-    claim::{Claim, ClaimId, Grant, Payload, Ticket},
+    claim::{Claim, ClaimId, Fate, Grant, Payload, Ticket},
     error::{Error, ErrorKind, Result},
     line::Mode,
     name::LineId,
     runtime::{BoxFuture, SharedRuntime},
     session::{Lease, LostReason},
+    token::FencingToken,
 };
 
 #[derive(Debug)]
@@ -54,25 +55,17 @@ impl MemorySession {
         Modes::All
     }
 
+    /// The reply to a call that the store has served.
     #[cfg(feature = "testkit")]
-    async fn reply<T>(&self, reply: Result<T>) -> Result<T> {
+    fn answer<T: Send + 'static>(&self, reply: Result<T>) -> Answer<T> {
         self.store.served.fetch_add(1, Ordering::Relaxed);
-        self.member.faults.on_reply(&*self.runtime, reply).await
+        self.member.faults.on_reply(&self.runtime, reply)
     }
 
     #[cfg(not(feature = "testkit"))]
-    #[expect(clippy::unused_async, reason = "test hooks may lose or delay the reply")]
-    async fn reply<T>(&self, reply: Result<T>) -> Result<T> {
-        reply
-    }
-
-    async fn grant(&self, ticket: &Ticket) -> Result<Grant> {
-        let Some(fate) = self.store.fate(&self.member, ticket)? else {
-            self.member.check()?;
-            return Err(Error::new(ErrorKind::NotHeld, "the claim is not in line"));
-        };
-        let token = fate.granted().await.map_err(Error::lost)?;
-        Ok(Grant { token, fate })
+    #[expect(clippy::unused_self, reason = "test hooks may lose or delay the reply")]
+    fn answer<T>(&self, reply: Result<T>) -> Answer<T> {
+        Answer::Now(reply)
     }
 }
 
@@ -85,7 +78,8 @@ pub(super) async fn keep(store: Arc<Store>, member: Arc<Member>, lease: Arc<Leas
         let next = due.min(runtime.now() + store.next_expiry());
         tokio::select! { biased;
             _ = lease.lost() => return,
-            () = opened => {}
+            // It may be the next to expire. No reason to renew: only the timer knows that this process runs.
+            () = opened => continue,
             () = runtime.sleep_until(next) => {}
         }
         store.sweep();
@@ -118,34 +112,37 @@ impl Session for MemorySession {
         &self.lease
     }
 
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
-        claim.mode.validate()?;
-        // This store never makes anybody wait for I/O: a loop over a free lock must let others run, the
-        // renewals among them.
-        tokio::task::coop::consume_budget().await;
-        self.reply(self.store.join(&self.member, line, claim)).await
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
+        match claim.mode.validate() {
+            Ok(()) => self.answer(self.store.join(&self.member, line, claim)),
+            Err(error) => Answer::Now(Err(error)),
+        }
     }
 
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
-        self.grant(ticket).await
-    }
-
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
-        claim.mode.validate()?;
-        tokio::task::coop::consume_budget().await;
-        let Some(ticket) = self.reply(self.store.try_join(&self.member, line, claim)).await? else {
-            return Ok(None);
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
+        let fate = match self.store.fate(&self.member, ticket) {
+            Ok(fate) => fate,
+            Err(error) => return Answer::Now(Err(error)),
         };
-        let grant = self.grant(&ticket).await?;
-        Ok(Some((ticket, grant)))
+        match fate.decided() {
+            Some(decided) => Answer::Now(granted(decided, fate)),
+            None => Answer::later(async move { granted(fate.granted().await, fate) }),
+        }
     }
 
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        self.reply(self.store.leave(&self.member, line, claim)).await
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
+        match claim.mode.validate() {
+            Ok(()) => self.answer(self.store.try_join(&self.member, line, claim)),
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
+        self.answer(self.store.leave(&self.member, line, claim))
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
-        self.reply(self.store.update(ticket, payload)).await
+        self.answer(self.store.update(ticket, payload)).await
     }
 
     async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
@@ -153,21 +150,21 @@ impl Session for MemorySession {
         if !self.modes().include(weaker) {
             return Err(Error::new(ErrorKind::Unsupported, format!("the store has no {weaker} claims")));
         }
-        self.reply(self.store.set_mode(ticket, weaker)).await
+        self.answer(self.store.set_mode(ticket, weaker)).await
     }
 
     async fn inspect(&self, line: &LineId) -> Result<Line> {
-        self.reply(Ok(self.store.inspect(line))).await
+        self.answer(Ok(self.store.inspect(line))).await
     }
 
     async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
         let observer = Arc::new(self.store.observe(line));
         let changes = Changes { next: None, seen: None, observer, lease: self.lease.clone(), over: false };
-        self.reply(Ok(Box::pin(changes) as BoxStream<'static, _>)).await
+        self.answer(Ok(Box::pin(changes) as BoxStream<'static, _>)).await
     }
 
     async fn cell(&self, line: &LineId) -> Result<Cell> {
-        self.reply(Ok(self.store.cell(line))).await
+        self.answer(Ok(self.store.cell(line))).await
     }
 
     async fn put_cell(
@@ -179,28 +176,32 @@ impl Session for MemorySession {
     ) -> Result<CellVersion> {
         Cell::check_size(bytes)?;
         self.member.check()?;
-        self.reply(self.store.put_cell(line, expected, bytes, under)).await
+        self.answer(self.store.put_cell(line, expected, bytes, under)).await
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {
         self.store.forget(line);
-        self.reply(Ok(())).await
+        self.answer(Ok(())).await
     }
 
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
-        self.reply(self.store.evict(line, claim)).await
+        self.answer(self.store.evict(line, claim)).await
     }
 
     async fn close(&self) -> Result<()> {
         self.lease.lose(LostReason::Closed);
         self.store.close(self.member.id());
-        self.reply(Ok(())).await
+        self.answer(Ok(())).await
     }
 
     fn abandon(&self) {
         // The keeper stops when the lease is lost; nothing else ever speaks for the session.
         self.lease.lose(LostReason::Abandoned);
     }
+}
+
+fn granted(decided: Result<FencingToken, LostReason>, fate: Arc<Fate>) -> Result<Grant> {
+    decided.map(|token| Grant { token, fate }).map_err(Error::lost)
 }
 
 /// A line, now and whenever it has changed.

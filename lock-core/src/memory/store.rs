@@ -13,10 +13,10 @@ use std::{
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::queue::{Entry, Granted, Queue};
+use super::queue::{Granted, Queue};
 use crate::{
     backend::{Cell, CellVersion, Line},
-    claim::{Claim, ClaimId, Fate, Left, Payload, Ticket},
+    claim::{Claim, ClaimId, Fate, Grant, Left, Payload, Ticket},
     error::{Error, ErrorKind, Result},
     line::Mode,
     name::LineId,
@@ -97,6 +97,11 @@ impl InLine {
     fn ticket(&self, claim: ClaimId) -> Ticket {
         Ticket { line: self.line.clone(), claim, place: self.place }
     }
+
+    fn granted(&self, claim: ClaimId) -> Result<(Ticket, Grant)> {
+        let token = self.fate.token().ok_or_else(not_held)?;
+        Ok((self.ticket(claim), Grant { token, fate: self.fate.clone() }))
+    }
 }
 
 /// Some of the lines.
@@ -106,6 +111,8 @@ struct Shard {
     cells: FxHashMap<LineId, Cell>,
     /// There is one while somebody watches the line.
     observed: FxHashMap<LineId, Observed>,
+    /// A line comes and goes with each turn that nobody else waits for: what it allocated serves the next.
+    spare: Option<Queue>,
 }
 
 #[derive(Debug, Default)]
@@ -132,11 +139,11 @@ impl Store {
     }
 
     fn now(&self) -> u64 {
-        let now = match &self.clock {
+        match &self.clock {
             Clock::Boot => boot_clock(),
             Clock::Of(runtime) => runtime.now(),
-        };
-        nanos(now.since_zero())
+        }
+        .as_nanos()
     }
 
     fn next_number(&self) -> u64 {
@@ -259,12 +266,17 @@ impl Store {
         Ok(ticket)
     }
 
-    pub(super) fn try_join(&self, member: &Member, line: &LineId, claim: &Claim) -> Result<Option<Ticket>> {
+    pub(super) fn try_join(
+        &self,
+        member: &Member,
+        line: &LineId,
+        claim: &Claim,
+    ) -> Result<Option<(Ticket, Grant)>> {
         self.sweep();
         let (stripe, number) = member.stripe(claim.id)?;
         let mut stripe = locked(stripe);
         if let Some(there) = stripe.in_line.get(&number) {
-            return Ok(Some(there.ticket(claim.id)));
+            return there.granted(claim.id).map(Some);
         }
         member.check()?;
         stripe.check_eviction(number)?;
@@ -276,30 +288,30 @@ impl Store {
         }
         let there = self.enter(&mut shard, line, claim)?;
         drop(shard);
-        let ticket = there.ticket(claim.id);
+        let granted = there.granted(claim.id)?;
         stripe.in_line.insert(number, there);
-        Ok(Some(ticket))
+        Ok(Some(granted))
     }
 
     fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<InLine> {
         // Numbered under the shard's lock: places of one line rise in the order in which they are taken.
         let token = FencingToken::new(self.next_number())?;
-        let fate = Arc::new(Fate::default());
-        let there = InLine { line: line.clone(), place: token.get(), fate: fate.clone() };
-        let queue = shard.queues.entry(line.clone()).or_default();
-        if queue.join(Box::new(Entry { claim: claim.clone(), token, fate })) {
-            there.fate.grant(token);
-        }
+        let Shard { queues, spare, .. } = shard;
+        let queue = queues.entry(line.clone()).or_insert_with(|| spare.take().unwrap_or_default());
+        let fate = queue.join(claim.clone(), token);
         shard.ring(line);
-        Ok(there)
+        Ok(InLine { line: line.clone(), place: token.get(), fate })
     }
 
-    /// What becomes of the claim, if it is in line.
-    pub(super) fn fate(&self, member: &Member, ticket: &Ticket) -> Result<Option<Arc<Fate>>> {
+    /// What becomes of the claim, while it is in line.
+    pub(super) fn fate(&self, member: &Member, ticket: &Ticket) -> Result<Arc<Fate>> {
         let (stripe, number) = member.stripe(ticket.claim)?;
         let stripe = locked(stripe);
-        let there = stripe.in_line.get(&number).filter(|there| there.place == ticket.place);
-        Ok(there.map(|there| there.fate.clone()))
+        if let Some(there) = stripe.in_line.get(&number).filter(|there| there.place == ticket.place) {
+            return Ok(there.fate.clone());
+        }
+        member.check()?;
+        Err(Error::new(ErrorKind::NotHeld, "the claim is not in line"))
     }
 
     /// Withdraws or releases; no join of this claim takes effect after it.
@@ -343,7 +355,7 @@ impl Store {
         let Some(queue) = shard.queues.get_mut(&claim.line) else { return };
         let Some(granted) = queue.leave(claim.place, self.next_number()) else { return };
         if queue.is_empty() {
-            shard.queues.remove(&claim.line);
+            shard.spare = shard.queues.remove(&claim.line);
         }
         shard.ring(&claim.line);
         drop(shard);
@@ -618,8 +630,7 @@ mod tests {
             (1..=20).map(|id| store.open(SessionId::new(id), Duration::from_mins(1)).unwrap()).collect();
         let tickets: Vec<_> =
             members.iter().map(|m| store.join(m, &line, &claim(m.id, 0)).unwrap()).collect();
-        let fates: Vec<_> =
-            members.iter().zip(&tickets).map(|(m, t)| store.fate(m, t).unwrap().unwrap()).collect();
+        let fates: Vec<_> = members.iter().zip(&tickets).map(|(m, t)| store.fate(m, t).unwrap()).collect();
         for member in members.iter().take(19) {
             member.expires.store(0, Ordering::Relaxed);
         }

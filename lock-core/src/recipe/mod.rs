@@ -18,8 +18,8 @@ use futures_core::stream::BoxStream;
 
 use crate::{
     backend::{Cell, CellVersion, Line, SharedSession},
-    claim::{Claim, ClaimId, Grant, Payload, Place},
-    coordinator::{Open, Shared},
+    claim::{Claim, ClaimId, Grant, Payload, Place, Via},
+    coordinator::Shared,
     error::{Effect, Error, ErrorKind, Result},
     guard::Guard,
     line::Mode,
@@ -69,12 +69,13 @@ impl Entrance {
     /// Waits for a turn, however long that takes.
     async fn acquire(&self, operation: &'static str, request: &Request) -> Result<Guard> {
         let claimed = self.now();
-        let attempt = |open: Arc<Open>| async move {
-            let place = Place::join(open.via.clone(), &self.line, self.claim(&open, request)).await?;
+        let attempt = |via: Arc<Via>| async move {
+            let claim = self.claim(&via, request);
+            let place = Place::join(via, &self.line, claim).await?;
             let (grant, now) = place.granted().await?;
             Ok((place, grant, now))
         };
-        let (place, grant, now) = self.under_a_session(operation, request, attempt).await?;
+        let (place, grant, now) = self.under_a_session(operation, request, claimed, attempt).await?;
         Ok(Guard::new(self.shared.clone(), place, grant, (claimed, now), request.max_hold))
     }
 
@@ -86,8 +87,8 @@ impl Entrance {
         patience: Patience,
     ) -> Result<Option<Guard>> {
         let claimed = self.now();
-        let attempt = |open: Arc<Open>| self.try_turn(open, request, patience);
-        let turn = self.under_a_session(operation, request, attempt).await?;
+        let attempt = |via| self.try_turn(via, request, patience);
+        let turn = self.under_a_session(operation, request, claimed, attempt).await?;
         let guard = |(place, grant, now)| {
             Guard::new(self.shared.clone(), place, grant, (claimed, now), request.max_hold)
         };
@@ -96,25 +97,24 @@ impl Entrance {
 
     async fn try_turn(
         &self,
-        open: Arc<Open>,
+        via: Arc<Via>,
         request: &Request,
         patience: Patience,
     ) -> Result<Option<(Place, Grant, Moment)>> {
-        let via = || open.via.clone();
         // A store that does not answer is asked again for a little while, or for as long as the caller would
         // wait anyway.
         let soon = self.now() + ASK_AGAIN_FOR;
         let asked_until = if let Patience::Until(end) = patience { end.max(soon) } else { soon };
         // Also for those who would wait: if it fails, a conflicting claim was in line, and giving up later is
         // right however slow the store is (C6).
-        let taken = Place::try_join(via(), &self.line, self.claim(&open, request), asked_until).await?;
+        let taken = Place::try_join(via.clone(), &self.line, self.claim(&via, request), asked_until).await?;
         let end = match patience {
             Patience::Until(end) if taken.is_none() && self.now() < end => end,
             Patience::Until(_) | Patience::None => return Ok(taken),
         };
         let runtime = &self.shared.runtime;
         let place = tokio::select! { biased;
-            place = Place::join(via(), &self.line, self.claim(&open, request)) => place?,
+            place = Place::join(via.clone(), &self.line, self.claim(&via, request)) => place?,
             // The join that is under way is withdrawn in the background.
             () = runtime.sleep_until(end) => return Ok(None),
         };
@@ -128,8 +128,8 @@ impl Entrance {
         Ok(Some((place, grant, now)))
     }
 
-    fn claim(&self, open: &Open, request: &Request) -> Claim {
-        self.shared.claim(open, request.mode, request.payload.clone())
+    fn claim(&self, via: &Via, request: &Request) -> Claim {
+        self.shared.claim(via, request.mode, request.payload.clone())
     }
 
     /// Makes attempts under as many sessions as that takes. With each new one a waiter queues anew, at the
@@ -138,19 +138,22 @@ impl Entrance {
         &self,
         operation: &'static str,
         request: &Request,
-        attempt: impl Fn(Arc<Open>) -> A,
+        claimed: Moment,
+        attempt: impl Fn(Arc<Via>) -> A,
     ) -> Result<T> {
         let context = self.context(operation);
         check_max_hold(request.max_hold).map_err(&context)?;
+        let mut now = claimed;
         loop {
-            let open = self.shared.session().await.map_err(&context)?;
-            if !open.via.session.capabilities().modes.include(request.mode) {
+            let via = self.shared.session(now).await.map_err(&context)?;
+            if !via.session.capabilities().modes.include(request.mode) {
                 let message = format!("the store has no {} claims", request.mode);
                 return Err(context(Error::new(ErrorKind::Unsupported, message)));
             }
-            match attempt(open.clone()).await {
+            match attempt(via).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {
                     tracing::warn!(line = %self.line, %error, "the session was lost; once more, at the back");
+                    now = self.now();
                 }
                 outcome => return outcome.map_err(&context),
             }
@@ -194,8 +197,8 @@ impl Entrance {
         call: impl Fn(SharedSession, LineId) -> F,
     ) -> Result<T> {
         let context = self.context(operation);
-        let open = self.shared.session().await.map_err(&context)?;
-        open.via.look(|| call(open.via.session.clone(), self.line.clone())).await.map_err(&context)
+        let via = self.shared.session(self.now()).await.map_err(&context)?;
+        via.look(|| call(via.session.clone(), self.line.clone())).await.map_err(&context)
     }
 
     /// A call that is finished whatever the caller does.
@@ -205,9 +208,9 @@ impl Entrance {
         call: impl Fn(SharedSession, LineId) -> F + Send + Sync + 'static,
     ) -> Result<T> {
         let context = self.context(operation);
-        let open = self.shared.session().await.map_err(&context)?;
+        let via = self.shared.session(self.now()).await.map_err(&context)?;
         let line = self.line.clone();
-        open.via.change(move |session| call(session, line.clone())).await.map_err(&context)
+        via.change(move |session| call(session, line.clone())).await.map_err(&context)
     }
 
     /// Writes the cell while `guard` holds. `bytes` must differ from all other writes of this cell: that is

@@ -29,28 +29,43 @@ pub type SharedRuntime = Arc<dyn Runtime>;
 /// A point on a runtime's clock: the time since the machine booted, suspend included.
 ///
 /// `std::time::Instant` will not do: on Linux it stops while the machine is suspended, so a lease would seem
-/// alive after a night in a closed laptop. Comparable within one runtime only.
+/// alive after a night in a closed laptop. In nanoseconds, up to 584 years. Comparable within one runtime
+/// only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
     /// The moment this long after the clock's zero.
     #[must_use]
-    pub const fn from_zero(since: Duration) -> Self {
-        Self(since)
+    pub fn from_zero(since: Duration) -> Self {
+        Self(nanos(since))
     }
 
     /// The time since the clock's zero.
     #[must_use]
     pub const fn since_zero(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// The time from `earlier` to this moment; zero when `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// As a number that an atomic can hold.
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
+}
+
+/// Saturates at 584 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Add<Duration> for Moment {
@@ -58,7 +73,7 @@ impl Add<Duration> for Moment {
 
     /// Saturates: a moment too far away to name is never reached, which is what "wait that long" means.
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration))
+        Self(self.0.saturating_add(nanos(duration)))
     }
 }
 
@@ -67,13 +82,13 @@ impl Sub<Duration> for Moment {
 
     /// Saturates at the clock's zero.
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(duration))
+        Self(self.0.saturating_sub(nanos(duration)))
     }
 }
 
 impl fmt::Debug for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Moment({:?})", self.0)
+        write!(f, "Moment({:?})", self.since_zero())
     }
 }
 
@@ -84,7 +99,7 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// The time now, on a clock that never goes back and that goes on during suspend.
     fn now(&self) -> Moment;
 
-    /// The date and time, for people to read. Nothing is decided by it.
+    /// The date and time, for people to read: good to some milliseconds. Nothing is decided by it.
     fn wall_clock(&self) -> SystemTime;
 
     /// Waits until [`now`](Self::now) is at least `at`. After a suspend it fires soon after the resume.

@@ -16,7 +16,7 @@ use futures_core::stream::BoxStream;
 use lock_core::{
     Capabilities, Claim, ClaimId, Coordinator, Grant, Lease, Line, LineId, Mode, Payload, Result,
     SessionOptions, Ticket,
-    backend::{Backend, Cell, CellVersion, Session, SharedSession},
+    backend::{Answer, Backend, Cell, CellVersion, Session, SharedSession},
 };
 
 use crate::support::{MILLI, World, background, settle};
@@ -24,7 +24,7 @@ use crate::support::{MILLI, World, background, settle};
 /// The point that was passed last.
 type Here = Arc<Mutex<String>>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Yielding<T> {
     inner: T,
     here: Here,
@@ -58,17 +58,29 @@ impl Session for Yielding<SharedSession> {
     fn lease(&self) -> &Arc<Lease> {
         self.inner.lease()
     }
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
-        self.around("join", self.inner.join(line, claim)).await
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
+        let (this, line, claim) = (self.clone(), line.clone(), claim.clone());
+        Answer::later(
+            async move { this.around("join", async { this.inner.join(&line, &claim).await }).await },
+        )
     }
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
-        self.around("granted", self.inner.granted(ticket)).await
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
+        let (this, ticket) = (self.clone(), ticket.clone());
+        Answer::later(
+            async move { this.around("granted", async { this.inner.granted(&ticket).await }).await },
+        )
     }
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
-        self.around("try_join", self.inner.try_join(line, claim)).await
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
+        let (this, line, claim) = (self.clone(), line.clone(), claim.clone());
+        Answer::later(async move {
+            this.around("try_join", async { this.inner.try_join(&line, &claim).await }).await
+        })
     }
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        self.around("leave", self.inner.leave(line, claim)).await
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
+        let (this, line) = (self.clone(), line.clone());
+        Answer::later(
+            async move { this.around("leave", async { this.inner.leave(&line, claim).await }).await },
+        )
     }
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
         self.around("update", self.inner.update(ticket, payload)).await

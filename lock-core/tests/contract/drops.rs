@@ -12,7 +12,7 @@ use lock_core::{
 };
 use tokio::runtime::Builder;
 
-use crate::support::{TTL, World, in_real_time};
+use crate::support::{MILLI, TTL, World, in_real_time};
 
 fn owned_and_shareable<T: Send + Sync + 'static>() {}
 fn sendable<T: Send>(value: T) -> T {
@@ -48,6 +48,19 @@ async fn c14_a_dropped_guard_frees_the_line() {
     let world = World::new();
     let mutex = world.coordinator().await.mutex("x").unwrap();
     drop(mutex.lock().await.unwrap());
+    world.assert_clean_soon("a dropped guard").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c14_a_store_that_answers_at_once_is_left_at_once() {
+    let world = World::new();
+    let mutex = world.coordinator().await.mutex("x").unwrap();
+    let guard = mutex.lock().await.unwrap();
+    drop(guard);
+    assert_eq!(world.memory.residue().claims, 0);
+    let guard = mutex.lock().await.unwrap();
+    world.memory.delay_replies(guard.claim().session, MILLI);
+    drop(guard);
     world.assert_clean_soon("a dropped guard").await;
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lock_core::{
-    Claim, ClaimId, ErrorKind, Kind, Line, LineId, Mode, Payload, SessionId, SessionOptions,
+    Claim, ClaimId, Coordinator, ErrorKind, Kind, Line, LineId, Mode, Payload, SessionId, SessionOptions,
     backend::{Backend, Cell, CellVersion, SharedSession},
     runtime::Runtime,
 };
@@ -234,6 +234,21 @@ async fn an_observer_is_told_of_each_change_while_it_waits() {
         settle().await;
     }
     assert_eq!(seen.await.unwrap(), [0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c8_a_process_that_stands_still_is_not_renewed_by_news_of_others() {
+    let world = World::new();
+    let other = world.coordinator().await;
+    let machine = world.runtime.machine(2, 1.0);
+    let options = world.options().runtime(machine.shared());
+    let coordinator = Coordinator::open(Arc::new(world.memory.clone()), options).await.unwrap();
+    let _guard = coordinator.mutex("x").unwrap().lock().await.unwrap();
+    machine.pause(TTL * 2);
+    world.sleep(TTL * 2 / 3).await;
+    let _newcomer = world.coordinator().await;
+    world.sleep(TTL / 2).await;
+    assert!(other.mutex("x").unwrap().try_lock().await.unwrap().is_some(), "its ttl has passed");
 }
 
 #[tokio::test(start_paused = true)]

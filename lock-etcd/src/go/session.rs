@@ -10,7 +10,7 @@ use futures_core::stream::BoxStream;
 use lock_core::{
     Capabilities, Claim, ClaimId, Grant, Lease, Line, LineId, LostReason, Mode, Modes, Names, Payload,
     Result, Ticket,
-    backend::{Cell, CellVersion, Session},
+    backend::{Answer, Cell, CellVersion, Session},
     sync::locked,
 };
 
@@ -57,21 +57,27 @@ impl Session for GoSession {
         &self.go.lease
     }
 
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
-        self.go.join(line, claim).await
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
+        let (go, line, claim) = (self.go.clone(), line.clone(), claim.clone());
+        Answer::later(async move { go.join(&line, &claim).await })
     }
 
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
-        let standing = self.go.standing(ticket)?;
-        self.go.granted(&standing).await
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
+        let (go, ticket) = (self.go.clone(), ticket.clone());
+        Answer::later(async move {
+            let standing = go.standing(&ticket)?;
+            go.granted(&standing).await
+        })
     }
 
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
-        self.go.try_join(line, claim).await
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
+        let (go, line, claim) = (self.go.clone(), line.clone(), claim.clone());
+        Answer::later(async move { go.try_join(&line, &claim).await })
     }
 
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        self.go.leave(line, claim).await
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
+        let (go, line) = (self.go.clone(), line.clone());
+        Answer::later(async move { go.leave(&line, claim).await })
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {

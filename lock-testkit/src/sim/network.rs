@@ -12,7 +12,7 @@ use futures_core::stream::BoxStream;
 use lock_core::{
     Capabilities, Claim, ClaimId, Error, ErrorKind, Grant, Lease, Line, LineId, Mode, Payload, Result,
     SessionOptions, Ticket,
-    backend::{Backend, Cell, CellVersion, Session, SharedSession},
+    backend::{Answer, Backend, Cell, CellVersion, Session, SharedSession},
     runtime::Runtime,
 };
 
@@ -54,6 +54,7 @@ impl Backend for Network {
 }
 
 /// A session at the other end of a network.
+#[derive(Clone)]
 struct Remote {
     session: SharedSession,
     world: Arc<World>,
@@ -97,18 +98,15 @@ impl Remote {
             self.world.note("messages late");
         }
         let time = if late { self.dice.millis(20..120) } else { self.dice.millis(0..2) };
-        self.world.sleep(time).await;
+        // Never none: what the store does at one instant is heard at a later one, after those who know at
+        // once.
+        self.world.sleep(time.max(Duration::from_micros(1))).await;
         // Nothing leaves or reaches a machine whose processes stand still.
         self.dice.0.running().await;
     }
 
     /// Sends the same request again, to arrive at some time after the first.
-    fn repeat<T: Send + 'static>(
-        &self,
-        request: impl FnOnce(SharedSession) -> std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>>
-        + Send
-        + 'static,
-    ) {
+    fn repeat<T: Send + 'static>(&self, request: impl FnOnce(SharedSession) -> Answer<T> + Send + 'static) {
         if self.world.is_calm() || !self.dice.percent(8) {
             return;
         }
@@ -136,39 +134,51 @@ impl Session for Remote {
         self.session.lease()
     }
 
-    async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
-        self.world.record(What::JoinSent { claim: claim.id, line: line.clone(), mode: claim.mode });
-        let (again, of) = (line.clone(), claim.clone());
-        self.repeat(move |session| Box::pin(async move { session.join(&again, &of).await }));
-        let ticket = self.call(self.session.join(line, claim)).await?;
-        self.joined(&ticket);
-        Ok(ticket)
+    fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
+        let (this, line, claim) = (self.clone(), line.clone(), claim.clone());
+        Answer::later(async move {
+            this.world.record(What::JoinSent { claim: claim.id, line: line.clone(), mode: claim.mode });
+            let (again, of) = (line.clone(), claim.clone());
+            this.repeat(move |session| session.join(&again, &of));
+            let ticket = this.call(async { this.session.join(&line, &claim).await }).await?;
+            this.joined(&ticket);
+            Ok(ticket)
+        })
     }
 
-    async fn granted(&self, ticket: &Ticket) -> Result<Grant> {
-        // A wait is no request: it is the answer to the join, and may be late.
-        let grant = self.session.granted(ticket).await;
-        self.travel().await;
-        grant
+    fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
+        let (this, ticket) = (self.clone(), ticket.clone());
+        Answer::later(async move {
+            // A wait is no request: it is the answer to the join, and may be late.
+            let grant = this.session.granted(&ticket).await;
+            this.travel().await;
+            grant
+        })
     }
 
-    async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
-        self.world.record(What::JoinSent { claim: claim.id, line: line.clone(), mode: claim.mode });
-        let answer = self.call(self.session.try_join(line, claim)).await?;
-        match &answer {
-            Some((ticket, _)) => self.joined(ticket),
-            None => self.world.record(What::TryFailed { claim: claim.id }),
-        }
-        Ok(answer)
+    fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
+        let (this, line, claim) = (self.clone(), line.clone(), claim.clone());
+        Answer::later(async move {
+            this.world.record(What::JoinSent { claim: claim.id, line: line.clone(), mode: claim.mode });
+            let answer = this.call(async { this.session.try_join(&line, &claim).await }).await?;
+            match &answer {
+                Some((ticket, _)) => this.joined(ticket),
+                None => this.world.record(What::TryFailed { claim: claim.id }),
+            }
+            Ok(answer)
+        })
     }
 
-    async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        self.world.record(What::LeaveSent { claim });
-        let again = line.clone();
-        self.repeat(move |session| Box::pin(async move { session.leave(&again, claim).await }));
-        self.call(self.session.leave(line, claim)).await?;
-        self.world.record(What::Left { claim });
-        Ok(())
+    fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
+        let (this, line) = (self.clone(), line.clone());
+        Answer::later(async move {
+            this.world.record(What::LeaveSent { claim });
+            let again = line.clone();
+            this.repeat(move |session| session.leave(&again, claim));
+            this.call(async { this.session.leave(&line, claim).await }).await?;
+            this.world.record(What::Left { claim });
+            Ok(())
+        })
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {

@@ -109,7 +109,7 @@ impl Context {
         &self,
         limit: Duration,
         what: &str,
-        future: impl Future<Output = T>,
+        future: impl IntoFuture<Output = T>,
     ) -> Check<T> {
         tokio::select! { biased;
             value = future => Ok(value),
@@ -118,7 +118,7 @@ impl Context {
     }
 
     /// Whether `future` ends within the grace: what must not happen is watched for so long.
-    pub(super) async fn at_once<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn at_once<T>(&self, future: impl IntoFuture<Output = T>) -> Option<T> {
         tokio::select! { biased;
             value = future => Some(value),
             () = self.sleep(self.grace) => None,

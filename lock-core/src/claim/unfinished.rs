@@ -1,0 +1,40 @@
+//! Calls that outlive their callers.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::runtime::{BoxFuture, SharedRuntime};
+
+/// A call that must not be torn: when it is dropped half way, the runtime finishes it, and drops what it
+/// returns.
+pub(crate) struct Unfinished<T: Send + 'static> {
+    call: Option<BoxFuture<T>>,
+    runtime: SharedRuntime,
+}
+
+impl<T: Send + 'static> Unfinished<T> {
+    pub(crate) fn new(runtime: &SharedRuntime, call: BoxFuture<T>) -> Self {
+        Self { call: Some(call), runtime: runtime.clone() }
+    }
+}
+
+impl<T: Send + 'static> Future for Unfinished<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(call) = &mut self.call else { return Poll::Pending };
+        let outcome = std::task::ready!(call.as_mut().poll(cx));
+        self.call = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<T: Send + 'static> Drop for Unfinished<T> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.runtime.spawn(Box::pin(async move { drop(call.await) }));
+        }
+    }
+}
