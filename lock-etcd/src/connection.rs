@@ -33,8 +33,8 @@ pub(crate) fn retry_pause(lease: &Lease) -> Duration {
 
 /// How many requests of a session are under way at a time. More would not be answered sooner, since etcd
 /// commits one after another, but too late: ten thousand claims that join at once would all run into the
-/// limit.
-const AT_ONCE: usize = 128;
+/// limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
+const AT_ONCE: usize = 24;
 
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
@@ -191,6 +191,11 @@ impl Connection {
         if given_up {
             tracing::warn!(%why, "the member does not answer; the next one is asked");
         }
+    }
+
+    /// Waits until a request could be sent: thousands who are not there yet need not have made theirs.
+    pub(crate) async fn a_slot(&self) {
+        drop(self.slots.acquire().await);
     }
 
     /// Waits until the link was given up.

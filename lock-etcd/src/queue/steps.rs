@@ -40,7 +40,10 @@ impl Queue {
         });
         if starts {
             let (queue, standing) = (self.clone(), standing.clone());
-            self.runtime.spawn(Box::pin(async move { queue.take_steps(&standing).await }));
+            self.runtime.spawn(Box::pin(async move {
+                queue.connection.a_slot().await;
+                Box::pin(queue.take_steps(&standing)).await;
+            }));
         }
     }
 
