@@ -1,22 +1,30 @@
 //! Opening a session.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use etcd_client::{Client, LeaseGrantOptions, Txn};
+use etcd_client::{Client, LeaseGrantOptions, Txn, TxnOp};
 use lock_core::{
     Error, ErrorKind, Lease, LostReason, Moment, Name, Result, SessionId, SessionOptions,
     backend::{Backend, SharedSession},
     runtime::{SharedRuntime, jitter},
+    sync::locked,
 };
 use tokio::sync::Notify;
 
 use crate::{
     config::Config,
     connection::{Connection, Limits, Way},
-    error::is_lease_there,
+    error::{if_all_fail_so, is_forbidden, is_lease_there},
     keys::{Namespace, lease_of},
-    queue::{Bell, OwnLife, Queue, txn::put_leased},
+    queue::{
+        Bell, OwnLife, Queue,
+        txn::{put_leased, some_keys},
+    },
     renewal::Renewal,
     session::EtcdSession,
     watch::{Keys, Watcher},
@@ -57,7 +65,10 @@ impl Etcd {
     /// ([`with_keep_alive`](etcd_client::ConnectOptions::with_keep_alive), an eighth of the ttl),
     /// [`with_connect_timeout`](etcd_client::ConnectOptions::with_connect_timeout) and
     /// [`with_require_leader`](etcd_client::ConnectOptions::with_require_leader). Without them a network that
-    /// swallows packets goes unnoticed for minutes; guards end by their deadline all the same.
+    /// swallows packets goes unnoticed for minutes; guards end by their deadline all the same. One with
+    /// credentials must renew its token
+    /// ([`with_auto_token_refresh`](etcd_client::ConnectOptions::with_auto_token_refresh)), or sessions end
+    /// with it.
     ///
     /// # Errors
     ///
@@ -90,20 +101,23 @@ impl Backend for Etcd {
                 (Way::Client(client.clone()), namespace, TIMEOUT, TIMEOUT, TIMEOUT)
             }
             Place::Members(config) => {
-                let way = Way::members(config.clone(), ttl, runtime.random_u64());
+                let way = Way::members(config.clone(), ttl, runtime.random_u64())?;
                 (way, &config.namespace, config.share(), config.connect_timeout, config.request_timeout)
             }
         };
         let namespace = Namespace::new(namespace);
-        let limits = Limits { connect_timeout: share.min(ttl / 3), request_timeout };
+        let limits =
+            Limits { connect_timeout: share, reconnect_timeout: share.min(ttl / 3), request_timeout };
         let connection = Connection::new(way, runtime.clone(), limits, namespace.live(id));
-        let opening = Opening { id, runtime, connection: Arc::new(connection), share, request_timeout };
+        let (connection, trouble) = (Arc::new(connection), Trouble::default());
+        let opening = Opening { id, runtime, connection, share, request_timeout, trouble };
         let end = opening.runtime.now() + connect_timeout;
         let opened = tokio::select! { biased;
-            opened = opening.open(ttl, namespace, end) => opened,
-            () = opening.runtime.sleep_until(end + share / 10) => {
+            opened = opening.open(ttl, namespace) => opened,
+            () = opening.runtime.sleep_until(end) => {
                 let message = format!("etcd did not open a session within {connect_timeout:?}");
-                Err(Error::new(ErrorKind::Unavailable, message))
+                let trouble = opening.trouble.take().map(|trouble| opening.connection.suspect(trouble));
+                Err(trouble.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, message)))
             }
         };
         if opened.is_err() {
@@ -123,6 +137,7 @@ struct Opening {
     /// For how long each member is tried.
     share: Duration,
     request_timeout: Duration,
+    trouble: Trouble,
 }
 
 /// Ends the tasks of a session that is not opened after all.
@@ -136,9 +151,27 @@ impl Drop for UnlessOpened {
     }
 }
 
+/// What has kept a session from being opened so far: the failure that says most.
+#[derive(Default)]
+struct Trouble(Mutex<Option<Error>>);
+
+impl Trouble {
+    fn note(&self, error: Error) {
+        let mut known = locked(&self.0);
+        let says_more = |known: &Error| if_all_fail_so(known).is_some() && if_all_fail_so(&error).is_none();
+        if !known.as_ref().is_some_and(says_more) {
+            *known = Some(error);
+        }
+    }
+
+    fn take(&self) -> Option<Error> {
+        locked(&self.0).take()
+    }
+}
+
 impl Opening {
-    async fn open(&self, ttl: Duration, namespace: Namespace, end: Moment) -> Result<SharedSession> {
-        let (sent, granted) = self.grant(ttl, end).await?;
+    async fn open(&self, ttl: Duration, namespace: Namespace) -> Result<SharedSession> {
+        let (sent, granted) = self.grant(ttl).await?;
         let lease = Arc::new(Lease::new(self.runtime.clone(), sent, granted));
         let mut unless_opened = UnlessOpened(Some(lease.clone()));
         let session = self.start(&lease, namespace).await?;
@@ -146,9 +179,11 @@ impl Opening {
         Ok(session)
     }
 
-    /// The lease, with the time at which it was asked for; members are tried in turn until `end`.
-    async fn grant(&self, ttl: Duration, end: Moment) -> Result<(Moment, Duration)> {
+    /// The lease, with the time at which it was asked for; members are tried in turn, until each of them has
+    /// shown that there is no use in trying again.
+    async fn grant(&self, ttl: Duration) -> Result<(Moment, Duration)> {
         let asked = whole_seconds(ttl);
+        let mut hopeless = 0;
         let (sent, granted) = loop {
             let sent = self.runtime.now();
             let call = |client: &Client| {
@@ -159,10 +194,18 @@ impl Opening {
                 Ok(reply) => break (sent, reply.ttl()),
                 // An earlier request was carried out, but when is not known.
                 Err(error) if is_lease_there(&error) => self.revoke().await,
-                Err(error) if error.kind() != ErrorKind::Unavailable || sent >= end => return Err(error),
-                Err(error) => tracing::debug!(%error, "another member is asked for a lease"),
+                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+                Err(error) => {
+                    let kind = if_all_fail_so(&error);
+                    hopeless = if kind.is_some() { hopeless + 1 } else { 0 };
+                    if let Some(kind) = kind.filter(|_| Some(hopeless) == self.connection.choices()) {
+                        return Err(error.with_kind(kind));
+                    }
+                    tracing::debug!(%error, "another member is asked for a lease");
+                    self.trouble.note(error);
+                }
             }
-            jitter(&*self.runtime, self.share / 20).await;
+            self.pause().await;
         };
         let granted = Duration::from_secs(u64::try_from(granted).unwrap_or_default());
         if granted > Duration::from_secs(asked.cast_unsigned()) {
@@ -178,12 +221,22 @@ impl Opening {
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let keys = [namespace.bell(self.id), namespace.live(self.id)];
         let made = keys.clone().map(|key| put_leased(key, "", self.id));
-        while let Err(error) = connection.transact(Txn::new().and_then(made.clone())).await {
+        // Never carried out, but etcd asks for the rights to all of it: what lies anywhere in the namespace
+        // is read, and written, sooner or later.
+        let anywhere = namespace.all();
+        let rights = [some_keys(anywhere, 1), TxnOp::put(anywhere, "", None)];
+        let txn = Txn::new().and_then(made).or_else(rights);
+        while let Err(error) = connection.transact(txn.clone()).await {
+            if is_forbidden(&error) {
+                let needs = format!("the user needs a role to read and write everything under {anywhere:?}");
+                return Err(Error::new(ErrorKind::Denied, needs).with_source(error));
+            }
             if error.kind() != ErrorKind::Unavailable {
                 return Err(error);
             }
             tracing::debug!(%error, "the session's keys are written again");
-            jitter(&*self.runtime, self.share / 20).await;
+            self.trouble.note(error);
+            self.pause().await;
         }
 
         let renewal = Renewal {
@@ -211,8 +264,16 @@ impl Opening {
         // News that come before the bell is heard would be lost.
         tokio::select! { biased;
             () = bell.opened.notified() => Ok(Arc::new(EtcdSession::new(queue, watches))),
-            reason = lease.lost() => Err(Error::lost(reason)),
+            reason = lease.lost() => Err(match reason {
+                LostReason::Denied => Error::new(ErrorKind::Denied, reason.to_string()),
+                reason => Error::lost(reason),
+            }),
         }
+    }
+
+    /// Before something is tried again.
+    async fn pause(&self) {
+        jitter(&*self.runtime, (self.share / 20).min(Duration::from_millis(250))).await;
     }
 
     /// As far as it can be done: otherwise the ttl ends it.

@@ -5,7 +5,8 @@
 //! the protocol; `tests/model` checks it; `tests/conformance` holds this crate to the contract.
 //!
 //! Users enable the feature `etcd` of the facade and connect to `etcd://host:2379/namespace`. Building needs
-//! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for.
+//! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for. The feature
+//! `tls` (`etcd-tls` of the facade) adds TLS, and needs a C compiler.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -19,8 +20,10 @@ mod queue;
 mod record;
 mod renewal;
 mod session;
+mod tls;
 mod view;
 mod watch;
 
 pub use backend::Etcd;
 pub use config::Config;
+pub use tls::Tls;
