@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Client, ConnectOptions};
 use percent_encoding::percent_decode_str;
-use yourturn::{Name, Uri};
+use yourturn::{Name, Uri, etcd::Config};
 
 use crate::{Result, http};
 
@@ -31,15 +31,13 @@ pub(crate) struct Counters {
 }
 
 impl Etcd {
-    /// The cluster; none when the URI names another store. The URI is not judged here: connecting does that.
+    /// The cluster; none when the URI names another store.
     pub(crate) fn from_uri(uri: &Uri) -> Result<Option<Self>> {
         if uri.scheme() != "etcd" {
             return Ok(None);
         }
-        let (user, hosts) = match uri.authority().rsplit_once('@') {
-            Some((user, hosts)) => (user.split_once(':'), hosts),
-            None => (None, uri.authority()),
-        };
+        let config = Config::from_uri(uri, &mut uri.options()).map_err(|error| error.to_string())?;
+        let user = uri.authority().rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
         let credentials = match user {
             Some((user, password)) => Some((decoded(user)?, decoded(password)?)),
             None => None,
@@ -47,7 +45,7 @@ impl Etcd {
         let path = decoded(uri.path())?;
         let namespace = if path.is_empty() { "yourturn" } else { &path };
         let namespace = namespace.parse().map_err(|error: yourturn::Error| error.to_string())?;
-        let hosts = hosts.split(',').filter(|host| !host.is_empty()).map(with_port).collect();
+        let hosts = config.endpoints().map(str::to_owned).collect();
         Ok(Some(Self { hosts, credentials, namespace }))
     }
 
@@ -114,15 +112,6 @@ fn unmeasured(error: impl std::fmt::Display) -> String {
 fn decoded(text: &str) -> Result<String> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Into::into).map_err(|_| "a part of the URI is not UTF-8 once decoded".to_owned())
-}
-
-/// As the store reads it: 2379 unless there is a port.
-fn with_port(host: &str) -> String {
-    let host = host.strip_prefix("http://").unwrap_or(host);
-    match host.rsplit_once(':') {
-        Some((_, port)) if !port.ends_with(']') => host.to_owned(),
-        _ => format!("{host}:2379"),
-    }
 }
 
 /// The counters of one member, from its metrics in the text form of Prometheus.

@@ -101,7 +101,7 @@ impl Error {
             LostReason::Closed | LostReason::Abandoned => ErrorKind::Closed,
             LostReason::RuntimeStopped => ErrorKind::RuntimeStopped,
             LostReason::Evicted | LostReason::MaxHold | LostReason::Released => ErrorKind::NotHeld,
-            LostReason::Deadline | LostReason::Expired => ErrorKind::SessionLost,
+            LostReason::Deadline | LostReason::Expired | LostReason::Denied => ErrorKind::SessionLost,
         };
         Self::new(kind, reason.to_string())
     }
@@ -117,6 +117,14 @@ impl Error {
     #[must_use]
     pub fn on(mut self, line: &LineId) -> Self {
         self.0.line.get_or_insert_with(|| line.clone());
+        self
+    }
+
+    /// Changes what kind of failure this is: who makes a call may know more than who found the failure. For
+    /// implementors of a store.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 

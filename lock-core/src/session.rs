@@ -65,6 +65,8 @@ pub enum LostReason {
     Deadline,
     /// The store ended the session.
     Expired,
+    /// The store does not allow the session any more what it needs: rights were taken from it.
+    Denied,
     /// An operator removed this claim.
     Evicted,
     /// The guard was held for as long as its owner allowed.
@@ -103,6 +105,7 @@ impl fmt::Display for LostReason {
         f.write_str(match self {
             Self::Deadline => "the session was lost: no renewal was acknowledged before its deadline",
             Self::Expired => "the session was lost: the store ended it",
+            Self::Denied => "the session was lost: the store does not allow it any more what it needs",
             Self::Evicted => "the claim was evicted by an operator",
             Self::MaxHold => "the claim was held for as long as its owner allowed",
             Self::Released => "the claim was released",

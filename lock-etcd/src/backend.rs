@@ -1,6 +1,10 @@
 //! Opening a session.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use etcd_client::{Client, LeaseGrantOptions, Txn, TxnOp};
@@ -8,18 +12,19 @@ use lock_core::{
     Error, ErrorKind, Lease, LostReason, Moment, Name, Result, SessionId, SessionOptions,
     backend::{Backend, SharedSession},
     runtime::{SharedRuntime, jitter},
+    sync::locked,
 };
 use tokio::sync::Notify;
 
 use crate::{
     config::{Config, Layout, default_namespace},
     connection::{Connection, Limits, Way},
-    error::is_lease_there,
+    error::{if_all_fail_so, is_forbidden, is_lease_there},
     go::{Go, GoSession, Room},
     keys::{Namespace, lease_of},
     queue::{Bell, OwnLife, Queue},
     renewal::Renewal,
-    request::{get, put_leased},
+    request::{get, put_leased, some_keys},
     session::EtcdSession,
     watch::{Keys, Watcher},
 };
@@ -44,7 +49,7 @@ pub struct Etcd {
 
 #[derive(Clone)]
 enum Cluster {
-    Members(Config),
+    Members(Box<Config>),
     Client(Arc<Client>),
 }
 
@@ -59,7 +64,7 @@ impl Etcd {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let (layout, namespace) = (config.layout, config.namespace.clone());
-        Self { cluster: Cluster::Members(config), layout, namespace }
+        Self { cluster: Cluster::Members(Box::new(config)), layout, namespace }
     }
 
     /// The cluster that `client` is connected to, with everything under `namespace`: for programs that
@@ -69,7 +74,10 @@ impl Etcd {
     /// ([`with_keep_alive`](etcd_client::ConnectOptions::with_keep_alive), an eighth of the ttl),
     /// [`with_connect_timeout`](etcd_client::ConnectOptions::with_connect_timeout) and
     /// [`with_require_leader`](etcd_client::ConnectOptions::with_require_leader). Without them a network that
-    /// swallows packets goes unnoticed for minutes; guards end by their deadline all the same.
+    /// swallows packets goes unnoticed for minutes; guards end by their deadline all the same. One with
+    /// credentials must renew its token
+    /// ([`with_auto_token_refresh`](etcd_client::ConnectOptions::with_auto_token_refresh)), or sessions end
+    /// with it.
     ///
     /// # Errors
     ///
@@ -129,20 +137,23 @@ impl Backend for Etcd {
         let (way, share, connect_timeout, request_timeout) = match &self.cluster {
             Cluster::Client(client) => (Way::Client(client.clone()), TIMEOUT, TIMEOUT, TIMEOUT),
             Cluster::Members(config) => {
-                let way = Way::members(config.clone(), ttl, runtime.random_u64());
+                let way = Way::members(Config::clone(config), ttl, runtime.random_u64())?;
                 (way, config.share(), config.connect_timeout, config.request_timeout)
             }
         };
         let place = self.place()?;
-        let limits = Limits { connect_timeout: share.min(ttl / 3), request_timeout };
+        let limits =
+            Limits { connect_timeout: share, reconnect_timeout: share.min(ttl / 3), request_timeout };
         let connection = Connection::new(way, runtime.clone(), limits, place.own_key(id));
-        let opening = Opening { id, runtime, connection: Arc::new(connection), share, request_timeout };
+        let (connection, trouble) = (Arc::new(connection), Trouble::default());
+        let opening = Opening { id, runtime, connection, share, request_timeout, trouble };
         let end = opening.runtime.now() + connect_timeout;
         let opened = tokio::select! { biased;
-            opened = opening.open(ttl, place, end) => opened,
-            () = opening.runtime.sleep_until(end + share / 10) => {
+            opened = opening.open(ttl, place) => opened,
+            () = opening.runtime.sleep_until(end) => {
                 let message = format!("etcd did not open a session within {connect_timeout:?}");
-                Err(Error::new(ErrorKind::Unavailable, message))
+                let trouble = opening.trouble.take().map(|trouble| opening.connection.suspect(trouble));
+                Err(trouble.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, message)))
             }
         };
         if opened.is_err() {
@@ -162,6 +173,7 @@ struct Opening {
     /// For how long each member is tried.
     share: Duration,
     request_timeout: Duration,
+    trouble: Trouble,
 }
 
 /// Ends the tasks of a session that is not opened after all.
@@ -175,9 +187,27 @@ impl Drop for UnlessOpened {
     }
 }
 
+/// What has kept a session from being opened so far: the failure that says most.
+#[derive(Default)]
+struct Trouble(Mutex<Option<Error>>);
+
+impl Trouble {
+    fn note(&self, error: Error) {
+        let mut known = locked(&self.0);
+        let says_more = |known: &Error| if_all_fail_so(known).is_some() && if_all_fail_so(&error).is_none();
+        if !known.as_ref().is_some_and(says_more) {
+            *known = Some(error);
+        }
+    }
+
+    fn take(&self) -> Option<Error> {
+        locked(&self.0).take()
+    }
+}
+
 impl Opening {
-    async fn open(&self, ttl: Duration, place: Place, end: Moment) -> Result<SharedSession> {
-        let (sent, granted) = self.grant(ttl, end).await?;
+    async fn open(&self, ttl: Duration, place: Place) -> Result<SharedSession> {
+        let (sent, granted) = self.grant(ttl).await?;
         let lease = Arc::new(Lease::new(self.runtime.clone(), sent, granted));
         let mut unless_opened = UnlessOpened(Some(lease.clone()));
         let session = match place {
@@ -188,9 +218,11 @@ impl Opening {
         Ok(session)
     }
 
-    /// The lease, with the time at which it was asked for; members are tried in turn until `end`.
-    async fn grant(&self, ttl: Duration, end: Moment) -> Result<(Moment, Duration)> {
+    /// The lease, with the time at which it was asked for; members are tried in turn, until each of them has
+    /// shown that there is no use in trying again.
+    async fn grant(&self, ttl: Duration) -> Result<(Moment, Duration)> {
         let asked = whole_seconds(ttl);
+        let mut hopeless = 0;
         let (sent, granted) = loop {
             let sent = self.runtime.now();
             let call = |client: &Client| {
@@ -201,10 +233,18 @@ impl Opening {
                 Ok(reply) => break (sent, reply.ttl()),
                 // An earlier request was carried out, but when is not known.
                 Err(error) if is_lease_there(&error) => self.revoke().await,
-                Err(error) if error.kind() != ErrorKind::Unavailable || sent >= end => return Err(error),
-                Err(error) => tracing::debug!(%error, "another member is asked for a lease"),
+                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+                Err(error) => {
+                    let kind = if_all_fail_so(&error);
+                    hopeless = if kind.is_some() { hopeless + 1 } else { 0 };
+                    if let Some(kind) = kind.filter(|_| Some(hopeless) == self.connection.choices()) {
+                        return Err(error.with_kind(kind));
+                    }
+                    tracing::debug!(%error, "another member is asked for a lease");
+                    self.trouble.note(error);
+                }
             }
-            jitter(&*self.runtime, self.share / 20).await;
+            self.pause().await;
         };
         let granted = Duration::from_secs(u64::try_from(granted).unwrap_or_default());
         if granted > Duration::from_secs(asked.cast_unsigned()) {
@@ -219,7 +259,8 @@ impl Opening {
     async fn start(&self, lease: &Arc<Lease>, namespace: Namespace) -> Result<SharedSession> {
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let keys = [namespace.bell(self.id), namespace.live(self.id)];
-        self.first_request(keys.clone().map(|key| put_leased(key, "", self.id)).to_vec()).await?;
+        let made = keys.clone().map(|key| put_leased(key, "", self.id)).to_vec();
+        self.first_request(made, namespace.all()).await?;
         let watcher = self.start_tasks(lease);
         let queue = Arc::new(Queue::new(self.id, namespace, connection, lease.clone(), runtime, watcher));
 
@@ -232,27 +273,39 @@ impl Opening {
         // News that come before the bell is heard would be lost.
         tokio::select! { biased;
             () = bell.opened.notified() => Ok(Arc::new(EtcdSession::new(queue, watches))),
-            reason = lease.lost() => Err(Error::lost(reason)),
+            reason = lease.lost() => Err(match reason {
+                LostReason::Denied => Error::new(ErrorKind::Denied, reason.to_string()),
+                reason => Error::lost(reason),
+            }),
         }
     }
 
     /// Has no keys of its own: a look proves that it is let in.
     async fn start_as_go(&self, lease: &Arc<Lease>, room: Room) -> Result<SharedSession> {
-        self.first_request(vec![get(room.probe(self.id))]).await?;
+        let probe = room.probe(self.id);
+        self.first_request(vec![get(&*probe)], &probe).await?;
         let watcher = self.start_tasks(lease);
         let (connection, runtime) = (self.connection.clone(), self.runtime.clone());
         let go = Go::new(self.id, room, connection, lease.clone(), runtime, watcher);
         Ok(Arc::new(GoSession::new(go)))
     }
 
-    /// Until it is answered.
-    async fn first_request(&self, operations: Vec<TxnOp>) -> Result<()> {
-        while let Err(error) = self.connection.transact(Txn::new().and_then(operations.clone())).await {
+    /// Until it is answered. Its other branch is never carried out, but etcd asks for the rights to all of
+    /// it: what lies anywhere under `anywhere` is read, and written, sooner or later.
+    async fn first_request(&self, operations: Vec<TxnOp>, anywhere: &str) -> Result<()> {
+        let rights = vec![some_keys(anywhere, 1), TxnOp::put(anywhere, "", None)];
+        let txn = Txn::new().and_then(operations).or_else(rights);
+        while let Err(error) = self.connection.transact(txn.clone()).await {
+            if is_forbidden(&error) {
+                let needs = format!("the user needs a role to read and write everything under {anywhere:?}");
+                return Err(Error::new(ErrorKind::Denied, needs).with_source(error));
+            }
             if error.kind() != ErrorKind::Unavailable {
                 return Err(error);
             }
             tracing::debug!(%error, "the session's first request is made again");
-            jitter(&*self.runtime, self.share / 20).await;
+            self.trouble.note(error);
+            self.pause().await;
         }
         Ok(())
     }
@@ -270,6 +323,11 @@ impl Opening {
         let (watcher, task) = Watcher::new();
         runtime.clone().spawn(Box::pin(task.run(connection, lease.clone(), runtime, self.request_timeout)));
         watcher
+    }
+
+    /// Before something is tried again.
+    async fn pause(&self) {
+        jitter(&*self.runtime, (self.share / 20).min(Duration::from_millis(250))).await;
     }
 
     /// As far as it can be done: otherwise the ttl ends it.

@@ -5,18 +5,34 @@ use std::{fmt, time::Duration};
 use lock_core::{Error, ErrorKind, Name, Result, Uri, UriOptions};
 use percent_encoding::percent_decode_str;
 
+use crate::tls::Tls;
+
 /// How an etcd cluster is reached.
 ///
-/// As a URI: `etcd://user:password@host1:2379,host2:2379/namespace?layout=native&connect_timeout=5s&
-/// request_timeout=5s`. Everything but one host may be left out; a host without a port gets 2379. User,
-/// password and namespace may be percent-encoded.
+/// As a URI: `etcd://user:password@host1:2379,host2:2379/namespace?tls=true&connect_timeout=5s`. Everything
+/// but one host may be left out; a host without a port gets 2379. User, password and namespace may be
+/// percent-encoded.
+///
+/// | option | default | |
+/// |---|---|---|
+/// | `tls` | `false` | whether connections are encrypted, and members proved to be what they say |
+/// | `ca` | the system's authorities | the file (PEM) of the authorities that may sign the members' certificates |
+/// | `cert`, `key` | none | the files (PEM) of a client certificate and its key |
+/// | `server_name` | the host | for which name the members' certificates must be valid |
+/// | `layout` | `native` | how locks lie in the cluster: `native` or `go` ([`Layout`]) |
+/// | `connect_timeout` | `5s` | for how long a session may take to open |
+/// | `request_timeout` | `5s` | for how long a member may take to answer a request |
+///
+/// `ca`, `cert`, `key` and `server_name` turn TLS on; with `tls=false` they are an error. TLS needs the
+/// feature `tls` of this crate (`etcd-tls` of the facade).
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
-    pub(crate) endpoints: Vec<String>,
+    endpoints: Vec<String>,
     pub(crate) namespace: Option<Name>,
     pub(crate) layout: Layout,
     pub(crate) credentials: Option<(String, String)>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
 }
@@ -55,14 +71,14 @@ impl Config {
     /// [`ErrorKind::InvalidOption`] for none, or for what is not a host.
     pub fn new<S: AsRef<str>>(endpoints: impl IntoIterator<Item = S>) -> Result<Self> {
         let endpoints: Vec<String> =
-            endpoints.into_iter().map(|endpoint| url(endpoint.as_ref())).collect::<Result<_>>()?;
+            endpoints.into_iter().map(|endpoint| host_and_port(endpoint.as_ref())).collect::<Result<_>>()?;
         if endpoints.is_empty() {
             return Err(invalid("an etcd cluster has at least one endpoint: etcd://host:2379"));
         }
         let timeout = Duration::from_secs(5);
         let (connect_timeout, request_timeout) = (timeout, timeout);
-        let layout = Layout::default();
-        Ok(Self { endpoints, namespace: None, layout, credentials: None, connect_timeout, request_timeout })
+        let (layout, credentials, tls) = (Layout::default(), None, None);
+        Ok(Self { endpoints, namespace: None, layout, credentials, tls, connect_timeout, request_timeout })
     }
 
     /// Under which name everything lies in the cluster; the rules are those of a [`Name`]. Coordinators with
@@ -84,10 +100,16 @@ impl Config {
 
     /// As whom to authenticate. The token is renewed when it has expired.
     ///
-    /// Name and password go over the network as they are: this configuration has no TLS.
-    /// [`Etcd::from_client`](crate::Etcd::from_client) takes a client that has.
+    /// Without [TLS](Self::tls), name and password go over the network as they are. A server that is started
+    /// with `--client-cert-auth` takes a client certificate's common name for the user when none is given.
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Encrypts every connection, and proves that the members are what they say.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -110,6 +132,11 @@ impl Config {
     pub fn request_timeout(mut self, timeout: Duration) -> Result<Self> {
         self.request_timeout = within_limits("request_timeout", timeout)?;
         Ok(self)
+    }
+
+    /// The members, each as `host:port`.
+    pub fn endpoints(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.endpoints.iter().map(String::as_str)
     }
 
     /// For how long each member is tried.
@@ -140,6 +167,7 @@ impl Config {
         if let Some(layout) = options.take("layout") {
             config = config.layout(named_layout(&layout)?);
         }
+        config.tls = Tls::from_uri(options)?;
         if let Some(timeout) = options.duration("connect_timeout")? {
             config = config.connect_timeout(timeout)?;
         }
@@ -158,13 +186,14 @@ impl fmt::Debug for Config {
             .field("namespace", &self.namespace)
             .field("layout", &self.layout)
             .field("user", &self.credentials.as_ref().map(|(user, _)| user))
+            .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
             .finish()
     }
 }
 
-fn invalid(message: impl Into<String>) -> Error {
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOption, message)
 }
 
@@ -189,8 +218,8 @@ fn within_limits(option: &str, timeout: Duration) -> Result<Duration> {
     Err(invalid(format!("the option {option} is between {least:?} and {most:?}, not {timeout:?}")))
 }
 
-/// `http://host:port`
-fn url(endpoint: &str) -> Result<String> {
+/// `host:port`
+fn host_and_port(endpoint: &str) -> Result<String> {
     let endpoint = endpoint.strip_prefix("http://").unwrap_or(endpoint);
     let (host, port) = match endpoint.rsplit_once(':') {
         // A bare IPv6 address has colons of its own.
@@ -206,7 +235,7 @@ fn url(endpoint: &str) -> Result<String> {
         // Not repeated: it may be a part of a password.
         return Err(invalid("an endpoint looks like 10.0.0.7:2379 or [::1]:2379"));
     }
-    Ok(format!("http://{host}:{port}"))
+    Ok(format!("{host}:{port}"))
 }
 
 fn decoded(text: &str) -> Result<String> {
@@ -232,7 +261,7 @@ mod tests {
             "etcd://me:p%40ss@h1,h2:2380,[::1]:7/billing%2Feu?layout=go&connect_timeout=3s&request_timeout=1s",
         );
         let config = config.unwrap();
-        assert_eq!(config.endpoints, ["http://h1:2379", "http://h2:2380", "http://[::1]:7"]);
+        assert_eq!(config.endpoints, ["h1:2379", "h2:2380", "[::1]:7"]);
         assert_eq!((config.namespace.unwrap().as_str(), config.layout), ("billing/eu", Layout::Go));
         assert_eq!(config.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
         assert_eq!((config.connect_timeout, config.request_timeout), {
@@ -243,9 +272,25 @@ mod tests {
     #[test]
     fn what_is_left_out_has_defaults() {
         let config = config("etcd://[::1]").unwrap();
-        assert_eq!(config.endpoints, ["http://[::1]:2379"]);
+        assert_eq!(config.endpoints, ["[::1]:2379"]);
         assert_eq!((config.namespace, config.layout, config.credentials), (None, Layout::Native, None));
         assert_eq!(default_namespace().unwrap().as_str(), "yourturn");
+    }
+
+    #[test]
+    fn any_option_of_tls_turns_it_on() {
+        assert!(config("etcd://h").unwrap().tls.is_none());
+        assert!(config("etcd://h?tls=false").unwrap().tls.is_none());
+        let all = "ca=/ca.pem&cert=/cert.pem&key=/key.pem&server_name=etcd.local";
+        for (uri, given) in [
+            ("tls=true", Tls::new()),
+            ("ca=/ca.pem", Tls::new().ca("/ca.pem")),
+            ("tls=true&server_name=etcd.local", Tls::new().server_name("etcd.local")),
+            ("cert=/cert.pem&key=/key.pem", Tls::new().identity("/cert.pem", "/key.pem")),
+            (all, Tls::new().ca("/ca.pem").identity("/cert.pem", "/key.pem").server_name("etcd.local")),
+        ] {
+            assert_eq!(config(&format!("etcd://h?{uri}")).unwrap().tls, Some(given), "{uri}");
+        }
     }
 
     #[test]
@@ -262,6 +307,10 @@ mod tests {
             "etcd://h?request_timeout=1h",
             "etcd://h?conect_timeout=1s",
             "etcd://h?layout=Go",
+            "etcd://h?tls=yes",
+            "etcd://h?tls=false&ca=/ca.pem",
+            "etcd://h?cert=/cert.pem",
+            "etcd://h?key=/key.pem",
         ];
         for uri in bad {
             let kind = config(uri).unwrap_err().kind();

@@ -7,19 +7,23 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use etcd_client::{Client, ConnectOptions, DeleteOptions, DeleteResponse, KeyValue, Txn, TxnOp, TxnResponse};
-use lock_core::{Error, ErrorKind, Lease, Moment, Result, runtime::SharedRuntime, sync::Signal};
+use lock_core::{
+    Error, ErrorKind, Lease, Moment, Result,
+    runtime::SharedRuntime,
+    sync::{Signal, locked},
+};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     config::Config,
-    error::{is_an_answer, translated, unknown_if_unavailable},
+    error::{is_an_answer, is_hung_up, translated, unknown_if_unavailable},
 };
 
 /// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up
@@ -40,9 +44,10 @@ const AT_ONCE: usize = 24;
 pub(crate) struct Connection {
     way: Way,
     runtime: SharedRuntime,
-    /// For one member.
-    connect_timeout: Duration,
-    request_timeout: Duration,
+    limits: Limits,
+    /// Whether there has been a link: before, nobody waits for us, and many may log in at once, which etcd
+    /// makes expensive.
+    linked: AtomicBool,
     /// A key that the session may read, if it may read anything.
     own_key: String,
     /// The link in use; none before the first request and after one was given up.
@@ -55,8 +60,10 @@ pub(crate) struct Connection {
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// To connect to one member.
+    /// To connect to one member for the first time, and to log in.
     pub(crate) connect_timeout: Duration,
+    /// The same later on.
+    pub(crate) reconnect_timeout: Duration,
     /// For a member to answer a request.
     pub(crate) request_timeout: Duration,
 }
@@ -71,7 +78,8 @@ pub(crate) enum Way {
 
 pub(crate) struct Members {
     config: Config,
-    options: ConnectOptions,
+    /// With the certificates that were read last.
+    options: Mutex<ConnectOptions>,
     /// Which one comes first.
     first: u64,
 }
@@ -88,7 +96,11 @@ impl Way {
     /// `ttl` says how soon silence must be noticed: within a third of it, and soon enough for who waits.
     /// (etcd ends a connection after three pings that are less than 5 s apart with no answer to a request
     /// between them; renewals are such requests.)
-    pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOption`](ErrorKind::InvalidOption) for certificates that cannot be used.
+    pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Result<Self> {
         let silence = (ttl / 8).min(Duration::from_secs(10));
         let mut options = ConnectOptions::new()
             .with_connect_timeout(config.share())
@@ -98,20 +110,70 @@ impl Way {
         if let Some((user, password)) = &config.credentials {
             options = options.with_user(user, password);
         }
-        Self::Members(Arc::new(Members { config, options, first }))
+        if let Some(tls) = &config.tls {
+            options = tls.apply(options)?;
+        }
+        Ok(Self::Members(Arc::new(Members { config, options: Mutex::new(options), first })))
+    }
+
+    /// How many members there are to choose from; unknown for the user's own client.
+    fn choices(&self) -> Option<usize> {
+        match self {
+            Self::Client(_) => None,
+            Self::Members(members) => Some(members.config.endpoints().len()),
+        }
     }
 
     async fn client(&self, number: u64) -> Result<Client> {
-        let Members { config, options, first } = match self {
+        let members = match self {
             Self::Client(client) => return Ok(Client::clone(client)),
             Self::Members(members) => &**members,
         };
-        let members = config.endpoints.len().max(1) as u64;
-        let turn = usize::try_from(first.wrapping_add(number) % members).unwrap_or_default();
-        let endpoint = config.endpoints.get(turn).map(String::as_str).unwrap_or_default();
+        let endpoint = members.endpoint(number);
         tracing::debug!(endpoint, "connecting");
         // Says nothing to the member yet, unless there are credentials.
-        Client::connect([endpoint], Some(options.clone())).await.map_err(translated)
+        Client::connect([endpoint], Some(members.options())).await.map_err(translated)
+    }
+
+    /// What a member may want that hangs up on us.
+    fn suspicion(&self) -> &'static str {
+        let tls = match self {
+            Self::Client(_) => None,
+            Self::Members(members) => Some(members.config.tls.is_some()),
+        };
+        match tls {
+            Some(false) => "does it demand TLS (tls=true)?",
+            Some(true) => "does it serve without TLS, or demand a client certificate (cert, key)?",
+            None => "does it demand TLS, or a client certificate?",
+        }
+    }
+
+    /// Which member a link leads to, for people.
+    fn whither(&self, number: u64) -> &str {
+        match self {
+            Self::Client(_) => "etcd",
+            Self::Members(members) => members.endpoint(number),
+        }
+    }
+}
+
+impl Members {
+    fn endpoint(&self, number: u64) -> &str {
+        let members = self.config.endpoints().len().max(1) as u64;
+        let turn = usize::try_from(self.first.wrapping_add(number) % members).unwrap_or_default();
+        self.config.endpoints().nth(turn).unwrap_or_default()
+    }
+
+    /// With the certificates as they are now: they may have been renewed since the session was opened.
+    fn options(&self) -> ConnectOptions {
+        let mut options = locked(&self.options);
+        if let Some(tls) = &self.config.tls {
+            match tls.apply(options.clone()) {
+                Ok(fresh) => *options = fresh,
+                Err(error) => tracing::warn!(%error, "the certificates of before are used on"),
+            }
+        }
+        options.clone()
     }
 }
 
@@ -133,9 +195,8 @@ fn nanos(moment: Moment) -> u64 {
 impl Connection {
     pub(crate) fn new(way: Way, runtime: SharedRuntime, limits: Limits, own_key: String) -> Self {
         let (link, linking) = (Signal::new((0, None)), tokio::sync::Mutex::default());
-        let Limits { connect_timeout, request_timeout } = limits;
         let slots = Semaphore::new(AT_ONCE);
-        Self { way, runtime, connect_timeout, request_timeout, own_key, link, linking, slots }
+        Self { way, runtime, limits, linked: AtomicBool::new(false), own_key, link, linking, slots }
     }
 
     /// The link in use, or a new one.
@@ -155,6 +216,7 @@ impl Connection {
                 return Err(error);
             }
         };
+        self.linked.store(true, Ordering::Relaxed);
         let link = Arc::new(Link { client, number, heard: AtomicU64::new(0) });
         self.link.update(|(_, current)| *current = Some(link.clone()));
         Ok(link)
@@ -167,10 +229,12 @@ impl Connection {
         let way = self.way.clone();
         self.runtime.spawn(Box::pin(async move { drop(connected.send(way.client(number).await)) }));
         let unavailable = |message: String| Err(Error::new(ErrorKind::Unavailable, message));
+        let Limits { connect_timeout, reconnect_timeout, .. } = self.limits;
+        let limit = if self.linked.load(Ordering::Relaxed) { reconnect_timeout } else { connect_timeout };
         tokio::select! { biased;
             client = connecting => client.unwrap_or_else(|_| unavailable("the runtime has ended".to_owned())),
-            () = self.runtime.sleep_until(self.runtime.now() + self.connect_timeout) => {
-                unavailable(format!("no connection within {:?}", self.connect_timeout))
+            () = self.runtime.sleep_until(self.runtime.now() + limit) => {
+                unavailable(format!("no connection within {limit:?}"))
             }
         }
     }
@@ -189,7 +253,8 @@ impl Connection {
             in_use
         });
         if given_up {
-            tracing::warn!(%why, "the member does not answer; the next one is asked");
+            let member = self.way.whither(link.number);
+            tracing::warn!(member, %why, "the member is of no use; the next one is asked");
         }
     }
 
@@ -209,7 +274,7 @@ impl Connection {
             let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
             async move { kv.txn(txn).await }
         };
-        self.ask(self.request_timeout, call).await
+        self.ask(self.limits.request_timeout, call).await
     }
 
     /// Asks for something small: that renews a token that has expired, which a stream does not do. (A new
@@ -218,9 +283,29 @@ impl Connection {
         if matches!(self.way, Way::Members(_)) {
             return;
         }
-        if let Err(error) = self.transact(Txn::new().and_then(vec![TxnOp::get(&*self.own_key, None)])).await {
+        if let Err(error) = self.may_read(TxnOp::get(&*self.own_key, None)).await {
             tracing::debug!(%error, "no answer to a small request either");
         }
+    }
+
+    /// Whether the session may read this, and so may watch it: an error when not, or when it is not known.
+    /// Renews a token that has expired, as every request does.
+    pub(crate) async fn may_read(&self, read: TxnOp) -> Result<()> {
+        self.transact(Txn::new().and_then(vec![read])).await.map(drop)
+    }
+
+    /// How many members there are to choose from; unknown for the user's own client.
+    pub(crate) fn choices(&self) -> Option<usize> {
+        self.way.choices()
+    }
+
+    /// The same failure, with what to look at when the other side has hung up.
+    pub(crate) fn suspect(&self, error: Error) -> Error {
+        if !is_hung_up(&error) {
+            return error;
+        }
+        let why = format!("etcd closes the connection without an answer: {}", self.way.suspicion());
+        Error::new(ErrorKind::Unavailable, why).with_source(error)
     }
 
     /// Deletes a key, also in a store that is full and refuses transactions.
@@ -239,7 +324,7 @@ impl Connection {
             let mut kv = client.kv_client();
             async move { kv.delete(key, options).await }
         };
-        self.ask(self.request_timeout, call).await.map_err(unknown_if_unavailable)
+        self.ask(self.limits.request_timeout, call).await.map_err(unknown_if_unavailable)
     }
 
     /// Whether a lease has not ended.
@@ -248,7 +333,7 @@ impl Connection {
             let mut leases = client.lease_client();
             async move { leases.time_to_live(lease, None).await }
         };
-        self.ask(self.request_timeout, call).await.map(|reply| reply.ttl() > 0)
+        self.ask(self.limits.request_timeout, call).await.map(|reply| reply.ttl() > 0)
     }
 
     /// Ends a lease, and with it every key under it.
@@ -257,7 +342,7 @@ impl Connection {
             let mut leases = client.lease_client();
             async move { leases.revoke(lease).await }
         };
-        self.ask(self.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
+        self.ask(self.limits.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
     }
 
     /// Asks, and moves on to another member when this one says nothing at all within `limit`.

@@ -1,6 +1,10 @@
 //! What etcd answers, as errors of this library.
 
+use std::{error::Error as StdError, io};
+
 use lock_core::{Error, ErrorKind};
+
+use crate::tls::verdict;
 
 /// gRPC's names for what a status means: <https://grpc.io/docs/guides/status-codes/>.
 mod code {
@@ -18,10 +22,19 @@ mod code {
 /// marks what is [`Unavailable`](ErrorKind::Unavailable) as unknown.
 pub(crate) fn translated(error: etcd_client::Error) -> Error {
     let (kind, message) = match &error {
-        etcd_client::Error::GRpcStatus(status) => refusal(status.code() as i32, status.message()),
+        etcd_client::Error::GRpcStatus(status) => match StdError::source(status).and_then(verdict) {
+            // Of this member. Others may do better.
+            Some((_, message)) => (ErrorKind::Unavailable, message),
+            None => refusal(status.code() as i32, status.message()),
+        },
         etcd_client::Error::InvalidArgs(_) | etcd_client::Error::InvalidUri(_) => {
             (ErrorKind::InvalidOption, "etcd's client refuses the options")
         }
+        // Before anything is sent.
+        etcd_client::Error::TransportError(_) => (
+            ErrorKind::InvalidOption,
+            "TLS cannot be set up like this; without the option ca, the system must know authorities",
+        ),
         _ => (ErrorKind::Unavailable, "etcd cannot be reached"),
     };
     Error::new(kind, message).with_source(error)
@@ -30,7 +43,7 @@ pub(crate) fn translated(error: etcd_client::Error) -> Error {
 /// What the server means by a status. Texts are compared where several causes share a code; they have been
 /// the same since etcd 3.0.
 fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
-    let denied = (ErrorKind::Denied, "etcd refuses the credentials, or they do not allow this");
+    let denied = |message| (ErrorKind::Denied, message);
     match status {
         code::RESOURCE_EXHAUSTED if text.contains("space exceeded") => {
             (ErrorKind::Full, "etcd has no space left (mvcc: database space exceeded)")
@@ -42,10 +55,16 @@ fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
         code::INVALID_ARGUMENT if text.contains("auth store is old") => {
             (ErrorKind::Unavailable, "etcd's users or roles have changed since this connection was made")
         }
-        code::UNAUTHENTICATED | code::PERMISSION_DENIED => denied,
-        code::INVALID_ARGUMENT if text.contains("authentication failed") || text.contains("user name") => {
-            denied
+        code::UNAUTHENTICATED => denied("etcd does not take the token that it gave to this user any more"),
+        code::PERMISSION_DENIED => {
+            denied("the user's roles do not allow this: one must be to read and write the namespace's prefix")
         }
+        code::INVALID_ARGUMENT if text.contains("authentication failed") => {
+            denied("etcd knows no such user with this password")
+        }
+        code::INVALID_ARGUMENT if text.contains("user name") => denied(
+            "etcd demands a user: give credentials, or a client certificate whose common name is the user's",
+        ),
         code::FAILED_PRECONDITION if text.contains("authentication is not enabled") => {
             (ErrorKind::InvalidOption, "credentials are given, but etcd's authentication is not enabled")
         }
@@ -69,9 +88,58 @@ pub(crate) fn is_an_answer(error: &etcd_client::Error) -> bool {
     }
 }
 
+/// What kind of failure it is when every member fails so, because of TLS.
+pub(crate) fn if_all_fail_so(error: &Error) -> Option<ErrorKind> {
+    match StdError::source(error).and_then(|source| source.downcast_ref()) {
+        Some(etcd_client::Error::GRpcStatus(status)) => {
+            StdError::source(status).and_then(verdict).map(|(kind, _)| kind)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the other side has closed the connection: a member that dies does so, and one that is spoken to in
+/// the wrong way.
+pub(crate) fn is_hung_up(error: &Error) -> bool {
+    let Some(etcd_client::Error::GRpcStatus(status)) =
+        StdError::source(error).and_then(|source| source.downcast_ref())
+    else {
+        return false;
+    };
+    let kinds = [
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::UnexpectedEof,
+    ];
+    StdError::source(status)
+        .into_iter()
+        .flat_map(causes)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| kinds.contains(&error.kind())))
+}
+
+/// The error, what it wraps, and what caused it.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        }
+    })
+}
+
+/// Whether the user is known, and its roles do not allow what was asked for.
+pub(crate) fn is_forbidden(error: &Error) -> bool {
+    let source = StdError::source(error).and_then(|source| source.downcast_ref());
+    matches!(source, Some(etcd_client::Error::GRpcStatus(status)) if status.code() as i32 == code::PERMISSION_DENIED)
+}
+
 /// Whether a lease could not be granted because there is one of that name.
 pub(crate) fn is_lease_there(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let source = StdError::source(error).and_then(|source| source.downcast_ref());
     matches!(source, Some(etcd_client::Error::GRpcStatus(status)) if status.message().contains("lease already exists"))
 }
 

@@ -32,6 +32,11 @@ impl Namespace {
         Self(format!("{}/", name.encode()))
     }
 
+    /// Every key of the namespace begins with this, and none is called so.
+    pub(crate) fn all(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn line(&self, line: &LineId) -> LineKeys {
         LineKeys { base: format!("{}{}", self.0, line.key()) }
     }

@@ -8,7 +8,8 @@
 //! `docs/etcd-go-layout.md`.
 //!
 //! Users enable the feature `etcd` of the facade and connect to `etcd://host:2379/namespace`. Building needs
-//! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for.
+//! `protoc` (Debian: `protobuf-compiler libprotobuf-dev`), which etcd's client asks for. The feature
+//! `tls` (`etcd-tls` of the facade) adds TLS, and needs a C compiler.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -27,6 +28,7 @@ mod record;
 mod renewal;
 mod request;
 mod session;
+mod tls;
 mod view;
 mod watch;
 
@@ -35,3 +37,4 @@ pub use config::{Config, Layout};
 /// etcd's client, in the version that this crate takes and gives its types in.
 pub use etcd_client as client;
 pub use guarded::transact;
+pub use tls::Tls;

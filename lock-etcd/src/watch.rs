@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Event, WatchOptions, WatchRequestSender, WatchResponse};
+use etcd_client::{Event, TxnOp, WatchOptions, WatchRequestSender, WatchResponse};
 use lock_core::{
-    Error, ErrorKind, Lease, Result,
+    Error, ErrorKind, Lease, LostReason, Result,
     runtime::{SharedRuntime, jitter},
 };
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     connection::{Connection, MAX_MESSAGE_BYTES, retry_pause},
     error::translated,
+    request::{get, some_keys},
 };
 
 /// Who is told. Called by the session's watch task, so it must not wait for anything.
@@ -43,6 +44,16 @@ pub(crate) trait Sink: Send + Sync {
 pub(crate) enum Keys {
     One(String),
     Under(String),
+}
+
+impl Keys {
+    /// What only those may ask for who may watch this.
+    fn read(&self) -> TxnOp {
+        match self {
+            Self::One(key) => get(key.as_str()),
+            Self::Under(prefix) => some_keys(prefix.as_str(), 1),
+        }
+    }
 }
 
 /// Asks the watch task.
@@ -67,6 +78,17 @@ struct Watched {
     sink: Arc<dyn Sink>,
     /// The first revision that has not been told; 0 before the watch is open, and after a gap.
     from: i64,
+    /// Whether it is open on the present stream.
+    open: bool,
+}
+
+/// Why a stream is done with, though nothing is wrong with the connection.
+#[derive(Debug)]
+enum Done {
+    /// Another member is asked, or the watches start anew.
+    Anew,
+    /// etcd does not allow one of the watches, or the stream's token has expired.
+    Refused(Keys),
 }
 
 impl Watcher {
@@ -79,7 +101,7 @@ impl Watcher {
     pub(crate) fn watch(&self, keys: Keys, sink: Arc<dyn Sink>) -> Watch {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         // Fails when the session is over: then nothing is told any more.
-        let _over = self.commands.send(Command::Open(id, Watched { keys, sink, from: 0 }));
+        let _over = self.commands.send(Command::Open(id, Watched { keys, sink, from: 0, open: false }));
         Watch { id, commands: self.commands.clone() }
     }
 }
@@ -125,9 +147,20 @@ impl Task {
                 _ = lease.lost() => return,
                 broken = self.stream(&connection, &runtime, limit) => broken,
             };
-            if let Err(error) = broken {
-                tracing::debug!(%error, watches = self.watches.len(), "the watch stream broke; it is resumed");
-                connection.renew_token().await;
+            match broken {
+                Ok(Done::Anew) => {}
+                Ok(Done::Refused(keys)) => {
+                    if let Err(error) = connection.may_read(keys.read()).await
+                        && error.kind() == ErrorKind::Denied
+                    {
+                        tracing::error!(%error, ?keys, "the session may not watch any more what it must");
+                        return lease.lose(LostReason::Denied);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, watches = self.watches.len(), "the watch stream broke; it is resumed");
+                    connection.renew_token().await;
+                }
             }
             jitter(&*runtime, retry_pause(&lease)).await;
         }
@@ -139,12 +172,13 @@ impl Task {
         connection: &Connection,
         runtime: &SharedRuntime,
         limit: Duration,
-    ) -> Result<()> {
+    ) -> Result<Done> {
         while self.watches.is_empty() {
             // The session keeps a sender, so there is always somebody who may ask.
-            let Some(command) = self.asked.recv().await else { return Ok(()) };
+            let Some(command) = self.asked.recv().await else { return Ok(Done::Anew) };
             self.note(command);
         }
+        self.watches.values_mut().for_each(|watched| watched.open = false);
         let link = connection.link().await?;
         let conversation = async {
             let (mut sender, mut messages) = self.open(&link.client, runtime, limit).await?.split();
@@ -157,8 +191,9 @@ impl Task {
             loop {
                 tokio::select! { biased;
                     message = messages.message() => match message.map_err(translated)? {
-                        Some(message) if self.hear(&message)? => {}
-                        Some(_) => return Ok(()),
+                        Some(message) => if let Some(done) = self.hear(&message)? {
+                            return Ok(done);
+                        },
                         None => return Err(Error::new(ErrorKind::Unavailable, "etcd ended the watch stream")),
                     },
                     Some(command) = self.asked.recv() => self.ask(command, &mut sender).await?,
@@ -166,7 +201,7 @@ impl Task {
             }
         };
         let broken = tokio::select! { biased;
-            () = connection.given_up(&link) => return Ok(()),
+            () = connection.given_up(&link) => return Ok(Done::Anew),
             broken = conversation => broken,
         };
         if let Err(error) = &broken {
@@ -209,8 +244,8 @@ impl Task {
         }
     }
 
-    /// Tells what a message says; whether the stream is of further use.
-    fn hear(&mut self, message: &WatchResponse) -> Result<bool> {
+    /// Tells what a message says, unless the stream is of no further use.
+    fn hear(&mut self, message: &WatchResponse) -> Result<Option<Done>> {
         let compacted = message.compact_revision();
         if message.canceled() && compacted > 0 {
             // What happened meanwhile is gone from the history. On a new stream: etcd 3.4 does not let go of
@@ -219,20 +254,26 @@ impl Task {
             for watched in self.watches.values_mut().filter(|watched| watched.from <= compacted) {
                 watched.from = 0;
             }
-            return Ok(false);
+            return Ok(Some(Done::Anew));
+        }
+        if message.canceled() && message.created() {
+            // It may have no id, but etcd answers in the order in which it was asked.
+            tracing::debug!(why = message.cancel_reason(), "a watch was refused");
+            let refused = self.watches.values().find(|watched| !watched.open);
+            return Ok(Some(refused.map_or(Done::Anew, |watched| Done::Refused(watched.keys.clone()))));
         }
         let watched = self.watches.get_mut(&message.watch_id());
-        // One that was refused has no id: the stream's token has expired, or no longer allows it.
-        if message.canceled() && (watched.is_some() || message.created()) {
+        if message.canceled() && watched.is_some() {
             let why = format!("etcd cancelled a watch: {}", message.cancel_reason());
             return Err(Error::new(ErrorKind::Unavailable, why));
         }
-        let Some(watched) = watched else { return Ok(true) };
+        let Some(watched) = watched else { return Ok(None) };
         if message.created() {
             let revision = message.header().map_or(0, etcd_client::ResponseHeader::revision);
             if watched.from == 0 {
                 watched.from = revision + 1;
             }
+            watched.open = true;
             watched.sink.opened();
         }
         for event in message.events() {
@@ -244,6 +285,6 @@ impl Task {
         if !message.events().is_empty() {
             watched.sink.told();
         }
-        Ok(true)
+        Ok(None)
     }
 }

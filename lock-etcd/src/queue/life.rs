@@ -100,8 +100,8 @@ mod tests {
     fn queue() -> Arc<Queue> {
         let runtime: SharedRuntime = Arc::new(TokioRuntime::current().unwrap());
         let ttl = Duration::from_secs(10);
-        let way = Way::members(Config::new(["h"]).unwrap(), ttl, 0);
-        let limits = Limits { connect_timeout: ttl, request_timeout: ttl };
+        let way = Way::members(Config::new(["h"]).unwrap(), ttl, 0).unwrap();
+        let limits = Limits { connect_timeout: ttl, reconnect_timeout: ttl, request_timeout: ttl };
         let connection = Connection::new(way, runtime.clone(), limits, "key".to_owned());
         let lease = Arc::new(Lease::new(runtime.clone(), runtime.now(), ttl));
         let (watcher, _task) = Watcher::new();

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use etcd_client::{Client, DeleteOptions, GetOptions};
+use etcd_client::{Client, ConnectOptions, DeleteOptions, GetOptions};
 use lock_core::{Coordinator, Mutex, Options, Result};
 use lock_etcd::{Config, Etcd};
 use lock_testkit::server::etcd::{Etcd as Server, EtcdOptions};
@@ -24,9 +24,14 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start(options: EtcdOptions) -> Self {
+        Self::seen_by(options, ConnectOptions::new()).await
+    }
+
+    /// With these options for the client that looks.
+    pub(crate) async fn seen_by(options: EtcdOptions, client: ConnectOptions) -> Self {
         let server = Server::with(options).await.unwrap();
         let direct: Vec<String> = server.members().iter().map(|member| member.direct_endpoint()).collect();
-        let etcd = Client::connect(direct, None).await.unwrap();
+        let etcd = Client::connect(direct, Some(client)).await.unwrap();
         Self { server, etcd }
     }
 
@@ -42,7 +47,10 @@ impl Cluster {
 
     pub(crate) fn config(&self) -> Config {
         let timeout = Duration::from_secs(2);
-        let config = Config::new(self.server.endpoints()).unwrap().namespace(NAMESPACE).unwrap();
+        let endpoints = self.server.endpoints();
+        // Whether TLS is spoken is no matter of the endpoint.
+        let endpoints = endpoints.iter().map(|url| url.trim_start_matches("https://"));
+        let config = Config::new(endpoints).unwrap().namespace(NAMESPACE).unwrap();
         config.request_timeout(timeout).unwrap()
     }
 

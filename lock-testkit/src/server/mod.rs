@@ -3,6 +3,8 @@
 //! A server keeps its files in a private folder, listens on ports that nobody else gets, and dies with the
 //! test, however the test ends.
 
+#[cfg(feature = "tls")]
+pub mod certificates;
 pub mod etcd;
 mod folder;
 mod http;

@@ -39,6 +39,8 @@ pub(super) struct Setup {
 pub(super) struct Site {
     pub(super) client: Port,
     pub(super) peer: Port,
+    /// Where it says without TLS how it is, when clients use TLS.
+    pub(super) look: Option<Port>,
     /// Where the other members look for it.
     pub(super) peer_url: String,
     /// Between clients and it.
@@ -56,17 +58,22 @@ impl Member {
         Self { process: Mutex::new(None), setup }
     }
 
-    /// Its address for clients, "http://127.0.0.1:port", through the proxy if there is one.
+    /// Its address for clients, "http://127.0.0.1:port" or with TLS "https://127.0.0.1:port", through the
+    /// proxy if there is one.
     #[must_use]
     pub fn endpoint(&self) -> String {
         let direct = self.setup.site.client.address();
-        format!("http://{}", self.client_proxy().map_or(direct, Proxy::address))
+        self.url(self.client_proxy().map_or(direct, Proxy::address))
     }
 
-    /// Its address for clients, "http://127.0.0.1:port", past the proxy if there is one.
+    /// Its address for clients as [`endpoint`](Self::endpoint), past the proxy if there is one.
     #[must_use]
     pub fn direct_endpoint(&self) -> String {
-        format!("http://{}", self.setup.site.client.address())
+        self.url(self.setup.site.client.address())
+    }
+
+    fn url(&self, address: SocketAddr) -> String {
+        format!("http{}://{address}", if self.setup.site.look.is_some() { "s" } else { "" })
     }
 
     /// The proxy between clients and this member, if it is proxied.
@@ -180,7 +187,9 @@ impl Member {
     }
 
     async fn get(&self, path: &str) -> io::Result<String> {
-        http::get(&*self.setup.runtime, self.setup.site.client.address(), path).await
+        let site = &self.setup.site;
+        let server = site.look.as_ref().unwrap_or(&site.client).address();
+        http::get(&*self.setup.runtime, server, path).await
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -189,12 +198,14 @@ impl Member {
         let own = [
             ("--name", setup.name.clone()),
             ("--data-dir", text(&setup.folder.path().join(&setup.name))),
-            ("--listen-client-urls", format!("http://{client}")),
+            ("--listen-client-urls", self.url(client)),
             ("--advertise-client-urls", self.endpoint()),
             ("--listen-peer-urls", format!("http://{peer}")),
             ("--initial-advertise-peer-urls", setup.site.peer_url.clone()),
         ];
-        let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let look = setup.site.look.as_ref().map(|look| format!("http://{}", look.address()));
+        let own = own.into_iter().chain(look.map(|url| ("--listen-metrics-urls", url)));
+        let own = own.flat_map(|(flag, value)| [flag.to_owned(), value]);
         own.chain(setup.arguments.iter().cloned()).collect()
     }
 

@@ -46,8 +46,21 @@ pub struct EtcdOptions {
     pub folder: Option<PathBuf>,
     /// Whether what it acknowledged survives a loss of power, where there is a choice; no.
     pub durable: bool,
+    /// Whether clients reach the members over TLS; no. Members reach each other without.
+    pub tls: Option<ServerTls>,
     /// More arguments of each member.
     pub arguments: Vec<String>,
+}
+
+/// What the members show to clients, and what they ask of them.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// The file of the members' certificate.
+    pub certificate: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
+    /// The file of the authority that signs clients' certificates, when each client must have one.
+    pub clients: Option<PathBuf>,
 }
 
 impl Default for EtcdOptions {
@@ -58,6 +71,7 @@ impl Default for EtcdOptions {
             proxied: false,
             folder: None,
             durable: false,
+            tls: None,
             arguments: Vec::new(),
         }
     }
@@ -133,7 +147,8 @@ impl Etcd {
             let (client, peer) = (Port::reserve()?, Port::reserve()?);
             let proxy = if options.proxied { Some(Proxy::start(client.address()).await?) } else { None };
             let peer_url = if options.proxied { front(number) } else { peer.address() };
-            sites.push(Site { client, peer, proxy, peer_url: format!("http://{peer_url}") });
+            let look = if options.tls.is_some() { Some(Port::reserve()?) } else { None };
+            sites.push(Site { client, peer, look, proxy, peer_url: format!("http://{peer_url}") });
         }
         let (mut links, mut routes) = (Vec::new(), Vec::new());
         for _ in sites.iter().filter(|site| site.proxy.is_some()) {
@@ -164,7 +179,7 @@ impl Etcd {
         Ok(Self { members: members.collect(), links, _routes: routes, runtime })
     }
 
-    /// The addresses for clients, "http://127.0.0.1:port", through the proxies if there are any.
+    /// The addresses for clients, as those of a [`Member`], through the proxies if there are any.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.members.iter().map(Member::endpoint).collect()
@@ -354,6 +369,12 @@ fn common_arguments(program: &Path, options: &EtcdOptions, members: &str, token:
     .collect();
     if let Some(bytes) = options.quota_backend_bytes {
         arguments.extend(["--quota-backend-bytes".to_owned(), bytes.to_string()]);
+    }
+    if let Some(ServerTls { certificate, key, clients }) = &options.tls {
+        let files = [("--cert-file", Some(certificate)), ("--key-file", Some(key))];
+        let files = files.into_iter().chain([("--trusted-ca-file", clients.as_ref())]);
+        let given = files.filter_map(|(flag, file)| Some(format!("{flag}={}", file?.display())));
+        arguments.extend(given.chain(clients.iter().map(|_| "--client-cert-auth".to_owned())));
     }
     // From version 3.5 on. A test needs what it wrote to survive a killed process, and no lost power.
     let help = Command::new(program).arg("--help").output();
