@@ -81,3 +81,9 @@ async fn c8_each_tick_completes_once_although_a_process_is_killed() {
     run(&etcd, "task_scheduler", &["--for", "8s"]).await;
     only_cells_and_pointers_stay(&etcd, "task_scheduler").await;
 }
+
+#[tokio::test]
+async fn c17_a_late_write_is_refused_by_etcd_itself() {
+    let etcd = Etcd::start().await.unwrap();
+    run(&etcd, "fenced_writes", &[]).await;
+}
