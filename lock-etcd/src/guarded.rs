@@ -35,8 +35,8 @@ pub(crate) struct Held<'a> {
 /// It is not repeated, since only the caller knows whether that is harmless.
 ///
 /// ```no_run
-/// # async fn example(guard: yourturn::Guard) -> yourturn::Result<()> {
-/// use yourturn::etcd::{client::TxnOp, transact};
+/// # async fn example(guard: lock_core::Guard) -> lock_core::Result<()> {
+/// use lock_etcd::{client::TxnOp, transact};
 ///
 /// transact(&guard, [], [TxnOp::put("invoices/next", "1042", None)]).await?;
 /// # Ok(())
