@@ -1,24 +1,51 @@
 //! Cells: one durable value beside a line. A version is the revision at which the value was written.
 
-use etcd_client::Txn;
+use etcd_client::{KeyValue, Txn, TxnOp};
 use lock_core::{
     Error, ErrorKind, LineId, Result, Ticket,
     backend::{Cell, CellVersion},
 };
 
 use crate::{
+    guarded::Seat,
     queue::{Queue, not_granted},
-    request::{created_at, delete, get, untouched},
+    request::{Reply, created_at, delete, get, untouched},
 };
+
+/// The cell that lies at this key.
+pub(crate) fn read(key: Option<KeyValue>) -> Cell {
+    key.map_or_else(Cell::absent, |kv| Cell {
+        version: CellVersion::new(kv.mod_revision().cast_unsigned()),
+        bytes: kv.value().into(),
+    })
+}
+
+/// Writes the cell at that version, while the seat under which it is written is there.
+pub(crate) fn put(key: &str, expected: CellVersion, bytes: &[u8], under: Option<&Seat>) -> Txn {
+    let at_version = untouched(key, expected.get().cast_signed());
+    let held = under.map(|(seat, created)| created_at(&**seat, *created));
+    Txn::new()
+        .when([at_version].into_iter().chain(held).collect::<Vec<_>>())
+        .and_then(vec![TxnOp::put(key, bytes, None)])
+        .or_else(under.map(|(seat, _)| get(&**seat)).into_iter().collect::<Vec<_>>())
+}
+
+/// What became of it.
+pub(crate) fn written(mut reply: Reply, under: Option<&Seat>) -> Result<CellVersion> {
+    if reply.succeeded {
+        return Ok(CellVersion::new(reply.revision.cast_unsigned()));
+    }
+    let there = reply.key().map(|seat| seat.create_revision());
+    Err(match under {
+        Some((_, created)) if there != Some(*created) => not_granted(),
+        _ => Error::new(ErrorKind::Conflict, "the cell is at another version"),
+    })
+}
 
 impl Queue {
     pub(crate) async fn cell(&self, line: &LineId) -> Result<Cell> {
         let key = self.namespace.line(line).cell();
-        let mut reply = self.look(vec![get(key)]).await?;
-        Ok(reply.key().map_or_else(Cell::absent, |kv| Cell {
-            version: CellVersion::new(kv.mod_revision().cast_unsigned()),
-            bytes: kv.value().into(),
-        }))
+        Ok(read(self.look(vec![get(key)]).await?.key()))
     }
 
     /// Writes the cell at that version, while the ticket is granted.
@@ -32,23 +59,8 @@ impl Queue {
         Cell::check_size(bytes)?;
         self.lease.check()?;
         let key = self.namespace.line(line).cell();
-        let mut when = vec![untouched(&*key, expected.get().cast_signed())];
-        let mut look = Vec::new();
-        if let Some(ticket) = under {
-            let (seat, created) = self.seat(&*self.standing(ticket)?)?;
-            when.push(created_at(&*seat, created));
-            look.push(get(seat));
-        }
-        let write = etcd_client::TxnOp::put(key, bytes, None);
-        let request = Txn::new().when(when).and_then(vec![write]).or_else(look);
-        let mut reply = self.change(request).await?;
-        if reply.succeeded {
-            return Ok(CellVersion::new(reply.revision.cast_unsigned()));
-        }
-        Err(match under {
-            Some(_) if reply.key().is_none() => not_granted(),
-            _ => Error::new(ErrorKind::Conflict, "the cell is at another version"),
-        })
+        let seat = under.map(|ticket| self.seat(&*self.standing(ticket)?)).transpose()?;
+        written(self.change(put(&key, expected, bytes, seat.as_ref())).await?, seat.as_ref())
     }
 
     pub(crate) async fn forget_cell(&self, line: &LineId) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What a holder may change, and cells.
 
-use etcd_client::{Txn, TxnOp};
+use etcd_client::Txn;
 use lock_core::{
     Error, ErrorKind, LineId, Mode, Payload, Result, Ticket,
     backend::{Cell, CellVersion},
@@ -12,18 +12,25 @@ use super::{
     txn,
 };
 use crate::{
+    cell,
+    guarded::Seat,
     record::Record,
-    request::{created_at, delete, get, untouched},
+    request::{delete, get},
 };
 
 impl Go {
     /// When the claim came into line, if it holds.
-    pub(super) fn held_since(&self, standing: &Standing) -> Result<i64> {
+    fn held_since(&self, standing: &Standing) -> Result<i64> {
         self.lease.check()?;
         match standing.state.read(|state| state.phase) {
             Phase::Holding(created) => Ok(created),
             Phase::Outside | Phase::Waiting(_) | Phase::Gone => Err(not_granted()),
         }
+    }
+
+    /// The key that says that the claim holds, and the revision at which it was created.
+    pub(super) fn seat(&self, standing: &Standing) -> Result<Seat> {
+        Ok((standing.key.clone(), self.held_since(standing)?))
     }
 
     /// Replaces the payload; see [`Session::update`](lock_core::backend::Session::update).
@@ -69,11 +76,7 @@ impl Go {
 
     pub(super) async fn cell(&self, line: &LineId) -> Result<Cell> {
         let keys = self.room.line(line)?;
-        let cell = self.look(vec![get(keys.cell())]).await?.key();
-        Ok(cell.map_or_else(Cell::absent, |kv| Cell {
-            version: CellVersion::new(kv.mod_revision().cast_unsigned()),
-            bytes: kv.value().into(),
-        }))
+        Ok(cell::read(self.look(vec![get(keys.cell())]).await?.key()))
     }
 
     /// Writes the cell at that version, while the ticket is granted.
@@ -87,25 +90,11 @@ impl Go {
         Cell::check_size(bytes)?;
         self.lease.check()?;
         let keys = self.room.line(line)?;
-        let mut when = vec![untouched(keys.cell(), expected.get().cast_signed())];
-        let mut look = Vec::new();
-        let mut held = None;
-        if let Some(ticket) = under {
-            let standing = self.standing(ticket)?;
-            let created = self.held_since(&standing)?;
-            when.push(created_at(&*standing.key, created));
-            look.push(get(&*standing.key));
-            held = Some(created);
-        }
-        let write = TxnOp::put(keys.cell(), bytes, None);
-        let mut reply = self.change(Txn::new().when(when).and_then(vec![write]).or_else(look)).await?;
-        if reply.succeeded {
-            return Ok(CellVersion::new(reply.revision.cast_unsigned()));
-        }
-        if held.is_some() && reply.key().map(|kv| kv.create_revision()) != held {
-            return Err(not_granted());
-        }
-        Err(Error::new(ErrorKind::Conflict, "the cell is at another version"))
+        let seat = under.map(|ticket| self.seat(&*self.standing(ticket)?)).transpose()?;
+        cell::written(
+            self.change(cell::put(keys.cell(), expected, bytes, seat.as_ref())).await?,
+            seat.as_ref(),
+        )
     }
 
     pub(super) async fn forget_cell(&self, line: &LineId) -> Result<()> {

@@ -33,8 +33,7 @@ impl GoSession {
 
     pub(crate) fn held(&self, ticket: &Ticket) -> Result<Held<'_>> {
         let (go, standing) = (&self.go, self.go.standing(ticket)?);
-        let seat = move || Ok((standing.key.clone(), go.held_since(&standing)?));
-        Ok(Held { connection: &go.connection, seat: Box::new(seat) })
+        Ok(Held { connection: &go.connection, seat: Box::new(move || go.seat(&standing)) })
     }
 }
 
