@@ -7,8 +7,9 @@ use lock_core::{
 };
 
 use crate::{
+    error::not_granted,
     guarded::Seat,
-    queue::{Queue, not_granted},
+    queue::Queue,
     request::{Reply, created_at, delete, get, untouched},
 };
 

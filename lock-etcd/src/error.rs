@@ -148,6 +148,19 @@ pub(crate) fn unknown_if_unavailable(error: Error) -> Error {
     if error.kind() == ErrorKind::Unavailable { error.with_unknown_effect() } else { error }
 }
 
+/// What a claim that goes on without its turn answers.
+pub(crate) fn not_held(why: &'static str) -> Error {
+    Error::new(ErrorKind::NotHeld, why)
+}
+
+pub(crate) fn not_granted() -> Error {
+    not_held("the claim is not granted")
+}
+
+pub(crate) fn has_left() -> Error {
+    not_held("this claim has left the line")
+}
+
 /// Something under our keys that this library did not write.
 pub(crate) fn garbled(key: &[u8], what: &str) -> Error {
     let key: String = String::from_utf8_lossy(key).chars().take(200).collect();

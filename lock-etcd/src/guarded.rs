@@ -7,9 +7,8 @@ use lock_core::{Error, ErrorKind, Guard, Result};
 
 use crate::{
     connection::Connection,
-    error::unknown_if_unavailable,
+    error::{not_granted, unknown_if_unavailable},
     go::GoSession,
-    queue::not_granted,
     request::{Reply, created_at, get},
     session::EtcdSession,
 };

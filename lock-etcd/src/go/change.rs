@@ -7,12 +7,13 @@ use lock_core::{
 };
 
 use super::{
-    Go, not_held,
+    Go,
     standing::{Phase, Standing},
     txn,
 };
 use crate::{
     cell,
+    error::not_granted,
     guarded::Seat,
     record::Record,
     request::{delete, get},
@@ -101,8 +102,4 @@ impl Go {
         let keys = self.room.line(line)?;
         self.change(Txn::new().and_then(vec![delete(keys.cell().to_owned())])).await.map(drop)
     }
-}
-
-fn not_granted() -> Error {
-    not_held("the claim is not granted")
 }

@@ -6,11 +6,14 @@ use etcd_client::KeyValue;
 use lock_core::{Claim, Effect, Error, ErrorKind, Grant, LineId, LostReason, Result, Ticket};
 
 use super::{
-    Go, not_held,
+    Go,
     standing::{Ahead, Phase, Standing},
     txn,
 };
-use crate::request::{Reply, get, some_keys};
+use crate::{
+    error::has_left,
+    request::{Reply, get, some_keys},
+};
 
 impl Go {
     /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
@@ -139,8 +142,4 @@ fn landed(standing: &Standing, mine: &KeyValue) -> bool {
 /// A request to enter a line where nobody was has landed.
 fn landed_free(standing: &Standing, mine: &KeyValue) -> Result<bool> {
     standing.hold(mine.create_revision(), mine.create_revision())
-}
-
-fn has_left() -> Error {
-    not_held("this claim has left the line")
 }

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 
 use etcd_client::{Txn, TxnOp};
 use lock_core::{
-    Error, ErrorKind, Lease, Result, SessionId, Ticket,
+    Lease, Result, SessionId, Ticket,
     runtime::{SharedRuntime, jitter},
     sync::locked,
 };
@@ -40,7 +40,7 @@ pub(crate) use self::{keys::Room, session::GoSession};
 use self::{standing::Standing, stay::Stays, table::Table};
 use crate::{
     connection::{Connection, retry_pause},
-    error::unknown_if_unavailable,
+    error::{not_held, unknown_if_unavailable},
     keys::lease_of,
     request::Reply,
     watch::Watcher,
@@ -120,9 +120,4 @@ impl Go {
         standing.end(reason);
         Ok(())
     }
-}
-
-/// What a claim that goes on without its turn answers.
-fn not_held(why: &'static str) -> Error {
-    Error::new(ErrorKind::NotHeld, why)
 }

@@ -4,12 +4,13 @@ use etcd_client::Txn;
 use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, sync::locked};
 
 use super::{
-    Queue, not_granted,
+    Queue,
     standing::{Phase, Standing, State},
     steps::Refusal,
     txn::{Departure, To},
 };
 use crate::{
+    error::not_granted,
     news::News,
     record::Record,
     request::{created_at, delete, get, put_leased, untouched},

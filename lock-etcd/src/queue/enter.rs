@@ -10,11 +10,12 @@ use lock_core::{
 };
 
 use super::{
-    Queue, not_held, occupancy,
+    Queue, occupancy,
     standing::{Ahead, Phase, Standing},
     txn::{Entry, Free, Outlook},
 };
 use crate::{
+    error::has_left,
     pointers::Tail,
     record::Record,
     request::{Reply, get, range, some_keys},
@@ -299,10 +300,6 @@ fn entered_before(standing: &Standing, reply: &mut Reply) -> Result<Entered> {
     } else {
         Err(has_left())
     }
-}
-
-fn has_left() -> Error {
-    not_held("this claim has left the line")
 }
 
 /// Takes note of where a request landed whose answer was lost, if the claim is thought to be in `phase`;

@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     connection::{Connection, retry_pause},
-    error::{garbled, unknown_if_unavailable},
+    error::{garbled, not_held, unknown_if_unavailable},
     keys::{LineKeys, Namespace, Part},
     record::Record,
     request::{Reply, get},
@@ -231,13 +231,4 @@ fn occupancy(keys: &LineKeys, holders: &[KeyValue]) -> Result<Occupancy> {
 /// The claim that a value names.
 fn named(value: &[u8]) -> Option<ClaimId> {
     std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// What a claim that goes on without its turn answers.
-fn not_held(why: &'static str) -> Error {
-    Error::new(ErrorKind::NotHeld, why)
-}
-
-pub(crate) fn not_granted() -> Error {
-    not_held("the claim is not granted")
 }
