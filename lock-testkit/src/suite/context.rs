@@ -1,6 +1,7 @@
 //! What cases are written in.
 
 use std::{
+    collections::BTreeSet,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
@@ -133,9 +134,11 @@ impl Context {
     /// Waits until what is left in the store is what was there before.
     pub(super) async fn residue_becomes(&self, before: &[String], limit: Duration, after: &str) -> Check {
         let end = self.runtime.now() + limit;
+        let before = before.iter().collect::<BTreeSet<_>>();
         loop {
             let residue = self.store.residue().await;
-            if residue == before {
+            // A store may list what it has in any order: etcd's leases come in that of their expiry.
+            if residue.iter().collect::<BTreeSet<_>>() == before {
                 return Ok(());
             }
             ensure(self.runtime.now() < end, format!("left after {after}: {residue:?}, before: {before:?}"))?;

@@ -40,16 +40,33 @@ async fn cost_of_a_release(context: &Context, mode: Mode, waiting: usize) -> Che
         .collect();
     // All wait at the same time: each is polled whenever any is woken.
     let mut done = vec![false; waits.len()];
-    poll_all(context, &mut waits, &mut done).await?;
+    let before = settle(context, &mut waits, &mut done).await?;
     let already = done.iter().filter(|done| **done).count();
-    let before = context.store.requests().await;
     held.leave().await?;
-    poll_all(context, &mut waits, &mut done).await?;
+    let after = settle(context, &mut waits, &mut done).await?;
     let granted = done.iter().filter(|done| **done).count() - already;
-    Ok((context.store.requests().await - before, granted as u64))
+    Ok((after - before, granted as u64))
 }
 
-/// Polls those that are not done until nothing has happened for the grace.
+/// Polls those that are not done until the store has served nobody for the grace; how much it has served
+/// then.
+async fn settle<T>(
+    context: &Context,
+    waits: &mut [std::pin::Pin<Box<impl Future<Output = Check<T>>>>],
+    done: &mut [bool],
+) -> Check<u64> {
+    let mut before = context.store.requests().await;
+    loop {
+        poll_all(context, waits, done).await?;
+        let after = context.store.requests().await;
+        if after == before {
+            return Ok(after);
+        }
+        before = after;
+    }
+}
+
+/// Polls those that are not done for the grace.
 async fn poll_all<T>(
     context: &Context,
     waits: &mut [std::pin::Pin<Box<impl Future<Output = Check<T>>>>],
