@@ -17,6 +17,7 @@ mod memory;
 mod name;
 mod options;
 mod recipe;
+mod record;
 pub mod runtime;
 mod session;
 pub mod sync;

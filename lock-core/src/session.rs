@@ -83,9 +83,10 @@ pub enum LostReason {
 
 impl LostReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Deadline,
         Self::Expired,
+        Self::Denied,
         Self::Evicted,
         Self::MaxHold,
         Self::Released,

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io};
 
-use lock_core::{Error, ErrorKind};
+use lock_core::{Error, ErrorKind, Result, backend::Record};
 
 use crate::tls::verdict;
 
@@ -165,6 +165,11 @@ pub(crate) fn has_left() -> Error {
 pub(crate) fn garbled(key: &[u8], what: &str) -> Error {
     let key: String = String::from_utf8_lossy(key).chars().take(200).collect();
     Error::new(ErrorKind::Garbled, format!("etcd's key {key:?} {what}"))
+}
+
+/// The record of a claim that `key` holds.
+pub(crate) fn record(key: &[u8], value: &[u8]) -> Result<Record> {
+    Record::read(value).map_err(|source| garbled(key, "holds no record of a claim").with_source(source))
 }
 
 #[cfg(test)]

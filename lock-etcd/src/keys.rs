@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `<kind>/<name>/tail` | none | the claim that joined last ([`Tail`](crate::pointers::Tail)) |
 //! | `<kind>/<name>/mark` | none | who left while somebody was about to link ([`Mark`](crate::pointers::Mark)) |
-//! | `<kind>/<name>/q/<claim>` | its session's | a place in the queue ([`Record`](crate::record::Record)) |
+//! | `<kind>/<name>/q/<claim>` | its session's | a place in the queue ([`Record`](lock_core::backend::Record)) |
 //! | `<kind>/<name>/q/<claim>/next` | its session's | the claim behind it, once that one has linked |
 //! | `<kind>/<name>/h/s/<claim>` | its session's | a shared holder (`Record`) |
 //! | `<kind>/<name>/h/p/<claim>` | its session's | a holder of permits (`Record`) |

@@ -24,7 +24,6 @@ mod mirror;
 mod news;
 mod pointers;
 mod queue;
-mod record;
 mod renewal;
 mod request;
 mod session;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use etcd_client::KeyValue;
 use futures_core::stream::BoxStream;
-use lock_core::{FencingToken, Lease, Line, LineId, LinePlace, Mode, Result};
+use lock_core::{FencingToken, Lease, Line, LineId, LinePlace, Mode, Result, backend::Record};
 
 use crate::{
-    error::garbled,
+    error::{self, garbled},
     keys::{LineKeys, Part},
     mirror::{self, Seen, Source},
     queue::Queue,
-    record::Record,
     request::range,
 };
 
@@ -39,7 +38,7 @@ pub(crate) fn line<'a>(
             Some(Part::Tail | Part::Mark | Part::Next(_) | Part::Cell | Part::Void(_)) => continue,
             None => return Err(garbled(kv.key(), "is not one of this line's")),
         };
-        let Record { owner, mode, since, payload, place } = Record::read(kv.key(), kv.value())?;
+        let Record { owner, mode, since, payload, place } = error::record(kv.key(), kv.value())?;
         let place = place.unwrap_or(kv.create_revision().cast_unsigned());
         let token = if holds { Some(FencingToken::new(place)?) } else { None };
         places.push(LinePlace { claim, place, mode, owner, payload, since, token });

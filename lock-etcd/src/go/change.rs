@@ -3,7 +3,7 @@
 use etcd_client::Txn;
 use lock_core::{
     Error, ErrorKind, LineId, Mode, Payload, Result, Ticket,
-    backend::{Cell, CellVersion},
+    backend::{Cell, CellVersion, Record},
 };
 
 use super::{
@@ -15,7 +15,6 @@ use crate::{
     cell,
     error::not_granted,
     guarded::Seat,
-    record::Record,
     request::{delete, get},
 };
 

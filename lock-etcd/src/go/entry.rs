@@ -1,44 +1,32 @@
 //! What a lock's place in line says, for people and for other sessions of this library. Go does not read it.
 
-use lock_core::Result;
+use lock_core::{Result, backend::Record};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::garbled,
-    record::{Record, Written, json},
-};
+use crate::error::garbled;
 
 /// Who stands there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// The number of the claim in its session.
     pub(super) claim: u64,
     /// Its token, when it was granted after having waited: then its place does not say.
-    pub(super) token: Option<u64>,
-    pub(super) record: Record,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrittenEntry {
-    claim: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    token: Option<u64>,
+    pub(super) token: Option<u64>,
     #[serde(flatten)]
-    record: Written,
+    pub(super) record: Record,
 }
 
 impl Entry {
     pub(super) fn write(&self) -> Vec<u8> {
-        let Self { claim, token, record } = self;
-        json(&WrittenEntry { claim: *claim, token: *token, record: Written::from(record) })
+        // Strings and numbers: there is nothing that JSON has no form for.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// The entry that `key` holds.
     pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
-        let written: WrittenEntry = serde_json::from_slice(value)
-            .map_err(|source| garbled(key, "holds no entry of a claim").with_source(source))?;
-        let WrittenEntry { claim, token, record } = written;
-        Ok(Self { claim, token, record: record.read(key)? })
+        serde_json::from_slice(value)
+            .map_err(|source| garbled(key, "holds no entry of a claim").with_source(source))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use etcd_client::KeyValue;
-use lock_core::{ClaimId, Fate, FencingToken, Kind, LineId, LostReason, Result, Ticket, sync::Signal};
+use lock_core::{
+    ClaimId, Fate, FencingToken, Kind, LineId, LostReason, Result, Ticket, backend::Record, sync::Signal,
+};
 
 use super::{entry::Entry, keys::LineKeys};
-use crate::record::Record;
 
 #[derive(Debug)]
 pub(super) struct Standing {

@@ -8,6 +8,7 @@ use std::{
 use lock_core::{
     Claim, ClaimId, Error, ErrorKind, Fate, Kind, LineId, Mode, Result,
     backend::Left,
+    backend::Record,
     sync::{Signal, locked},
 };
 
@@ -16,7 +17,7 @@ use super::{
     keys::LineKeys,
     standing::{Standing, State},
 };
-use crate::{record::Record, watch::Watch};
+use crate::watch::Watch;
 
 #[derive(Default)]
 pub(super) struct Table {

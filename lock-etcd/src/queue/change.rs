@@ -1,7 +1,7 @@
 //! What a holder may change where it stands.
 
 use etcd_client::Txn;
-use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, sync::locked};
+use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, backend::Record, sync::locked};
 
 use super::{
     Queue,
@@ -10,9 +10,8 @@ use super::{
     txn::{Departure, To},
 };
 use crate::{
-    error::not_granted,
+    error::{self, not_granted},
     news::News,
-    record::Record,
     request::{created_at, delete, get, put_leased, untouched},
 };
 
@@ -160,7 +159,7 @@ impl Queue {
         }
         let seat = seat.filter(|seat| seat.create_revision() == created).ok_or_else(not_granted)?;
         // A payload that was written by a request that was not answered.
-        let now = Record::read(seat.key(), seat.value())?;
+        let now = error::record(seat.key(), seat.value())?;
         standing.publishes(now, seat.mod_revision());
         Ok(None)
     }

@@ -15,9 +15,8 @@ use super::{
     txn::{Entry, Free, Outlook},
 };
 use crate::{
-    error::has_left,
+    error::{self, has_left},
     pointers::Tail,
-    record::Record,
     request::{Reply, get, range, some_keys},
     view,
 };
@@ -321,7 +320,7 @@ pub(super) fn landed(
         return Ok(true);
     }
     let Some(seat) = seat else { return Ok(false) };
-    let record = Record::read(seat.key(), seat.value())?;
+    let record = error::record(seat.key(), seat.value())?;
     standing.who.took(record.place.map_or(seat.create_revision(), u64::cast_signed));
     standing.publishes(record, seat.mod_revision());
     standing.state.update_silently(|state| {

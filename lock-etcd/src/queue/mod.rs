@@ -35,6 +35,7 @@ use etcd_client::{KeyValue, Txn, TxnOp};
 use lock_core::{
     Claim, ClaimId, Error, ErrorKind, Grant, Lease, LineId, LostReason, Result, SessionId, Ticket,
     backend::Left,
+    backend::Record,
     line::Occupancy,
     runtime::{SharedRuntime, jitter},
     sync::locked,
@@ -50,9 +51,8 @@ use self::{
 };
 use crate::{
     connection::{Connection, retry_pause},
-    error::{garbled, not_held, unknown_if_unavailable},
+    error::{self, garbled, not_held, unknown_if_unavailable},
     keys::{LineKeys, Namespace, Part},
-    record::Record,
     request::{Reply, get},
     watch::Watcher,
 };
@@ -220,7 +220,7 @@ fn occupancy(keys: &LineKeys, holders: &[KeyValue]) -> Result<Occupancy> {
     for kv in holders {
         match keys.part(kv.key()) {
             Some(Part::Shared(_) | Part::Permits(_)) => {
-                occupancy.add(Record::read(kv.key(), kv.value())?.mode);
+                occupancy.add(error::record(kv.key(), kv.value())?.mode);
             }
             _ => return Err(garbled(kv.key(), "is no holder's")),
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use etcd_client::KeyValue;
 use lock_core::{
     ClaimId, Error, ErrorKind, Fate, FencingToken, LineId, LostReason, Mode, Result, Ticket,
+    backend::Record,
     sync::{Signal, locked},
 };
 
@@ -12,7 +13,6 @@ use super::named;
 use crate::{
     keys::{LineKeys, Namespace},
     news::News,
-    record::Record,
 };
 
 /// Whose claim, and where its keys are.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use etcd_client::{Compare, PutOptions, Txn, TxnOp};
-use lock_core::{ClaimId, Mode, SessionId};
+use lock_core::{ClaimId, Mode, SessionId, backend::Record};
 
 use super::standing::Who;
 use crate::{
     keys::{LineKeys, Namespace},
     news::{News, Ring},
     pointers::{Mark, Tail},
-    record::Record,
     request::{
         absent, created_at, delete, exists, get, none_new_under, none_under, put_leased, some_keys, untouched,
     },

@@ -1,22 +1,30 @@
-//! Values that people read with `etcdctl get --prefix`, and that we read back.
+//! What a claim says of itself in a store: one form, readable for people, in every store that keeps text.
 
 use std::{sync::Arc, time::SystemTime};
 
-use lock_core::{Claim, Mode, Payload, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::error::garbled;
+use crate::{
+    claim::{Claim, Payload},
+    error::{Error, ErrorKind},
+    line::Mode,
+};
 
-/// Who asks, for what, since when: the value of the key that says where a claim stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) owner: Arc<str>,
-    pub(crate) mode: Mode,
-    pub(crate) since: SystemTime,
-    pub(crate) payload: Payload,
-    /// Its place in the queue that it came through; `None`: it stands where it came in, and the key's create
-    /// revision is its place.
-    pub(crate) place: Option<u64>,
+/// Who asks, for what, since when: what a store writes where a claim stands, and people read there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
+pub struct Record {
+    /// Who asks.
+    pub owner: Arc<str>,
+    /// What it asks for.
+    pub mode: Mode,
+    /// When it was made, by its maker's wall clock.
+    pub since: SystemTime,
+    /// What it carries.
+    pub payload: Payload,
+    /// Its place in the queue that it came through; `None`: it stands where it came in, and the store knows
+    /// its place.
+    pub place: Option<u64>,
 }
 
 impl From<&Claim> for Record {
@@ -28,7 +36,7 @@ impl From<&Claim> for Record {
 
 /// How a record is written.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Written {
+struct Written {
     owner: String,
     mode: WrittenMode,
     since: String,
@@ -54,8 +62,8 @@ enum WrittenMode {
     Present,
 }
 
-impl From<&Record> for Written {
-    fn from(record: &Record) -> Self {
+impl From<Record> for Written {
+    fn from(record: Record) -> Self {
         let (mode, count, limit) = match record.mode {
             Mode::Exclusive => (WrittenMode::Exclusive, None, None),
             Mode::Shared => (WrittenMode::Shared, None, None),
@@ -74,47 +82,48 @@ impl From<&Record> for Written {
     }
 }
 
-impl Written {
-    /// The record that `key` holds.
-    pub(crate) fn read(self, key: &[u8]) -> Result<Record> {
-        let bad = || garbled(key, "holds no record of a claim");
-        let mode = match (self.mode, self.count, self.limit) {
+impl TryFrom<Written> for Record {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self, Error> {
+        let bad = |why: &str| Error::new(ErrorKind::Garbled, why);
+        let mode = match (written.mode, written.count, written.limit) {
             (WrittenMode::Exclusive, ..) => Mode::Exclusive,
             (WrittenMode::Shared, ..) => Mode::Shared,
             (WrittenMode::Permits, Some(count), Some(limit)) => Mode::Permits { count, limit },
-            (WrittenMode::Permits, ..) => return Err(bad()),
+            (WrittenMode::Permits, ..) => return Err(bad("permits without a count and a limit")),
             (WrittenMode::Present, ..) => Mode::Present,
         };
-        let since = humantime::parse_rfc3339(&self.since).map_err(|source| bad().with_source(source))?;
-        let bytes = self.payload.map(String::into_bytes).or(self.payload_bytes).unwrap_or_default();
-        let (owner, payload) = (self.owner.into(), Payload::new(&bytes)?);
-        Ok(Record { owner, mode, since, payload, place: self.place })
+        let since = humantime::parse_rfc3339(&written.since)
+            .map_err(|source| bad("`since` is no time").with_source(source))?;
+        let bytes = written.payload.map(String::into_bytes).or(written.payload_bytes).unwrap_or_default();
+        let (owner, payload) = (written.owner.into(), Payload::new(&bytes)?);
+        Ok(Self { owner, mode, since, payload, place: written.place })
     }
 }
 
 impl Record {
-    pub(crate) fn write(&self) -> Vec<u8> {
-        json(&Written::from(self))
+    /// As JSON.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        // Strings and numbers: there is nothing that JSON has no form for.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The record that `key` holds.
-    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
-        let written: Written = serde_json::from_slice(value)
-            .map_err(|source| garbled(key, "holds no record of a claim").with_source(source))?;
-        written.read(key)
+    /// The record that these bytes are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Garbled`] when they are none.
+    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(bytes)
+            .map_err(|source| Error::new(ErrorKind::Garbled, "no record of a claim").with_source(source))
     }
-}
-
-pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
-    // Strings and numbers: there is nothing that JSON has no form for.
-    serde_json::to_vec(value).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
-
-    use lock_core::ErrorKind;
 
     use super::*;
 
@@ -143,16 +152,14 @@ mod tests {
             record(Mode::Present, "é".as_bytes()),
         ];
         for record in others {
-            assert_eq!(Record::read(b"k", &record.write()).unwrap(), record);
+            assert_eq!(Record::read(&record.write()).unwrap(), record);
         }
     }
 
     #[test]
-    fn what_is_no_record_is_named() {
+    fn what_is_no_record_is_refused() {
         for value in ["", "{}", "7", r#"{"owner":"x","mode":"permits","since":"2026-11-18T11:06:40Z"}"#] {
-            let error = Record::read(b"ns/mutex/x/q/1", value.as_bytes()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Garbled, "{value}");
-            assert!(error.to_string().contains("ns/mutex/x/q/1"), "{error}");
+            assert_eq!(Record::read(value.as_bytes()).unwrap_err().kind(), ErrorKind::Garbled, "{value}");
         }
     }
 }

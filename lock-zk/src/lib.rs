@@ -1,0 +1,2 @@
+//! ZooKeeper as a store of yourturn.
+#![forbid(unsafe_code)]
