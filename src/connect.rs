@@ -77,10 +77,18 @@ const ETCD: Option<Configure> = Some(|uri, options| {
 #[cfg(not(feature = "etcd"))]
 const ETCD: Option<Configure> = None;
 
+#[cfg(feature = "zookeeper")]
+const ZOOKEEPER: Option<Configure> = Some(|uri, options| {
+    let config = lock_zk::Config::from_uri(uri, options)?;
+    Ok(Arc::new(lock_zk::Zk::new(config)?))
+});
+#[cfg(not(feature = "zookeeper"))]
+const ZOOKEEPER: Option<Configure> = None;
+
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "memory", feature: None, configure: Some(|uri, _| Ok(Arc::new(Memory::from_uri(uri)?))) },
     Scheme { name: "etcd", feature: Some("etcd"), configure: ETCD },
-    Scheme { name: "zk", feature: Some("zookeeper"), configure: None },
+    Scheme { name: "zk", feature: Some("zookeeper"), configure: ZOOKEEPER },
 ];
 
 fn configure(uri: &str, options: Options) -> Result<(Arc<dyn Backend>, Options)> {
@@ -90,8 +98,9 @@ fn configure(uri: &str, options: Options) -> Result<(Arc<dyn Backend>, Options)>
         return Err(unknown(uri.scheme(), scheme.and_then(|scheme| scheme.feature)));
     };
     let mut given = uri.options();
-    let options = options.with_uri(&mut given)?;
+    // A store may have names of its own for what every store takes.
     let backend = configure(&uri, &mut given)?;
+    let options = options.with_uri(&mut given)?;
     given.finish()?;
     Ok((backend, options))
 }

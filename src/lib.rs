@@ -7,3 +7,5 @@ pub use connect::Coordinator;
 pub use lock_core::*;
 #[cfg(feature = "etcd")]
 pub use lock_etcd as etcd;
+#[cfg(feature = "zookeeper")]
+pub use lock_zk as zookeeper;

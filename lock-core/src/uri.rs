@@ -113,6 +113,19 @@ impl UriOptions {
         Ok(Some(duration))
     }
 
+    /// Takes `alias` for another name of the option `key`, which somebody else takes later.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] when both are given.
+    pub fn rename(&mut self, alias: &'static str, key: &'static str) -> Result<()> {
+        let Some(value) = self.take(alias) else { return Ok(()) };
+        match self.left.insert(key.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(invalid(format!("{alias} is another name of {key}: give one of them"))),
+        }
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -167,6 +180,16 @@ mod tests {
         let mut options = "memory://x?ttl=soon".parse::<Uri>().unwrap().options();
         let error = options.duration("ttl").unwrap_err();
         assert_eq!(error.to_string(), r#"the option ttl is a duration such as 10s, not "soon""#);
+    }
+
+    #[test]
+    fn an_alias_is_another_name_and_not_another_value() {
+        let options = |text: &str| text.parse::<Uri>().unwrap().options();
+        let mut renamed = options("zk://h?session_timeout=15s");
+        renamed.rename("session_timeout", "ttl").unwrap();
+        assert_eq!(renamed.take("ttl").as_deref(), Some("15s"));
+        let both = options("zk://h?session_timeout=15s&ttl=15s").rename("session_timeout", "ttl");
+        assert_eq!(both.unwrap_err().kind(), ErrorKind::InvalidOption);
     }
 
     #[test]

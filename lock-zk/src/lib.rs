@@ -1,2 +1,29 @@
 //! ZooKeeper as a store of yourturn.
+//!
+//! A queue of ephemeral sequential nodes that costs the same however many wait: each claim watches the one in
+//! front of it, which it knows without a listing, and a release wakes the next in line and nobody else.
+//! `docs/zookeeper-protocol.md` in the repository explains the protocol; `tests/model` checks it;
+//! `tests/conformance` holds this crate to the contract.
+//!
+//! Users enable the feature `zookeeper` of the facade and connect to `zk://host:2181/namespace`.
 #![forbid(unsafe_code)]
+
+mod backend;
+mod beats;
+mod cell;
+mod config;
+mod connection;
+mod error;
+mod floor;
+mod mirror;
+mod paths;
+mod place;
+mod queue;
+mod renewal;
+mod session;
+mod view;
+
+pub use backend::Zk;
+pub use config::Config;
+/// ZooKeeper's client, in the version that this crate takes and gives its types in.
+pub use zookeeper_client as client;

@@ -1,0 +1,241 @@
+//! Opening a session, and ending it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lock_core::{
+    Error, ErrorKind, Lease, LostReason, Name, Result, SessionOptions,
+    backend::{Backend, SharedSession},
+    runtime::SharedRuntime,
+};
+use zookeeper_client::{self as zk, Client, SessionInfo};
+
+use crate::{
+    beats::Beats,
+    cell::make_own_node,
+    config::{Config, default_namespace, path_of},
+    connection::{Connection, persist},
+    error::{of_change, translated},
+    paths::Namespace,
+    queue::Queue,
+    renewal::Renewal,
+    session::ZkSession,
+};
+
+/// A ZooKeeper ensemble: `zk://host:2181/namespace`.
+///
+/// Fair locks at a constant cost per turn: joining, waiting, handing over and leaving cost the same however
+/// long the queue is, and a release wakes the next in line and nobody else. Tokens are the transactions that
+/// brought claims into line (`czxid`): they rise across release, crash, restart and failover.
+/// `docs/zookeeper-protocol.md` explains how.
+///
+/// The ttl is ZooKeeper's session timeout, in milliseconds; the ensemble grants none below its minimum (by
+/// default two ticks: 4 s), which is an error, and none above its maximum (twenty ticks), to which it is
+/// lowered. A guard's deadline counts what the *leader* has heard of, so it ends earlier than the ensemble
+/// would end the session: about a third of the ttl is left when renewals stop. A holder that died delays the
+/// next by its ttl and at most a tick and a half.
+///
+/// Servers from 3.6 on.
+#[derive(Clone)]
+pub struct Zk {
+    ensemble: Ensemble,
+    namespace: Namespace,
+    tick: Option<Duration>,
+    connect_timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Ensemble {
+    Servers(Box<Config>),
+    Client(Box<Client>),
+}
+
+/// A session whose end is ours to tell.
+#[derive(Clone)]
+pub(crate) struct Owned {
+    config: Box<Config>,
+    session: SessionInfo,
+}
+
+/// For a client of the user's own.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Zk {
+    /// The ensemble that `config` names.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] for a namespace that ZooKeeper keeps for itself.
+    pub fn new(config: Config) -> Result<Self> {
+        let name = config.namespace.clone().map_or_else(default_namespace, Ok)?;
+        Ok(Self {
+            namespace: Namespace::new(&path_of(&name)?),
+            tick: config.tick,
+            connect_timeout: config.connect_timeout,
+            ensemble: Ensemble::Servers(Box::new(config)),
+        })
+    }
+
+    /// The ensemble that `client` is connected to, with everything under `namespace`: for programs that have
+    /// a client with options of their own.
+    ///
+    /// Its session is shared: what a coordinator puts into the store ends with the client's session, its
+    /// timeout is the ttl, whatever the options say, and closing the coordinator takes away what is the
+    /// coordinator's and leaves the session alone. Abandoning one leaves its claims in line until the
+    /// client's session ends.
+    ///
+    /// `tick` is the ensemble's `tickTime`, if it is known (see [`Config::tick`]).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]: the rules for a namespace are those of a [`Name`].
+    pub fn from_client(client: Client, namespace: &str, tick: Option<Duration>) -> Result<Self> {
+        let name: Name = namespace.parse()?;
+        let namespace = Namespace::new(&path_of(&name)?);
+        Ok(Self { ensemble: Ensemble::Client(Box::new(client)), namespace, tick, connect_timeout: TIMEOUT })
+    }
+}
+
+impl fmt::Debug for Zk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Zk");
+        match &self.ensemble {
+            Ensemble::Servers(config) => debug.field("config", config),
+            Ensemble::Client(_) => debug.field("namespace", &self.namespace.root()),
+        };
+        debug.finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Backend for Zk {
+    async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
+        let (runtime, limit) = (options.runtime.clone(), self.connect_timeout);
+        let end = runtime.now() + limit;
+        tokio::select! { biased;
+            opened = self.open_session(options) => opened,
+            () = runtime.sleep_until(end) => {
+                let message = format!("ZooKeeper did not open a session within {limit:?}");
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+        }
+    }
+}
+
+/// Ends the session that was not opened after all.
+struct UnlessOpened(Option<(Arc<Connection>, SharedRuntime, Option<Owned>)>);
+
+impl Drop for UnlessOpened {
+    fn drop(&mut self) {
+        if let Some((connection, runtime, owned)) = self.0.take() {
+            connection.lease.lose(LostReason::Closed);
+            if let Some(owned) = owned {
+                runtime.spawn(Box::pin(async move { owned.end(&connection).await }));
+            }
+        }
+    }
+}
+
+impl Zk {
+    async fn open_session(&self, options: SessionOptions) -> Result<SharedSession> {
+        let SessionOptions { id, ttl, runtime } = options;
+        let (client, owned, beats) = self.session(ttl, &runtime).await?;
+        let base = beats.base().unwrap_or_else(|| runtime.now());
+        let lease = Arc::new(Lease::new(runtime.clone(), base, client.session_timeout()));
+        let states = client.state_watcher();
+        let connection = Arc::new(Connection::new(client, lease, runtime.clone()));
+        let mut unless_opened = UnlessOpened(Some((connection.clone(), runtime.clone(), owned.clone())));
+        make_own_node(&connection, &self.namespace, id).await?;
+
+        let (queue, sentry) = Queue::new(id, self.namespace.clone(), connection.clone());
+        let root = self.namespace.root().to_owned();
+        runtime.spawn(Box::pin(Renewal { connection, states, beats, root }.run()));
+        runtime.spawn(Box::pin(sentry.run()));
+        unless_opened.0 = None;
+        Ok(Arc::new(ZkSession::new(queue, owned, self.slack(ttl))))
+    }
+
+    /// A session of ZooKeeper's, and since when it is known to live.
+    async fn session(
+        &self,
+        ttl: Duration,
+        runtime: &SharedRuntime,
+    ) -> Result<(Client, Option<Owned>, Beats)> {
+        match &self.ensemble {
+            Ensemble::Servers(config) => {
+                let sent = runtime.now();
+                let client = config.connect(ttl).await?;
+                let granted = client.session_timeout();
+                let owned = Owned { config: config.clone(), session: client.session().clone() };
+                if granted > ttl {
+                    let message = format!("this ensemble grants no ttl below {granted:?}");
+                    return Err(Error::new(ErrorKind::InvalidOption, message));
+                }
+                let mut beats = Beats::new(granted, self.tick);
+                beats.begun(sent, runtime.now());
+                Ok((client, Some(owned), beats))
+            }
+            Ensemble::Client(client) => {
+                let beats = self.beat_until_known(client, runtime).await?;
+                Ok((Client::clone(client), None, beats))
+            }
+        }
+    }
+
+    /// How long the leader has known of somebody else's session shows only by beats.
+    async fn beat_until_known(&self, client: &Client, runtime: &SharedRuntime) -> Result<Beats> {
+        let mut beats = Beats::new(client.session_timeout(), self.tick);
+        while beats.base().is_none() {
+            for _ in 0..2 {
+                let sent = runtime.now();
+                let mut writer = client.new_multi_writer();
+                writer.add_check_version("/", -1).map_err(translated)?;
+                writer.commit().await.map_err(|error| translated(error.into()))?;
+                beats.acknowledged(sent, runtime.now());
+            }
+            if beats.base().is_none() {
+                runtime.sleep_until(beats.next().unwrap_or_else(|| runtime.now())).await;
+            }
+        }
+        Ok(beats)
+    }
+
+    /// The leader looks once a tick, and hears of a session by half a tick late.
+    fn slack(&self, ttl: Duration) -> Duration {
+        let tick = self.tick.unwrap_or(ttl / 2);
+        tick + tick / 2 + Duration::from_millis(500)
+    }
+}
+
+impl Owned {
+    /// Tells the ensemble that the session is over. The client was told not to do so by itself: a session
+    /// that is abandoned must end as in a crash. So another client takes the session over, and closes it.
+    async fn end(&self, connection: &Connection) {
+        drop(connection.cut());
+        let taken_over = self.config.take_over(self.session.clone()).await;
+        match taken_over {
+            Ok(client) => {
+                let mut states = client.state_watcher();
+                drop(client);
+                while !states.changed().await.is_terminated() {}
+            }
+            Err(error) => tracing::debug!(%error, "the session could not be closed; its timeout ends it"),
+        }
+    }
+}
+
+impl Queue {
+    /// Takes away what is left of the session.
+    pub(crate) async fn end_session(&self, owned: Option<&Owned>) -> Result<()> {
+        let (client, own) = (self.connection.client()?, self.namespace.session(self.session));
+        match persist!(self.connection, client.delete(&own, None)) {
+            Ok(()) | Err(zk::Error::NoNode | zk::Error::SessionExpired) => {}
+            Err(error) => return Err(of_change(error)),
+        }
+        drop(client);
+        if let Some(owned) = owned {
+            owned.end(&self.connection).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! Which ensemble, and where in it.
+
+use std::{fmt, time::Duration};
+
+use lock_core::{Error, ErrorKind, Name, Result, Uri, UriOptions};
+use percent_encoding::percent_decode_str;
+use zookeeper_client::{Client, SessionInfo};
+
+use crate::error::translated;
+
+/// How a ZooKeeper ensemble is reached.
+///
+/// As a URI: `zk://host1:2181,host2:2181/namespace?session_timeout=15s&tick=2s`. Everything but one host may
+/// be left out; a host without a port gets 2181. The namespace is a path of nodes; it may be
+/// percent-encoded.
+///
+/// | option | default | |
+/// |---|---|---|
+/// | `session_timeout` | `10s` | another name of `ttl`, as ZooKeeper calls it |
+/// | `tick` | at most half the ttl | the ensemble's `tickTime`: [`Config::tick`] |
+/// | `connect_timeout` | `5s` | for how long a session may take to open |
+#[derive(Clone)]
+#[must_use]
+pub struct Config {
+    servers: Vec<String>,
+    pub(crate) namespace: Option<Name>,
+    pub(crate) tick: Option<Duration>,
+    pub(crate) connect_timeout: Duration,
+}
+
+const NAMESPACE: &str = "yourturn";
+const PORT: &str = "2181";
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+const TICKS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
+
+impl Config {
+    /// The ensemble with these servers, as `host:port`, where every lock lies under the node `/yourturn`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] for none, or for what is not a host.
+    pub fn new<S: AsRef<str>>(servers: impl IntoIterator<Item = S>) -> Result<Self> {
+        let servers: Vec<String> =
+            servers.into_iter().map(|server| host_and_port(server.as_ref())).collect::<Result<_>>()?;
+        if servers.is_empty() {
+            return Err(invalid("an ensemble has at least one server: zk://host:2181"));
+        }
+        Ok(Self { servers, namespace: None, tick: None, connect_timeout: Duration::from_secs(5) })
+    }
+
+    /// Under which node everything lies; the rules are those of a [`Name`], and its segments are nodes.
+    /// Coordinators with different namespaces never meet, unless one lies in the other.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; `zookeeper` is ZooKeeper's own.
+    pub fn namespace(mut self, namespace: &str) -> Result<Self> {
+        let name = namespace.parse()?;
+        path_of(&name)?;
+        self.namespace = Some(name);
+        Ok(self)
+    }
+
+    /// The ensemble's `tickTime`; 1 ms to 1 min. The leader hears of a session by half a tick late, so guards
+    /// are valid for longer where the tick is known to be short. Default: half the ttl, which is the most
+    /// that an ensemble allows, unless its `minSessionTimeout` is set.
+    ///
+    /// One that is longer than what is said here makes guards outlive their sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] outside these limits.
+    pub fn tick(mut self, tick: Duration) -> Result<Self> {
+        self.tick = Some(within("tick", &TICKS, tick)?);
+        Ok(self)
+    }
+
+    /// For how long a session may take to open, all servers tried; 100 ms to 5 min. Default: 5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] outside these limits.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Result<Self> {
+        self.connect_timeout = within("connect_timeout", &TIMEOUTS, timeout)?;
+        Ok(self)
+    }
+
+    /// The servers, each as `host:port`.
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.servers.iter().map(String::as_str)
+    }
+
+    /// The ensemble that `zk://…` names; takes the options of this store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] or [`ErrorKind::InvalidName`] for what is malformed.
+    pub fn from_uri(uri: &Uri, options: &mut UriOptions) -> Result<Self> {
+        options.rename("session_timeout", "ttl")?;
+        let mut config = Self::new(uri.authority().split(',').filter(|host| !host.is_empty()))?;
+        if !uri.path().is_empty() {
+            let path = percent_decode_str(uri.path()).decode_utf8();
+            let path = path.map_err(|_| invalid("the namespace is not UTF-8 once decoded"))?;
+            config = config.namespace(&path)?;
+        }
+        if let Some(tick) = options.duration("tick")? {
+            config = config.tick(tick)?;
+        }
+        if let Some(timeout) = options.duration("connect_timeout")? {
+            config = config.connect_timeout(timeout)?;
+        }
+        Ok(config)
+    }
+
+    /// A new session. It does not end with its client: see [`take_over`](Self::take_over).
+    pub(crate) async fn connect(&self, ttl: Duration) -> Result<Client> {
+        let connector = Client::connector().with_session_timeout(ttl).with_detached();
+        connector.connect(&self.servers.join(",")).await.map_err(translated)
+    }
+
+    /// That session with a client that ends it when it is dropped.
+    pub(crate) async fn take_over(&self, session: SessionInfo) -> Result<Client> {
+        let connector = Client::connector().with_session(session).with_session_timeout(self.connect_timeout);
+        connector.connect(&self.servers.join(",")).await.map_err(translated)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("servers", &self.servers)
+            .field("namespace", &self.namespace)
+            .field("tick", &self.tick)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish()
+    }
+}
+
+/// The node that a namespace names.
+pub(crate) fn path_of(namespace: &Name) -> Result<String> {
+    if namespace.as_str().split('/').next() == Some("zookeeper") {
+        return Err(Error::new(ErrorKind::InvalidName, "the node /zookeeper is ZooKeeper's own"));
+    }
+    Ok(format!("/{namespace}"))
+}
+
+/// The namespace of who gives none.
+pub(crate) fn default_namespace() -> Result<Name> {
+    NAMESPACE.parse()
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOption, message)
+}
+
+fn within(option: &str, limits: &std::ops::RangeInclusive<Duration>, given: Duration) -> Result<Duration> {
+    if limits.contains(&given) {
+        return Ok(given);
+    }
+    let (least, most) = (limits.start(), limits.end());
+    Err(invalid(format!("the option {option} is between {least:?} and {most:?}, not {given:?}")))
+}
+
+/// `host:port`
+fn host_and_port(server: &str) -> Result<String> {
+    let (host, port) = match server.rsplit_once(':') {
+        // A bare IPv6 address has colons of its own.
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (server, PORT),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    if !good || port.parse::<u16>().is_err() {
+        // Not repeated: it may be a part of a password.
+        return Err(invalid("a server looks like 10.0.0.7:2181 or [::1]:2181"));
+    }
+    Ok(format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(uri: &str) -> Result<Config> {
+        let uri: Uri = uri.parse()?;
+        let mut options = uri.options();
+        let config = Config::from_uri(&uri, &mut options)?;
+        options.finish()?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_parts_come_out() {
+        let config = config("zk://h1,h2:2182,[::1]:7/billing/eu?tick=500ms&connect_timeout=3s").unwrap();
+        assert_eq!(config.servers, ["h1:2181", "h2:2182", "[::1]:7"]);
+        assert_eq!(path_of(&config.namespace.unwrap()).unwrap(), "/billing/eu");
+        assert_eq!((config.tick, config.connect_timeout), {
+            (Some(Duration::from_millis(500)), Duration::from_secs(3))
+        });
+    }
+
+    #[test]
+    fn what_is_left_out_has_defaults() {
+        let config = config("zk://[::1]").unwrap();
+        assert_eq!(config.servers, ["[::1]:2181"]);
+        assert_eq!((config.namespace, config.tick), (None, None));
+        assert_eq!(path_of(&default_namespace().unwrap()).unwrap(), "/yourturn");
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let bad = [
+            "zk://",
+            "zk://h:port",
+            "zk://h:99999",
+            "zk://h 1",
+            "zk://::1",
+            "zk://user:pass@h",
+            "zk://h/a//b",
+            "zk://h/zookeeper/quota",
+            "zk://h?tick=0s",
+            "zk://h?connect_timeout=1h",
+            "zk://h?conect_timeout=1s",
+        ];
+        for uri in bad {
+            let error = config(uri).unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::InvalidOption | ErrorKind::InvalidName),
+                "{uri}: {error}"
+            );
+            assert!(!error.to_string().contains("pass"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The way to the store: one session of ZooKeeper's client, which reconnects by itself.
+
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join;
+use lock_core::{
+    Error, ErrorKind, Lease, LostReason, Result,
+    runtime::{SharedRuntime, jitter},
+};
+use zookeeper_client::{self as zk, Acls, Client, CreateMode, MultiWriteError, MultiWriteResult, Stat};
+
+use crate::error::{is_unanswered, translated};
+
+/// How long to wait, at most, before something is asked again: the client itself waits for the next
+/// connection.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// One session with ZooKeeper.
+pub(crate) struct Connection {
+    /// None once the session has been abandoned.
+    client: RwLock<Option<Arc<Client>>>,
+    /// ZooKeeper's number of the session.
+    pub(crate) owner: i64,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) runtime: SharedRuntime,
+    /// How often the connection has been seen to break.
+    breaks: AtomicU64,
+}
+
+/// One step of a [`Connection::commit`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'a> {
+    /// The node is there.
+    Check(&'a str),
+    Delete(&'a str),
+    /// At this version, or at any.
+    SetData(&'a str, &'a [u8], Option<i32>),
+    Create(&'a str, &'a [u8], CreateMode),
+}
+
+/// Why nothing of a commit was done; `at`: the step that could not be.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) at: Option<usize>,
+    pub(crate) error: zk::Error,
+}
+
+/// Asks until there is an answer; `$request` must do no harm when it is made again.
+macro_rules! persist {
+    ($connection:expr, $request:expr) => {
+        loop {
+            match $request.await {
+                Err(error) if $crate::error::is_unanswered(&error) => $connection.go_on(error).await?,
+                said => break said,
+            }
+        }
+    };
+}
+pub(crate) use persist;
+
+impl Connection {
+    pub(crate) fn new(client: Client, lease: Arc<Lease>, runtime: SharedRuntime) -> Self {
+        let owner = client.session_id().0;
+        let client = RwLock::new(Some(Arc::new(client)));
+        Self { client, owner, lease, runtime, breaks: AtomicU64::new(0) }
+    }
+
+    /// # Errors
+    ///
+    /// The session was abandoned.
+    pub(crate) fn client(&self) -> Result<Arc<Client>> {
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        client.ok_or_else(|| Error::lost(LostReason::Abandoned))
+    }
+
+    /// Says nothing more; what others still hold of the client ends with their requests.
+    pub(crate) fn cut(&self) -> Option<Arc<Client>> {
+        self.client.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How often the connection has been seen to break.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn broke(&self) {
+        self.breaks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A request was not answered: whether to make it again.
+    ///
+    /// # Errors
+    ///
+    /// The session is over.
+    pub(crate) async fn go_on(&self, error: zk::Error) -> Result<()> {
+        self.broke();
+        if self.client()?.state().is_terminated() {
+            let over = Error::new(ErrorKind::SessionLost, "ZooKeeper has ended the session");
+            return Err(over.with_source(error));
+        }
+        tracing::debug!(%error, "a request was not answered");
+        jitter(&*self.runtime, PAUSE).await;
+        Ok(())
+    }
+
+    /// Waits until what this session reads is no older than this call. Behind it, requests may follow at
+    /// once.
+    pub(crate) async fn sync(&self, path: &str) -> Result<()> {
+        let client = self.client()?;
+        persist!(self, client.sync(path)).map_err(translated)
+    }
+
+    /// The node at `path` as it is now.
+    pub(crate) async fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let client = self.client()?;
+        let said = persist!(self, async {
+            let (synced, stat) = join(client.sync(path), client.check_stat(path)).await;
+            synced.and(stat)
+        });
+        said.map_err(translated)
+    }
+
+    /// All of it or nothing.
+    pub(crate) async fn commit(&self, steps: &[Step<'_>]) -> Result<Result<Vec<MultiWriteResult>, Failed>> {
+        let client = self.client()?;
+        let mut writer = client.new_multi_writer();
+        for step in steps {
+            match *step {
+                Step::Check(path) => writer.add_check_version(path, -1),
+                Step::Delete(path) => writer.add_delete(path, None),
+                Step::SetData(path, data, version) => writer.add_set_data(path, data, version),
+                Step::Create(path, data, mode) => writer.add_create(path, data, &mode.with_acls(acls())),
+            }
+            .map_err(translated)?;
+        }
+        Ok(writer.commit().await.map_err(|error| match error {
+            MultiWriteError::RequestFailed { source } => Failed { at: None, error: source },
+            MultiWriteError::OperationFailed { index, source } => Failed { at: Some(index), error: source },
+        }))
+    }
+
+    /// Makes these containers, each in the one before it, as far as they are not there.
+    pub(crate) async fn make_containers<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<()> {
+        let client = self.client()?;
+        let options = CreateMode::Container.with_acls(acls());
+        for path in paths {
+            match persist!(self, client.create(path, b"", &options)) {
+                // The server removes one that is empty at any time: who needs it comes again.
+                Ok(_) | Err(zk::Error::NodeExists | zk::Error::NoNode) => {}
+                Err(error) => return Err(translated(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who may do what with the nodes that we make.
+pub(crate) const fn acls() -> Acls<'static> {
+    Acls::anyone_all()
+}
+
+impl Failed {
+    /// Whether it is not known if it was done.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.at.is_none() && is_unanswered(&self.error)
+    }
+
+    /// Whether this step found no node.
+    pub(crate) fn has_no_node(&self, step: usize) -> bool {
+        self.at == Some(step) && self.error == zk::Error::NoNode
+    }
+}

@@ -1,0 +1,314 @@
+//! A line's nodes as this session's server has them. An observer keeps them: what has not changed since is
+//! not read again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use futures_core::stream::BoxStream;
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream::{FuturesUnordered, unfold},
+};
+use lock_core::{Error, Line, LineId, Result};
+use zookeeper_client::{self as zk, Client, EventType, Stat, WatchedEvent};
+
+use crate::{
+    connection::{Connection, persist},
+    error::{Said, translated},
+    paths::LinePaths,
+    queue::Queue,
+    view::Seen,
+};
+
+/// The containers of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dir {
+    Queue,
+    Holders,
+    Present,
+}
+
+const DIRS: [Dir; 3] = [Dir::Queue, Dir::Holders, Dir::Present];
+
+impl Dir {
+    pub(crate) fn path(self, paths: &LinePaths) -> String {
+        match self {
+            Self::Queue => paths.queue(),
+            Self::Holders => paths.holders(),
+            Self::Present => paths.present(),
+        }
+    }
+}
+
+/// What the containers hold.
+pub(crate) struct Listed {
+    names: [Vec<String>; 3],
+    /// The last transaction that changed that.
+    pub(crate) revision: i64,
+    /// Whether the queue did not change while the others were listed.
+    pub(crate) settled: bool,
+}
+
+impl Listed {
+    pub(crate) fn names(&self, dir: Dir) -> &[String] {
+        self.names.get(dir as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A node that was read.
+struct Kept {
+    data: Arc<[u8]>,
+    stat: Stat,
+    /// Whether a watch tells when it changes.
+    watched: bool,
+}
+
+/// What was heard of.
+type Heard = (String, WatchedEvent);
+
+/// The nodes of one line.
+pub(crate) struct Mirror {
+    observes: bool,
+    /// Which queue it is: one that is made anew uses its names again.
+    queue: i64,
+    kept: HashMap<String, Kept>,
+    /// The containers on which there is a watch.
+    watched: HashSet<String>,
+    events: FuturesUnordered<BoxFuture<'static, Heard>>,
+}
+
+impl Mirror {
+    /// For one look.
+    pub(crate) fn of_a_moment() -> Self {
+        Self {
+            observes: false,
+            queue: 0,
+            kept: HashMap::new(),
+            watched: HashSet::new(),
+            events: FuturesUnordered::new(),
+        }
+    }
+
+    fn lasting() -> Self {
+        Self { observes: true, ..Self::of_a_moment() }
+    }
+
+    /// The line's containers, the queue's first.
+    pub(crate) async fn list(
+        &mut self,
+        connection: &Connection,
+        root: &str,
+        paths: &LinePaths,
+    ) -> Result<Listed> {
+        let client = connection.client()?;
+        let all = DIRS.map(|dir| dir.path(paths));
+        let watch = all.each_ref().map(|path| self.observes && !self.watched.contains(path));
+        let [queue, ..] = &all;
+        let (dirs, again) = persist!(connection, async {
+            // Sent at once, and answered in this order.
+            let dirs = all.iter().zip(watch).map(|(path, watch)| children(&client, path, watch));
+            let dirs: Vec<_> = dirs.collect();
+            let again = client.check_stat(queue);
+            let dirs: Said<Vec<_>> = join_all(dirs).await.into_iter().collect();
+            Ok::<_, zk::Error>((dirs?, again.await?))
+        })
+        .map_err(translated)?;
+        let mut revision = dirs.iter().filter_map(|dir| Some(dir.stat?.pzxid)).max().unwrap_or_default();
+        if dirs.iter().any(|dir| dir.stat.is_none()) {
+            // The end of a container shows above it.
+            revision = revision.max(lowest(connection, &[paths.line(), paths.kind(), root]).await?);
+        }
+        let stat = dirs.first().and_then(|dir| dir.stat);
+        let settled = stat.map(|stat| stat.pzxid) == again.map(|stat| stat.pzxid);
+        let queue = stat.map_or(0, |stat| stat.czxid);
+        if queue != self.queue {
+            self.kept.clear();
+            self.queue = queue;
+        }
+        let mut names: [Vec<String>; 3] = Default::default();
+        for ((children, slot), path) in dirs.into_iter().zip(&mut names).zip(&all) {
+            if let Some(watch) = children.watch {
+                self.watched.insert(path.clone());
+                self.listen(path.clone(), watch);
+            }
+            *slot = children.names;
+        }
+        Ok(Listed { names, revision, settled })
+    }
+
+    /// Those of these nodes that are still there; watched if they are to be, by their index.
+    pub(crate) async fn read(
+        &mut self,
+        connection: &Connection,
+        paths: Vec<String>,
+        watched: impl Fn(usize) -> bool,
+    ) -> Result<Vec<(String, Option<(Arc<[u8]>, Stat)>)>> {
+        let client = connection.client()?;
+        let there: HashSet<&String> = paths.iter().collect();
+        self.kept.retain(|path, _| there.contains(path));
+        let missing = paths.iter().enumerate().filter_map(|(index, path)| {
+            let watch = self.observes && watched(index);
+            let good = self.kept.get(path).is_some_and(|kept| kept.watched || !watch);
+            (!good).then_some((path, watch))
+        });
+        let read = join_all(missing.map(|(path, watch)| read_one(connection, &client, path, watch))).await;
+        for read in read {
+            if let Some((path, kept, watch)) = read? {
+                self.kept.insert(path.clone(), kept);
+                if let Some(watch) = watch {
+                    self.listen(path, watch);
+                }
+            }
+        }
+        let node = |path: String| {
+            let kept = self.kept.get(&path).map(|kept| (kept.data.clone(), kept.stat));
+            (path, kept)
+        };
+        Ok(paths.into_iter().map(node).collect())
+    }
+
+    /// The last transaction that wrote any of the nodes.
+    pub(crate) fn last_write(&self) -> i64 {
+        self.kept.values().map(|kept| kept.stat.mzxid).max().unwrap_or_default()
+    }
+
+    fn listen(&self, path: String, watch: BoxFuture<'static, WatchedEvent>) {
+        self.events.push(Box::pin(async move { (path, watch.await) }));
+    }
+
+    /// Waits until something has changed.
+    async fn changed(&mut self) -> Result<()> {
+        let Some((path, event)) = self.events.next().await else { return Ok(()) };
+        if event.event_type == EventType::Session {
+            return Err(translated(zk::Error::SessionExpired));
+        }
+        self.watched.remove(&path);
+        self.kept.remove(&path);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Children {
+    names: Vec<String>,
+    /// None when the container is not there.
+    stat: Option<Stat>,
+    watch: Option<BoxFuture<'static, WatchedEvent>>,
+}
+
+/// The children of the node at `path`; asked for now.
+fn children<'a>(client: &'a Client, path: &'a str, watch: bool) -> BoxFuture<'a, Said<Children>> {
+    if !watch {
+        let children = client.get_children(path);
+        return Box::pin(async move {
+            match children.await {
+                Ok((names, stat)) => Ok(Children { names, stat: Some(stat), watch: None }),
+                Err(zk::Error::NoNode) => Ok(Children::default()),
+                Err(error) => Err(error),
+            }
+        });
+    }
+    let children = client.get_and_watch_children(path);
+    Box::pin(async move {
+        match children.await {
+            Ok((names, stat, watch)) => {
+                Ok(Children { names, stat: Some(stat), watch: Some(Box::pin(watch.changed())) })
+            }
+            Err(zk::Error::NoNode) => {
+                let (_, watch) = client.check_and_watch_stat(path).await?;
+                Ok(Children { watch: Some(Box::pin(watch.changed())), ..Children::default() })
+            }
+            Err(error) => Err(error),
+        }
+    })
+}
+
+type Read = (String, Kept, Option<BoxFuture<'static, WatchedEvent>>);
+
+async fn read_one(connection: &Connection, client: &Client, path: &str, watch: bool) -> Result<Option<Read>> {
+    let said = if watch {
+        persist!(connection, client.get_and_watch_data(path)).map(|(data, stat, watch)| {
+            let watch: BoxFuture<'static, WatchedEvent> = Box::pin(watch.changed());
+            (data, stat, Some(watch))
+        })
+    } else {
+        persist!(connection, client.get_data(path)).map(|(data, stat)| (data, stat, None))
+    };
+    match said {
+        Ok((data, stat, watch)) => {
+            Ok(Some((path.to_owned(), Kept { data: data.into(), stat, watched: watch.is_some() }, watch)))
+        }
+        Err(zk::Error::NoNode) => Ok(None),
+        Err(error) => Err(translated(error)),
+    }
+}
+
+/// When the children of the first of these nodes that is there changed last.
+async fn lowest(connection: &Connection, paths: &[&str]) -> Result<i64> {
+    let client = connection.client()?;
+    for path in paths {
+        if let Some(stat) = persist!(connection, client.check_stat(path)).map_err(translated)? {
+            return Ok(stat.pzxid);
+        }
+    }
+    Ok(0)
+}
+
+/// Somebody who follows a line.
+struct Observer {
+    queue: Arc<Queue>,
+    id: LineId,
+    paths: LinePaths,
+    mirror: Mirror,
+    last: Option<Line>,
+}
+
+impl Queue {
+    /// The line as it is, and whenever it has changed.
+    pub(crate) fn changes(self: &Arc<Self>, id: &LineId) -> BoxStream<'static, Result<Line>> {
+        let (paths, mirror) = (self.namespace.line(id), Mirror::lasting());
+        let observer = Observer { queue: self.clone(), id: id.clone(), paths, mirror, last: None };
+        Box::pin(unfold(Some(observer), |observer| async {
+            let mut observer = observer?;
+            let line = observer.next().await;
+            let goes_on = line.is_ok().then_some(observer);
+            Some((line, goes_on))
+        }))
+    }
+}
+
+impl Observer {
+    async fn next(&mut self) -> Result<Line> {
+        let lease = self.queue.connection.lease.clone();
+        tokio::select! { biased;
+            reason = lease.lost() => Err(Error::lost(reason)),
+            line = self.next_line() => line,
+        }
+    }
+
+    async fn next_line(&mut self) -> Result<Line> {
+        loop {
+            if self.last.is_some() {
+                self.mirror.changed().await?;
+            } else {
+                // The first look is no older than the call.
+                self.queue.connection.sync(self.paths.line()).await?;
+            }
+            let seen = Seen::read(&self.queue, &self.paths, &mut self.mirror).await?;
+            let mut line = seen.line(&self.id)?;
+            let Some(last) = &self.last else {
+                self.last = Some(line.clone());
+                return Ok(line);
+            };
+            line.revision = line.revision.max(last.revision);
+            let unchanged = last.places == line.places;
+            self.last = Some(line.clone());
+            if !unchanged {
+                return Ok(line);
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a holder may change where it stands.
+
+use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, backend::Record};
+use zookeeper_client as zk;
+
+use super::{
+    Queue,
+    standing::{Seat, Standing, Work},
+};
+use crate::{
+    connection::persist,
+    error::{not_granted, of_change},
+    place::Place,
+};
+
+impl Queue {
+    /// The node that says that the claim holds.
+    pub(crate) async fn holding_at(&self, standing: &Standing) -> Result<String> {
+        let mut work = standing.work.lock().await;
+        self.holds(standing, &mut work).await
+    }
+
+    async fn holds(&self, standing: &Standing, work: &mut Work) -> Result<String> {
+        self.must_hold(standing)?;
+        self.make_sure(standing, work).await?;
+        standing.path(&work.seat).ok_or_else(not_granted)
+    }
+
+    /// Replaces the payload; see [`Session::update`](lock_core::backend::Session::update).
+    pub(crate) async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
+        let standing = self.standing(ticket)?;
+        let mut work = standing.work.lock().await;
+        let path = self.holds(&standing, &mut work).await?;
+        let record = Record { payload, ..work.record.clone() };
+        let data = match work.seat {
+            Seat::Queue(_) => Place { claim: standing.id, record: record.clone() }.write(),
+            _ => Record { place: Some(standing.place()), ..record.clone() }.write(),
+        };
+        let client = self.connection.client()?;
+        match persist!(self.connection, client.set_data(&path, &data, None)) {
+            Ok(_) => work.record = record,
+            Err(zk::Error::NoNode) => return Err(not_granted()),
+            Err(error) => return Err(of_change(error)),
+        }
+        Ok(())
+    }
+
+    /// Weakens the mode; see [`Session::set_mode`](lock_core::backend::Session::set_mode).
+    pub(crate) async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+        weaker.validate()?;
+        let standing = self.standing(ticket)?;
+        let mut work = standing.work.lock().await;
+        self.holds(&standing, &mut work).await?;
+        let mode = work.record.mode;
+        if mode == weaker {
+            return Ok(());
+        }
+        if !mode.may_weaken_to(weaker) {
+            let message = format!("a claim that is {mode} cannot become {weaker}");
+            return Err(Error::new(ErrorKind::InvalidOption, message));
+        }
+        let Some(to) = standing.paths.seat(weaker, standing.id) else { return Ok(()) };
+        let record = Record { mode: weaker, place: Some(standing.place()), ..work.record.clone() };
+        self.move_to(&standing, &mut work, to, record).await
+    }
+}

@@ -1,0 +1,226 @@
+//! Joining and trying.
+
+use std::sync::Arc;
+
+use futures_util::future::join;
+use lock_core::{
+    Claim, Effect, Error, ErrorKind, Grant, LineId, Mode, Result, Ticket,
+    line::{Entrant, Verdict, decide},
+};
+use zookeeper_client::{self as zk, CreateMode, Stat};
+
+use super::{
+    Queue,
+    ahead::Ahead,
+    standing::{Doubt, Seat, Standing, Work},
+};
+use crate::{
+    connection::{acls, persist},
+    error::{Said, has_left, is_unanswered, of_change, translated},
+    floor::Floor,
+    mirror::Mirror,
+    paths::LinePaths,
+    place::Place,
+    view::Seen,
+};
+
+impl Queue {
+    /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
+    pub(crate) async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
+        let standing = self.enrol(line, claim)?.ok_or_else(has_left)?;
+        let entered = self.enter(&standing).await;
+        entered.inspect_err(|error| self.forget_unless_sent(&standing, error))?;
+        standing.ticket().ok_or_else(|| self.ended(&standing))
+    }
+
+    /// In line without waiting, or not at all; see
+    /// [`Session::try_join`](lock_core::backend::Session::try_join).
+    ///
+    /// ZooKeeper has no transaction that joins a line only if it is free in every mode. So whoever tries
+    /// joins, when it looks free, and withdraws when it was not.
+    pub(crate) async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
+        if let Some(standing) = self.enrol(line, claim)? {
+            let tried = self.enter_if_free(&standing).await;
+            if tried.inspect_err(|error| self.forget_unless_sent(&standing, error))? {
+                let ticket = standing.ticket().ok_or_else(|| self.ended(&standing))?;
+                return Ok(Some((ticket, self.granted(&standing).await?)));
+            }
+        }
+        self.leave(line, claim.id).await?;
+        Ok(None)
+    }
+
+    /// A claim that the store cannot know of need not be remembered.
+    fn forget_unless_sent(&self, standing: &Standing, error: &Error) {
+        if standing.place() == 0 && error.effect() == Effect::None {
+            self.forget(standing, !error.is_retryable());
+        }
+    }
+
+    /// Makes the claim's node, unless it is there.
+    async fn enter(&self, standing: &Standing) -> Result<()> {
+        let mut work = standing.work.lock().await;
+        while standing.place() == 0 {
+            if work.doubt.is_some() {
+                self.locate(standing, &mut work).await.map_err(Error::with_unknown_effect)?;
+                continue;
+            }
+            self.connection.lease.check()?;
+            if standing.fate.end_reason().is_some() {
+                return Err(has_left());
+            }
+            work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
+            let outcome = match work.record.mode {
+                Mode::Present => self.be_present(standing, &mut work).await?,
+                _ => self.queue_up(standing, &mut work).await?,
+            };
+            match outcome {
+                Ok(()) => work.doubt = None,
+                Err(zk::Error::NoNode) => {
+                    work.doubt = None;
+                    self.make_line(&standing.paths).await?;
+                }
+                Err(error) if is_unanswered(&error) => {
+                    self.connection.go_on(error).await.map_err(Error::with_unknown_effect)?;
+                }
+                Err(error) => {
+                    work.doubt = None;
+                    return Err(refused(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A place at the end of the queue, and in the same breath how far the queue has come.
+    async fn queue_up(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
+        let (client, paths) = (self.connection.client()?, &standing.paths);
+        let place = Place { claim: standing.id, record: work.record.clone() };
+        let (new, queue) = (paths.new_place(), paths.queue());
+        let options = CreateMode::EphemeralSequential.with_acls(acls());
+        let breaks = self.connection.breaks();
+        let (made, floor) =
+            join(client.create(&new, &place.write(), &options), client.get_data(&queue)).await;
+        let (stat, sequence) = match made {
+            Ok(made) => made,
+            Err(error) => return Ok(Err(error)),
+        };
+        standing.sits(work, sequence.into_i64(), &stat, breaks);
+        if let Ok((data, stat)) = floor {
+            work.learn(&data, &stat);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn be_present(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
+        let Some(path) = standing.paths.seat(Mode::Present, standing.id) else { return Ok(Ok(())) };
+        let client = self.connection.client()?;
+        let breaks = self.connection.breaks();
+        let options = CreateMode::Ephemeral.with_acls(acls());
+        match client.create(&path, &work.record.write(), &options).await {
+            Ok((stat, _)) => standing.is_beyond(work, path, stat.czxid, breaks),
+            // Of an earlier request.
+            Err(zk::Error::NodeExists) => self.locate(standing, work).await?,
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(Ok(()))
+    }
+
+    /// The containers of a line. The server removes those that are empty.
+    pub(crate) async fn make_line(&self, paths: &LinePaths) -> Result<()> {
+        let (queue, holders, present) = (paths.queue(), paths.holders(), paths.present());
+        let line = [paths.kind(), paths.line(), &queue, &holders, &present];
+        self.connection.make_containers(self.namespace.chain().chain(line)).await
+    }
+
+    /// Enters unless a conflicting claim is in line (C6). When that has been tried before, the claim may be
+    /// in line already.
+    async fn enter_if_free(&self, standing: &Arc<Standing>) -> Result<bool> {
+        let (mode, doubt) = {
+            let work = standing.work.lock().await;
+            (work.record.mode, work.doubt.is_some())
+        };
+        if standing.place() == 0 && !doubt && !self.looks_free(standing, mode).await? {
+            return Ok(false);
+        }
+        self.enter(standing).await?;
+        let at_once = {
+            let mut work = standing.work.lock().await;
+            self.passes_at_once(standing, &mut work).await?
+        };
+        Ok(at_once || (mode != Mode::Exclusive && self.looks_free(standing, mode).await?))
+    }
+
+    /// Whether nothing in line keeps the claim out, where it stands or else at the end.
+    async fn looks_free(&self, standing: &Standing, mode: Mode) -> Result<bool> {
+        match mode {
+            Mode::Present => return Ok(true),
+            // However long the queue is.
+            Mode::Exclusive if self.somebody_queues(&standing.paths).await? => return Ok(false),
+            _ => {}
+        }
+        self.connection.sync(standing.paths.line()).await?;
+        let line =
+            Seen::read(self, &standing.paths, &mut Mirror::of_a_moment()).await?.line(&standing.line)?;
+        let mut entrants: Vec<Entrant> =
+            line.places.iter().map(|place| Entrant { place: place.place, mode: place.mode }).collect();
+        let there = line.places.iter().find(|place| place.claim == standing.id).map(|place| place.place);
+        let place = there.unwrap_or(u64::MAX);
+        if there.is_none() {
+            entrants.push(Entrant { place, mode });
+        }
+        Ok(decide(&entrants, place) == Some(Verdict::Granted))
+    }
+
+    async fn somebody_queues(&self, paths: &LinePaths) -> Result<bool> {
+        Ok(self.connection.stat(&paths.queue()).await?.is_some_and(|queue| queue.num_children > 0))
+    }
+
+    /// Reads how far the queue has come.
+    pub(super) async fn read_floor(&self, standing: &Standing, work: &mut Work) -> Result<()> {
+        let (client, queue) = (self.connection.client()?, standing.paths.queue());
+        match persist!(self.connection, client.get_data(&queue)) {
+            Ok((data, stat)) => work.learn(&data, &stat),
+            // Our own node was in it.
+            Err(zk::Error::NoNode) => return Err(self.missing(standing).await),
+            Err(error) => return Err(translated(error)),
+        }
+        Ok(())
+    }
+}
+
+impl Standing {
+    /// The claim has this place in the queue.
+    pub(super) fn sits(&self, work: &mut Work, sequence: i64, stat: &Stat, breaks: u64) {
+        (work.seat, work.breaks) = (Seat::Queue(sequence), breaks);
+        work.ahead = Ahead::Below(sequence);
+        self.took(stat.czxid);
+    }
+
+    /// The claim is beyond the queue; `place` unless it has one.
+    pub(super) fn is_beyond(&self, work: &mut Work, path: String, place: i64, breaks: u64) {
+        (work.seat, work.breaks, work.ahead) = (Seat::Beyond(path), breaks, Ahead::Nobody);
+        if self.place() == 0 {
+            self.took(place);
+        }
+    }
+}
+
+impl Work {
+    /// What the queue's own node says: this claim is in it.
+    pub(super) fn learn(&mut self, data: &[u8], queue: &Stat) {
+        self.floor = Floor::read(data);
+        if queue.num_children == 1 || self.ahead.nearest(self.floor).is_none() {
+            self.ahead = Ahead::Nobody;
+        }
+    }
+}
+
+fn refused(error: zk::Error) -> Error {
+    if error == zk::Error::NodeExists {
+        // ZOOKEEPER-2944: the counter is an i32.
+        let full = "this line has used up ZooKeeper's 2147483647 sequences: once it is empty, remove it, or wait until the server does";
+        return Error::new(ErrorKind::Full, full).with_source(error);
+    }
+    of_change(error)
+}

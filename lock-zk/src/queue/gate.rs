@@ -1,0 +1,220 @@
+//! From the head of the queue to holding. Whoever wants to be alone holds as the head, once nobody holds
+//! behind the gate; everybody else goes there, in one transaction, and so makes way for the next.
+//!
+//! Only the head lets itself in, so while a claim is the head, those behind the gate only become fewer: what
+//! it reads of them may be old, and is safe.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lock_core::{Error, ErrorKind, Mode, Result, line::Occupancy};
+use zookeeper_client::{self as zk, CreateMode, WatchedEvent};
+
+use super::{
+    Queue,
+    ahead::Ahead,
+    sentry::Post,
+    standing::{Doubt, Seat, Standing, Work},
+    wait::{News, Vigil},
+};
+use crate::{
+    connection::{Step, persist},
+    error::{of_change, translated},
+    floor::Floor,
+    paths::holder,
+};
+
+/// Who holds behind the gate.
+struct Holders {
+    /// The names of their nodes.
+    names: Vec<String>,
+    /// What wakes when they change, if that was asked for.
+    watch: Option<BoxFuture<'static, WatchedEvent>>,
+}
+
+impl Holders {
+    fn admit(&self, mode: Mode) -> bool {
+        let mut occupancy = Occupancy::default();
+        for (_, mode) in self.names.iter().filter_map(|name| holder(name)) {
+            occupancy.add(mode);
+        }
+        occupancy.admits(mode)
+    }
+}
+
+impl Queue {
+    /// Waits until the claim holds.
+    pub(super) async fn take_turn(&self, standing: &Arc<Standing>, work: &mut Work) -> Result<()> {
+        self.make_sure(standing, work).await?;
+        let watch = match work.seat {
+            Seat::Nowhere => return Err(self.missing(standing).await),
+            Seat::Beyond(_) => None,
+            Seat::Queue(at) => {
+                let mut vigil = Vigil::over(standing.paths.place(at));
+                self.reach_the_head(standing, work, &mut vigil).await?;
+                while !self.gate_admits(standing, work, Some(&mut vigil)).await? {}
+                self.is_still_there(standing, &mut vigil).await?;
+                if work.record.mode == Mode::Exclusive {
+                    vigil.hand_over()
+                } else {
+                    self.pass_the_gate(standing, work).await?;
+                    None
+                }
+            }
+        };
+        // It is gone when the session is over.
+        let _ = self.sentry.send(Post { standing: standing.clone(), watch });
+        Ok(())
+    }
+
+    /// Whether the claim need not wait.
+    pub(super) async fn passes_at_once(&self, standing: &Standing, work: &mut Work) -> Result<bool> {
+        match work.seat {
+            Seat::Nowhere => Ok(false),
+            Seat::Beyond(_) => Ok(true),
+            Seat::Queue(_) => {
+                Ok(work.ahead == Ahead::Nobody && self.gate_admits(standing, work, None).await?)
+            }
+        }
+    }
+
+    /// Whether those behind the gate let the head in; with a `vigil`, waits for a change when they do not.
+    async fn gate_admits(
+        &self,
+        standing: &Standing,
+        work: &mut Work,
+        vigil: Option<&mut Vigil>,
+    ) -> Result<bool> {
+        let mode = work.record.mode;
+        if !work.floor.held {
+            return Ok(true);
+        }
+        // Any of those who have permits may make room; of others, each must go.
+        let one_will_do = matches!(mode, Mode::Permits { .. }) && vigil.is_some();
+        let holders = self.holders(standing, one_will_do).await?;
+        if holders.admit(mode) {
+            work.floor.held = mode != Mode::Exclusive;
+            return Ok(true);
+        }
+        let Some(vigil) = vigil else { return Ok(false) };
+        match holders.watch {
+            Some(watch) => drop(self.heard(standing, watch, vigil).await?),
+            None => self.until_all_are_gone(standing, &holders.names, vigil).await?,
+        }
+        Ok(false)
+    }
+
+    async fn holders(&self, standing: &Standing, watched: bool) -> Result<Holders> {
+        let (client, path) = (self.connection.client()?, standing.paths.holders());
+        let said = if watched {
+            let said = persist!(self.connection, client.get_and_watch_children(&path));
+            said.map(|(names, _, watch)| Holders { names, watch: Some(Box::pin(watch.changed())) })
+        } else {
+            let said = persist!(self.connection, client.list_children(&path));
+            said.map(|names| Holders { names, watch: None })
+        };
+        match said {
+            // The server removes what is empty.
+            Err(zk::Error::NoNode) => Ok(Holders { names: Vec::new(), watch: None }),
+            said => said.map_err(translated),
+        }
+    }
+
+    /// One after the other, so that each of them wakes this claim once.
+    async fn until_all_are_gone(
+        &self,
+        standing: &Standing,
+        names: &[String],
+        vigil: &mut Vigil,
+    ) -> Result<()> {
+        let client = self.connection.client()?;
+        for name in names.iter().filter(|name| holder(name).is_some()) {
+            let path = format!("{}/{name}", standing.paths.holders());
+            loop {
+                let said = persist!(self.connection, client.get_and_watch_data(&path));
+                let watch = match said {
+                    Ok((_, _, watch)) => Box::pin(watch.changed()),
+                    Err(zk::Error::NoNode) => break,
+                    Err(error) => return Err(translated(error)),
+                };
+                if self.heard(standing, watch, vigil).await? == News::Gone {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From the head of the queue to a seat behind the gate.
+    async fn pass_the_gate(&self, standing: &Standing, work: &mut Work) -> Result<()> {
+        let Some(to) = standing.paths.seat(work.record.mode, standing.id) else { return Ok(()) };
+        let record = work.record_beyond(standing.place());
+        self.move_to(standing, work, to, record).await
+    }
+
+    /// Takes a granted or admitted claim to another seat, as `record` says it.
+    ///
+    /// # Errors
+    ///
+    /// It is not where it was.
+    pub(super) async fn move_to(
+        &self,
+        standing: &Standing,
+        work: &mut Work,
+        to: String,
+        record: lock_core::backend::Record,
+    ) -> Result<()> {
+        let (queue, data) = (standing.paths.queue(), record.write());
+        while work.seat != Seat::Beyond(to.clone()) {
+            let Some(from) = standing.path(&work.seat) else { return Err(self.missing(standing).await) };
+            let floor = match work.seat {
+                Seat::Queue(at) => {
+                    let held = work.floor.held || record.mode != Mode::Present;
+                    Some(Floor { gone: at, held }.write())
+                }
+                _ => None,
+            };
+            let mut steps = vec![Step::Delete(&from), Step::Create(&to, &data, CreateMode::Ephemeral)];
+            if let Some(floor) = &floor {
+                steps.push(Step::SetData(&queue, floor.as_bytes(), None));
+            }
+            let breaks = self.connection.breaks();
+            work.doubt =
+                Some(Doubt { sent: self.connection.runtime.now(), to: Some((to.clone(), record.clone())) });
+            match self.connection.commit(&steps).await? {
+                Ok(_) => {
+                    (work.doubt, work.record) = (None, record.clone());
+                    standing.is_beyond(work, to.clone(), 0, breaks);
+                }
+                Err(failed) if failed.has_no_node(0) => {
+                    work.doubt = None;
+                    return Err(self.missing(standing).await);
+                }
+                Err(failed) if failed.has_no_node(1) => {
+                    work.doubt = None;
+                    self.make_line(&standing.paths).await?;
+                }
+                Err(failed) if failed.is_unanswered() => {
+                    self.connection.go_on(failed.error).await.map_err(Error::with_unknown_effect)?;
+                    self.locate(standing, work).await.map_err(Error::with_unknown_effect)?;
+                }
+                Err(failed) => {
+                    work.doubt = None;
+                    return Err(of_change(failed.error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// The claim does not hold.
+    pub(super) fn must_hold(&self, standing: &Standing) -> Result<()> {
+        self.connection.lease.check()?;
+        match standing.fate.token() {
+            Some(_) => Ok(()),
+            None => Err(Error::new(ErrorKind::NotHeld, "the claim is not granted")),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Where a claim is whose request was not answered.
+//!
+//! The name of a new place is the server's choice, so a lost answer is looked for among what the session has
+//! in the line, by the claim that each place names. A request of a connection that has broken cannot come
+//! later: on the same server it is in front of the `sync`, and anywhere else the leader refuses it, because
+//! the session has moved.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::future::{join, join_all};
+use lock_core::{ClaimId, Error, LineId, Mode, Moment, Result, sync::locked};
+use zookeeper_client::Stat;
+
+use super::{
+    Queue,
+    standing::{Doubt, Seat, Standing, Work},
+};
+use crate::{
+    connection::persist,
+    error::{Said, translated},
+    paths::{LinePaths, sequence},
+    place::Place,
+};
+
+/// What a session has in a line's queue, counted once for all that look for themselves.
+#[derive(Default)]
+pub(super) struct Census(tokio::sync::Mutex<Option<(Moment, Arc<Counted>)>>);
+
+type Counted = HashMap<ClaimId, (i64, Stat)>;
+
+impl Queue {
+    /// Settles the doubt: afterwards the claim's seat is known.
+    pub(super) async fn locate(&self, standing: &Standing, work: &mut Work) -> Result<()> {
+        let Some(Doubt { sent, to }) = work.doubt.clone() else { return Ok(()) };
+        let breaks = self.connection.breaks();
+        if let Some((path, record)) = to
+            && self.is_ours(&path).await?.is_some()
+        {
+            work.record = record;
+            standing.is_beyond(work, path, 0, breaks);
+            work.doubt = None;
+            return Ok(());
+        }
+        match (work.seat.clone(), work.record.mode) {
+            (Seat::Nowhere, Mode::Present) => {
+                if let Some(path) = standing.paths.seat(Mode::Present, standing.id)
+                    && let Some(stat) = self.is_ours(&path).await?
+                {
+                    standing.is_beyond(work, path, stat.czxid, breaks);
+                }
+            }
+            (Seat::Nowhere, _) => {
+                let counted = self.census(&standing.line, &standing.paths, sent).await?;
+                if let Some((sequence, stat)) = counted.get(&standing.id) {
+                    tracing::debug!(claim = %standing.id, "a join that was not answered has landed");
+                    standing.sits(work, *sequence, stat, breaks);
+                }
+            }
+            (seat @ (Seat::Queue(_) | Seat::Beyond(_)), _) => {
+                let path = standing.path(&seat).unwrap_or_default();
+                let there = self.is_ours(&path).await?;
+                let mine = |stat: &Stat| {
+                    !matches!(seat, Seat::Queue(_)) || stat.czxid.cast_unsigned() == standing.place()
+                };
+                work.seat = if there.as_ref().is_some_and(mine) { seat } else { Seat::Nowhere };
+                work.breaks = breaks;
+            }
+        }
+        work.doubt = None;
+        Ok(())
+    }
+
+    /// The node at `path`, if it is this session's.
+    async fn is_ours(&self, path: &str) -> Result<Option<Stat>> {
+        let stat = self.connection.stat(path).await?;
+        Ok(stat.filter(|stat| stat.ephemeral_owner == self.connection.owner))
+    }
+
+    /// What this session has in a line's queue, counted after `since`.
+    async fn census(&self, line: &LineId, paths: &LinePaths, since: Moment) -> Result<Arc<Counted>> {
+        let census = locked(&self.table).lines.get(line).map(|line| line.census.clone()).unwrap_or_default();
+        let mut last = census.0.lock().await;
+        if let Some((begun, counted)) = &*last
+            && *begun > since
+        {
+            return Ok(counted.clone());
+        }
+        let begun = self.connection.runtime.now();
+        let counted = Arc::new(self.count(paths).await?);
+        *last = Some((begun, counted.clone()));
+        Ok(counted)
+    }
+
+    async fn count(&self, paths: &LinePaths) -> Result<Counted> {
+        let (client, queue) = (self.connection.client()?, paths.queue());
+        let listed = persist!(self.connection, async {
+            let (synced, listed) = join(client.sync(&queue), client.list_ephemerals(&queue)).await;
+            synced.and(listed)
+        });
+        let places: Vec<(String, i64)> = listed
+            .map_err(translated)?
+            .into_iter()
+            .filter_map(|path| {
+                sequence(path.strip_prefix(&queue)?.strip_prefix('/')?).map(|at| (path.clone(), at))
+            })
+            .collect();
+        let read: Vec<Said<(Vec<u8>, Stat)>> = persist!(self.connection, async {
+            let all = join_all(places.iter().map(|(path, _)| client.get_data(path))).await;
+            match all
+                .iter()
+                .find_map(|said| said.as_ref().err().filter(|error| crate::error::is_unanswered(error)))
+            {
+                Some(error) => Err(error.clone()),
+                None => Ok(all),
+            }
+        })
+        .map_err(translated)?;
+        let claims = places.iter().zip(read).filter_map(|((path, sequence), said)| {
+            let (data, stat) = said.ok()?;
+            Some((Place::read(path, &data).ok()?.claim, (*sequence, stat)))
+        });
+        Ok(claims.collect())
+    }
+
+    /// As far as the claim can be somewhere else than it is thought to be: after the connection broke, a
+    /// node of the same name may be a stranger's, in a queue that was made anew.
+    pub(super) async fn make_sure(&self, standing: &Standing, work: &mut Work) -> Result<(), Error> {
+        if work.doubt.is_none() && work.breaks != self.connection.breaks() && work.seat != Seat::Nowhere {
+            work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
+        }
+        self.locate(standing, work).await
+    }
+}

@@ -1,0 +1,127 @@
+//! One claim of this session: where it stands, as far as is known.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use lock_core::{
+    Claim, ClaimId, Fate, FencingToken, LineId, LostReason, Moment, Result, Ticket, backend::Record,
+};
+use tokio::sync::Mutex;
+
+use super::ahead::Ahead;
+use crate::{
+    floor::Floor,
+    paths::{LinePaths, Namespace},
+};
+
+/// One claim.
+pub(crate) struct Standing {
+    pub(crate) id: ClaimId,
+    pub(crate) line: LineId,
+    pub(crate) paths: LinePaths,
+    pub(crate) fate: Arc<Fate>,
+    /// The transaction that brought it into line; 0 before.
+    place: AtomicU64,
+    /// Held by whoever takes the claim a step further: one at a time.
+    pub(crate) work: Mutex<Work>,
+}
+
+/// What the next step depends on.
+pub(crate) struct Work {
+    /// As it is in the store, or is to be.
+    pub(crate) record: Record,
+    pub(crate) seat: Seat,
+    /// A request that takes it elsewhere and that was not answered, or not yet.
+    pub(crate) doubt: Option<Doubt>,
+    /// How often the connection had been seen to break when the seat was last known to be there.
+    pub(crate) breaks: u64,
+    /// Who is still ahead in the queue.
+    pub(crate) ahead: Ahead,
+    /// What the queue's data said last.
+    pub(crate) floor: Floor,
+}
+
+/// Where a claim's node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// There is none.
+    Nowhere,
+    /// In the queue, with this sequence.
+    Queue(i64),
+    /// Behind the gate, or among those present, at this path.
+    Beyond(String),
+}
+
+/// A request that was not answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubt {
+    /// What began later than this sees what it has done.
+    pub(crate) sent: Moment,
+    /// Where it takes the claim, and as what; `None`: away, or into the queue.
+    pub(crate) to: Option<(String, Record)>,
+}
+
+impl Standing {
+    pub(super) fn new(namespace: &Namespace, line: &LineId, claim: &Claim) -> Self {
+        let Claim { id, mode, owner, payload, since } = claim.clone();
+        let record = Record { owner, mode, since, payload, place: None };
+        let work = Work {
+            record,
+            seat: Seat::Nowhere,
+            doubt: None,
+            breaks: 0,
+            ahead: Ahead::Nobody,
+            floor: Floor::FRESH,
+        };
+        Self {
+            id,
+            line: line.clone(),
+            paths: namespace.line(line),
+            fate: Arc::default(),
+            place: AtomicU64::new(0),
+            work: Mutex::new(work),
+        }
+    }
+
+    /// It is in line since this transaction.
+    pub(super) fn took(&self, place: i64) {
+        self.place.store(place.cast_unsigned(), Ordering::Release);
+    }
+
+    pub(crate) fn place(&self) -> u64 {
+        self.place.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        let place = Some(self.place()).filter(|place| *place > 0)?;
+        Some(Ticket { line: self.line.clone(), claim: self.id, place })
+    }
+
+    /// It is this claim's turn.
+    pub(super) fn grant(&self) -> Result<()> {
+        self.fate.grant(FencingToken::new(self.place())?);
+        Ok(())
+    }
+
+    pub(super) fn end(&self, reason: LostReason) {
+        self.fate.end(reason);
+    }
+
+    /// The path of the claim's node.
+    pub(crate) fn path(&self, seat: &Seat) -> Option<String> {
+        match seat {
+            Seat::Nowhere => None,
+            Seat::Queue(sequence) => Some(self.paths.place(*sequence)),
+            Seat::Beyond(path) => Some(path.clone()),
+        }
+    }
+}
+
+impl Work {
+    /// The record as it is written where the claim does not stand in the queue.
+    pub(super) fn record_beyond(&self, place: u64) -> Record {
+        Record { place: Some(place), ..self.record.clone() }
+    }
+}
