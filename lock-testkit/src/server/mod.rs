@@ -8,19 +8,34 @@ pub mod certificates;
 pub mod etcd;
 mod folder;
 mod http;
+mod mesh;
 mod metrics;
+mod node;
+mod patience;
 mod process;
 mod socks;
+pub mod zookeeper;
 
 use std::{
     env,
     ffi::OsStr,
     future::Future,
+    io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use lock_core::runtime::Runtime;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// How long a server on the same machine may take to answer.
+const LIMIT: Duration = Duration::from_secs(2);
+/// How often a whole cluster is started, when somebody takes one of its ports.
+const ATTEMPTS: usize = 3;
 
 /// The file that the variable names, else the first of this name on `PATH`.
 fn find(variable: &str, name: &str) -> Option<PathBuf> {
@@ -38,6 +53,31 @@ async fn within<T>(runtime: &dyn Runtime, limit: Duration, future: impl Future<O
     tokio::select! {
         value = future => Some(value),
         () = runtime.sleep_until(runtime.now() + limit) => None,
+    }
+}
+
+/// What a server answers to a question, when it then ends the connection.
+async fn ask(runtime: &dyn Runtime, server: SocketAddr, question: &str) -> io::Result<String> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(question.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    within(runtime, LIMIT, exchange).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Starts a cluster, and once more when one of its ports was taken.
+async fn on_free_ports<T, F: Future<Output = Result<T, String>>>(start: impl Fn() -> F) -> Result<T, String> {
+    let mut attempt = 1;
+    loop {
+        match start().await {
+            Err(error) if attempt < ATTEMPTS && error.to_lowercase().contains("address already in use") => {
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

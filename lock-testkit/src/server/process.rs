@@ -38,7 +38,12 @@ impl Process {
         let log = File::options().create(true).append(true).open(log)?;
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A server reads the flags that it was not given from there.
-        let foreign = |name: &str| name.starts_with("ETCD_") || name.to_ascii_uppercase().ends_with("_PROXY");
+        let foreign = |name: &str| {
+            name.starts_with("ETCD_")
+                || name.ends_with("JAVA_OPTIONS")
+                || name == "JAVA_TOOL_OPTIONS"
+                || name.to_ascii_uppercase().ends_with("_PROXY")
+        };
         for (name, _) in std::env::vars_os().filter(|(name, _)| foreign(&text(name))) {
             command.env_remove(name);
         }

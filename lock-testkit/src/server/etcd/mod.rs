@@ -9,26 +9,26 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    time::Duration,
 };
 
-use lock_core::runtime::{Moment, Runtime, SharedRuntime, TokioRuntime};
+use lock_core::runtime::{SharedRuntime, TokioRuntime};
 
 pub use member::Member;
-use member::{Setup, Site};
+use member::Site;
 
-use super::{find, folder::Folder, metrics::label, socks::Routes, text};
+use super::{
+    find,
+    folder::Folder,
+    mesh::{Door, Mesh},
+    metrics::label,
+    node::Setup,
+    on_free_ports, patience, text,
+};
 use crate::{
     port::Port,
     proxy::{Fault, Proxy},
 };
 
-/// How long a cluster may take to become ready. It takes a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is looked at meanwhile.
-const GLANCE: Duration = Duration::from_millis(20);
-/// How often the whole cluster is started, when somebody takes one of its ports.
-const ATTEMPTS: usize = 3;
 /// The peer port of a member, as the other members of a proxied cluster see it.
 const PEER_PORT: u16 = 2380;
 
@@ -83,9 +83,8 @@ impl Default for EtcdOptions {
 #[derive(Debug)]
 pub struct Etcd {
     members: Vec<Member>,
-    /// By the member that connects, then by the one that it connects to; empty when nothing is proxied.
-    links: Vec<Vec<Proxy>>,
-    _routes: Vec<Routes>,
+    /// Empty when nothing is proxied.
+    mesh: Mesh,
     runtime: SharedRuntime,
 }
 
@@ -120,13 +119,7 @@ impl Etcd {
         let program = find("YOURTURN_ETCD", "etcd").ok_or(
             "there is no etcd: install it (Debian's package is etcd-server), or name the program in YOURTURN_ETCD",
         )?;
-        let mut attempt = 1;
-        loop {
-            match Self::attempt(&program, &options).await {
-                Err(error) if attempt < ATTEMPTS && error.contains("address already in use") => attempt += 1,
-                outcome => return outcome,
-            }
-        }
+        on_free_ports(|| Self::attempt(&program, &options)).await
     }
 
     async fn attempt(program: &Path, options: &EtcdOptions) -> Result<Self, String> {
@@ -150,33 +143,27 @@ impl Etcd {
             let look = if options.tls.is_some() { Some(Port::reserve()?) } else { None };
             sites.push(Site { client, peer, look, proxy, peer_url: format!("http://{peer_url}") });
         }
-        let (mut links, mut routes) = (Vec::new(), Vec::new());
-        for _ in sites.iter().filter(|site| site.proxy.is_some()) {
-            let (mut from_here, mut ways) = (Vec::new(), BTreeMap::new());
-            for (number, site) in sites.iter().enumerate() {
-                let link = Proxy::start(site.peer.address()).await?;
-                ways.insert(front(number), link.address());
-                from_here.push(link);
-            }
-            links.push(from_here);
-            routes.push(Routes::start(ways).await?);
-        }
+        let doors =
+            |(number, site): (usize, &Site)| vec![Door { known: front(number), real: site.peer.address() }];
+        let doors: Vec<_> =
+            sites.iter().enumerate().filter(|(_, site)| site.proxy.is_some()).map(doors).collect();
+        let mesh = Mesh::start(&doors).await?;
 
         let named: Vec<String> =
             sites.iter().enumerate().map(|(number, site)| format!("m{number}={}", site.peer_url)).collect();
         let common = common_arguments(program, options, &named.join(","), &text(folder.path()));
         let members = sites.into_iter().enumerate().map(|(number, site)| {
-            Member::new(Setup {
+            let setup = Setup {
                 name: format!("m{number}"),
                 program: PathBuf::from(program),
                 arguments: common.clone(),
-                site,
-                out: routes.get(number).map(Routes::address),
+                environment: environment(mesh.way_out(number)),
                 folder: Arc::clone(&folder),
                 runtime: Arc::clone(&runtime),
-            })
+            };
+            Member::new(setup, site)
         });
-        Ok(Self { members: members.collect(), links, _routes: routes, runtime })
+        Ok(Self { members: members.collect(), mesh, runtime })
     }
 
     /// The addresses for clients, as those of a [`Member`], through the proxies if there are any.
@@ -197,7 +184,7 @@ impl Etcd {
     /// connections that the other one opened, as answers. See [`separate`](Self::separate).
     #[must_use]
     pub fn link(&self, from: usize, to: usize) -> Option<&Proxy> {
-        if from == to { None } else { self.links.get(from)?.get(to) }
+        self.mesh.links(from, to)?.first()
     }
 
     /// Sets a fault on both links between two members.
@@ -206,10 +193,7 @@ impl Etcd {
     ///
     /// When nothing is proxied, or there is no such member.
     pub fn separate(&self, one: usize, other: usize, fault: Fault) -> Result<(), String> {
-        for (from, to) in [(one, other), (other, one)] {
-            self.link(from, to).ok_or(format!("no proxy between members {from} and {to}"))?.set(fault);
-        }
-        Ok(())
+        self.mesh.separate(one, other, fault)
     }
 
     /// Sets a fault on all links between a member and the others. Clients still reach it.
@@ -218,16 +202,13 @@ impl Etcd {
     ///
     /// As [`separate`](Self::separate).
     pub fn isolate(&self, member: usize, fault: Fault) -> Result<(), String> {
-        for other in (0..self.members.len()).filter(|other| *other != member) {
-            self.separate(member, other, fault)?;
-        }
-        Ok(())
+        self.mesh.isolate(member, fault)
     }
 
     /// Ends the faults of all proxies, those of clients included.
     pub fn heal(&self) {
-        let clients = self.members.iter().filter_map(Member::client_proxy);
-        for proxy in self.links.iter().flatten().chain(clients) {
+        self.mesh.heal();
+        for proxy in self.members.iter().filter_map(Member::client_proxy) {
             proxy.set(Fault::Pass);
         }
     }
@@ -287,21 +268,8 @@ impl Etcd {
     }
 
     async fn find_leader(&self, former: Option<usize>) -> Result<usize, String> {
-        let patience = Patience::new(&*self.runtime);
-        while patience.lasts().await {
-            let mut leading = Vec::new();
-            for (number, member) in self.members.iter().enumerate() {
-                if member.serves() && member.leads().await {
-                    leading.push(number);
-                }
-            }
-            if let [leader] = leading.as_slice()
-                && Some(*leader) != former
-            {
-                return Ok(*leader);
-            }
-        }
-        Err("etcd: no member leads".to_owned())
+        let leader = patience::leader(&*self.runtime, &self.members, former, Member::leads).await;
+        leader.ok_or_else(|| "etcd: no member leads".to_owned())
     }
 
     /// How many messages clients have sent over gRPC to the members that run, since those started; renewals
@@ -353,6 +321,14 @@ fn front(number: usize) -> SocketAddr {
     (Ipv4Addr::new(192, 0, 2, host), PEER_PORT).into()
 }
 
+/// The variables of a member whose connections to the others go out there.
+fn environment(way_out: Option<SocketAddr>) -> Vec<(String, String)> {
+    let out = way_out.map(|out| ("HTTP_PROXY".to_owned(), format!("socks5://{out}")));
+    // etcd 3.4 starts on nothing but amd64 without it.
+    let arm = cfg!(target_arch = "aarch64").then(|| ("ETCD_UNSUPPORTED_ARCH".to_owned(), "arm64".to_owned()));
+    out.into_iter().chain(arm).collect()
+}
+
 /// The arguments that all members have.
 fn common_arguments(program: &Path, options: &EtcdOptions, members: &str, token: &str) -> Vec<String> {
     let mut arguments: Vec<String> = [
@@ -394,22 +370,3 @@ fn mentions(output: &[u8], word: &str) -> bool {
 
 /// Metrics by name and labels, as [`Member::metrics`] gives them.
 pub type Metrics = BTreeMap<String, f64>;
-
-/// Looks again and again at something that is bound to happen.
-struct Patience<'a> {
-    runtime: &'a dyn Runtime,
-    end: Moment,
-}
-
-impl<'a> Patience<'a> {
-    fn new(runtime: &'a dyn Runtime) -> Self {
-        Self { runtime, end: runtime.now() + PATIENCE }
-    }
-
-    /// Waits for a moment; false when it has been a minute.
-    async fn lasts(&self) -> bool {
-        let now = self.runtime.now();
-        self.runtime.sleep_until(now + GLANCE).await;
-        now < self.end
-    }
-}
