@@ -4,9 +4,12 @@ use std::{collections::VecDeque, io, os::fd::AsFd, time::Duration};
 
 use lock_core::runtime::Moment;
 use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
-use tokio::net::{
-    TcpSocket, TcpStream,
-    tcp::{ReadHalf, WriteHalf},
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{
+        TcpSocket, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
 };
 
 use super::{Direction, Fault, Open, Shared, State};
@@ -14,15 +17,24 @@ use super::{Direction, Fault, Open, Shared, State};
 /// Bytes that are held back in one direction; more of them stay with their sender.
 const ROOM: usize = 4 << 20;
 
+/// What a client hears before the server's first byte, when it asked for the way to the server.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Greeting {
+    /// When the server is reached.
+    pub(crate) connected: &'static [u8],
+    /// When it is not; the connection is then ended. It is reset when there is nothing to say.
+    pub(crate) refused: &'static [u8],
+}
+
 /// Serves a client, who came after so many resets, until either side ends it or a fault cuts it.
-pub(super) async fn serve(open: Open, mut client: TcpStream, since: u64) {
+pub(super) async fn serve(open: Open, mut client: TcpStream, since: u64, greeting: Greeting) {
     let shared = &*open.0;
     let _ = reset_when_dropped(&client);
     let mut state = shared.state.subscribe();
     tokio::select! {
         biased;
         _ = state.wait_for(|state| state.resets != since || state.resets_connections()) => {}
-        _ = relay(shared, &mut client, since) => {}
+        _ = relay(shared, &mut client, since, greeting) => {}
     }
 }
 
@@ -32,15 +44,23 @@ fn reset_when_dropped(socket: &impl AsFd) -> io::Result<()> {
 }
 
 /// Carries bytes both ways until both have ended.
-async fn relay(shared: &Shared, client: &mut TcpStream, since: u64) -> io::Result<()> {
+async fn relay(shared: &Shared, client: &mut TcpStream, since: u64, greeting: Greeting) -> io::Result<()> {
     client.set_nodelay(true)?;
     // A client that cannot reach the server does not get there once its connection is through, either.
     let mut state = shared.state.subscribe();
     let _ = state.wait_for(|state| state.fault != Some(Fault::Blackhole)).await;
     let socket = if shared.target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     reset_when_dropped(&socket)?;
-    let mut server = socket.connect(shared.target).await?;
+    let mut server = match socket.connect(shared.target).await {
+        Ok(server) => server,
+        Err(error) if greeting.refused.is_empty() => return Err(error),
+        Err(_) => {
+            client.write_all(greeting.refused).await?;
+            return set_socket_linger(&*client, None).map_err(io::Error::from);
+        }
+    };
     server.set_nodelay(true)?;
+    client.write_all(greeting.connected).await?;
 
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();

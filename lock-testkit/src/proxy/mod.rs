@@ -19,6 +19,7 @@ use tokio::{
     sync::watch,
 };
 
+pub(crate) use self::connection::Greeting;
 use crate::port::Port;
 
 /// What is wrong with a link.
@@ -151,6 +152,25 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// A way in for connections that somebody else has accepted.
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance(Arc::clone(&self.shared))
+    }
+}
+
+/// A way into a proxy, for connections that it has not accepted itself.
+pub(crate) struct Entrance(Arc<Shared>);
+
+impl Entrance {
+    /// Serves a client until its connection ends. Unlike one that comes over the proxy's port, it learns
+    /// whether it reaches the server.
+    pub(crate) async fn serve(&self, client: TcpStream, greeting: Greeting) {
+        let since = self.0.state.borrow().resets;
+        connection::serve(Open::new(&self.0), client, since, greeting).await;
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.apply(None);
@@ -203,9 +223,8 @@ async fn accept(shared: Arc<Shared>) {
             () = shared.pause(), if taken => {}
             accepted = poll_fn(|context| shared.poll_accept(context)) => match accepted {
                 Ok(client) => {
-                    shared.open.send_modify(|open| *open += 1);
                     let since = state.borrow().resets;
-                    let serve = connection::serve(Open(Arc::clone(&shared)), client, since);
+                    let serve = connection::serve(Open::new(&shared), client, since, Greeting::default());
                     shared.runtime.spawn(Box::pin(serve));
                 }
                 Err(_) => shared.pause().await,
@@ -216,6 +235,13 @@ async fn accept(shared: Arc<Shared>) {
 
 /// One that is counted as open.
 struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.send_modify(|open| *open += 1);
+        Self(Arc::clone(shared))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -30,7 +30,7 @@ impl Mesh {
                 let mut links = Vec::new();
                 for door in doors {
                     let link = Proxy::start(door.real).await?;
-                    routes.insert(door.known, link.address());
+                    routes.insert(door.known, link.entrance());
                     links.push(link);
                 }
                 from_here.push(links);

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod etcd;
 mod folder;
 mod http;
+mod listener;
 mod mesh;
 mod metrics;
 mod node;

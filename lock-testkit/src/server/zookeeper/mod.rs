@@ -32,7 +32,7 @@ pub struct ZooKeeperOptions {
     pub tick: Duration,
     /// For how many ticks a follower and its leader may not hear of each other; 10.
     pub sync_limit: u32,
-    /// How many ticks a follower may take to get the leader's data; 100.
+    /// How many ticks a follower may take to get the leader's data; 30.
     pub init_limit: u32,
     /// How often empty containers are deleted; once a minute, as is ZooKeeper's own.
     pub container_check: Duration,
@@ -55,7 +55,7 @@ impl Default for ZooKeeperOptions {
             proxied: false,
             tick: Duration::from_millis(100),
             sync_limit: 10,
-            init_limit: 100,
+            init_limit: 30,
             container_check: Duration::from_secs(60),
             folder: None,
             durable: false,
