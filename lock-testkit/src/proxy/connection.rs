@@ -39,7 +39,7 @@ pub(super) async fn serve(open: Open, mut client: TcpStream, since: u64, greetin
 }
 
 /// From now on nothing but a clean end keeps this connection from being reset.
-fn reset_when_dropped(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn reset_when_dropped(socket: &impl AsFd) -> io::Result<()> {
     Ok(set_socket_linger(socket, Some(Duration::ZERO))?)
 }
 

@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-pub(crate) use self::connection::Greeting;
+pub(crate) use self::connection::{Greeting, reset_when_dropped};
 use crate::port::Port;
 
 /// What is wrong with a link.

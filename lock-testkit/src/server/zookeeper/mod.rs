@@ -1,13 +1,16 @@
 //! ZooKeeper: one server or an ensemble of them.
 
 mod config;
+mod frames;
 mod server;
+mod tap;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use lock_core::runtime::{SharedRuntime, TokioRuntime};
-use server::Site;
+use server::{Front, Site};
 pub use server::{Mode, Server};
+pub use tap::Tap;
 
 use self::config::{Installed, installed};
 use super::{
@@ -26,7 +29,7 @@ use crate::{
 pub struct ZooKeeperOptions {
     /// How many servers it has; 1, which is alone and no ensemble.
     pub servers: usize,
-    /// Whether servers reach each other through proxies; no.
+    /// Whether clients reach the servers, and servers each other, through proxies; no.
     pub proxied: bool,
     /// How long a tick is, of which a session lasts at least two; 100 ms.
     pub tick: Duration,
@@ -128,7 +131,8 @@ impl ZooKeeper {
         let mut sites = Vec::new();
         for _ in 0..options.servers {
             let [client, quorum, election] = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
-            sites.push(Site { client, quorum, election });
+            let front = if options.proxied { Some(Front::start(client.address()).await?) } else { None };
+            sites.push(Site { client, quorum, election, front });
         }
         // A server tells the others where it listens, and they go there: so the way must lead through a link,
         // whatever the address.
@@ -156,7 +160,7 @@ impl ZooKeeper {
         Ok(Self { servers: servers.collect(), mesh, runtime })
     }
 
-    /// The addresses for clients, as those of a [`Server`].
+    /// The addresses for clients, as those of a [`Server`], through the proxies if there are any.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.servers.iter().map(Server::endpoint).collect()
@@ -197,9 +201,17 @@ impl ZooKeeper {
         self.mesh.isolate(server, fault)
     }
 
-    /// Ends the faults of all proxies.
+    /// Ends the faults of all proxies, those of clients included; taps lose nothing any more.
     pub fn heal(&self) {
         self.mesh.heal();
+        for server in &self.servers {
+            if let Some(proxy) = server.client_proxy() {
+                proxy.set(Fault::Pass);
+            }
+            if let Some(tap) = server.tap() {
+                tap.lose_nothing();
+            }
+        }
     }
 
     /// Kills all servers at once. Their data stays.
@@ -260,5 +272,17 @@ impl ZooKeeper {
     async fn find_leader(&self, former: Option<usize>) -> Result<usize, String> {
         let leader = patience::leader(&*self.runtime, &self.servers, former, Server::leads).await;
         leader.ok_or_else(|| "zookeeper: no server leads".to_owned())
+    }
+
+    /// How many requests clients have sent through the proxies since the start, over restarts of servers too;
+    /// what renews sessions does not count, see [`Tap`].
+    ///
+    /// # Errors
+    ///
+    /// When nothing is proxied: servers themselves count what comes from clients and what does not as one.
+    pub fn requests(&self) -> Result<u64, String> {
+        let counts: Option<Vec<u64>> =
+            self.servers.iter().map(|server| Some(server.tap()?.requests())).collect();
+        Ok(counts.ok_or("zookeeper: nothing is proxied, so nobody counts")?.iter().sum())
     }
 }

@@ -1,9 +1,11 @@
 //! One server.
 
-use std::{fmt, io};
+use std::{fmt, io, net::SocketAddr};
 
+use super::tap::Tap;
 use crate::{
     port::Port,
+    proxy::Proxy,
     server::{
         ask,
         node::{Node, Setup},
@@ -23,6 +25,20 @@ pub(super) struct Site {
     pub(super) quorum: Port,
     /// Where the others vote.
     pub(super) election: Port,
+    pub(super) front: Option<Front>,
+}
+
+/// What is between clients and a server: first the proxy, then the tap.
+pub(super) struct Front {
+    pub(super) proxy: Proxy,
+    pub(super) tap: Tap,
+}
+
+impl Front {
+    pub(super) async fn start(server: SocketAddr) -> io::Result<Self> {
+        let tap = Tap::start(server).await?;
+        Ok(Self { proxy: Proxy::start(tap.address()).await?, tap })
+    }
 }
 
 /// What a server is to the others, as it says itself.
@@ -49,10 +65,29 @@ impl Server {
         Self { node: Node::new(setup), site }
     }
 
-    /// Its address for clients, "127.0.0.1:port".
+    /// Its address for clients, "127.0.0.1:port", through the proxy and the tap if it is proxied.
     #[must_use]
     pub fn endpoint(&self) -> String {
+        let direct = self.site.client.address();
+        self.client_proxy().map_or(direct, Proxy::address).to_string()
+    }
+
+    /// Its address for clients as [`endpoint`](Self::endpoint), past the proxy and the tap.
+    #[must_use]
+    pub fn direct_endpoint(&self) -> String {
         self.site.client.address().to_string()
+    }
+
+    /// The proxy between clients and this server, if it is proxied.
+    #[must_use]
+    pub fn client_proxy(&self) -> Option<&Proxy> {
+        self.site.front.as_ref().map(|front| &front.proxy)
+    }
+
+    /// The tap between the proxy and this server, if it is proxied.
+    #[must_use]
+    pub fn tap(&self) -> Option<&Tap> {
+        self.site.front.as_ref().map(|front| &front.tap)
     }
 
     /// Kills it with SIGKILL, paused or not; what is dead already stays dead. Its data stays.
