@@ -64,6 +64,9 @@ pub trait Client: Send + Sync {
     /// Loses a reply to this session, after so many that come through. What was asked for is done.
     async fn lose_reply(&self, session: SessionId, after: u64) -> Control;
 
+    /// How many replies to this session have been lost so far.
+    async fn lost_replies(&self, session: SessionId) -> u64;
+
     /// Suspends this client's machine for so long: its clock jumps, none of its timers fires.
     async fn advance_clock(&self, by: Duration) -> Control;
 }

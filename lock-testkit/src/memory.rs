@@ -119,6 +119,10 @@ impl Client for MemoryClient {
         Control::Done
     }
 
+    async fn lost_replies(&self, session: SessionId) -> u64 {
+        self.memory.lost_replies(session)
+    }
+
     async fn advance_clock(&self, by: Duration) -> Control {
         self.runtime.suspend(by);
         Control::Done

@@ -143,14 +143,13 @@ impl Zk {
         let base = beats.base().unwrap_or_else(|| runtime.now());
         let lease = Arc::new(Lease::new(runtime.clone(), base, client.session_timeout()));
         let states = client.state_watcher();
-        let connection = Arc::new(Connection::new(client, lease, runtime.clone()));
+        let connection = Arc::new(Connection::new(client, self.namespace.root(), lease, runtime.clone()));
         let mut unless_opened = UnlessOpened(Some((connection.clone(), runtime.clone(), owned.clone())));
         make_own_node(&connection, &self.namespace, id).await?;
 
-        let (queue, sentry) = Queue::new(id, self.namespace.clone(), connection.clone());
-        let root = self.namespace.root().to_owned();
-        runtime.spawn(Box::pin(Renewal { connection, states, beats, root }.run()));
-        runtime.spawn(Box::pin(sentry.run()));
+        let (queue, driver) = Queue::new(id, self.namespace.clone(), connection.clone());
+        runtime.spawn(Box::pin(Renewal { connection, states, beats }.run()));
+        runtime.spawn(Box::pin(driver.run()));
         unless_opened.0 = None;
         Ok(Arc::new(ZkSession::new(queue, owned, self.slack(ttl))))
     }

@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Connection {
     /// None once the session has been abandoned.
     client: RwLock<Option<Arc<Client>>>,
+    /// Under which everything lies.
+    root: String,
     /// ZooKeeper's number of the session.
     pub(crate) owner: i64,
     pub(crate) lease: Arc<Lease>,
@@ -65,10 +67,10 @@ macro_rules! persist {
 pub(crate) use persist;
 
 impl Connection {
-    pub(crate) fn new(client: Client, lease: Arc<Lease>, runtime: SharedRuntime) -> Self {
+    pub(crate) fn new(client: Client, root: &str, lease: Arc<Lease>, runtime: SharedRuntime) -> Self {
         let owner = client.session_id().0;
         let client = RwLock::new(Some(Arc::new(client)));
-        Self { client, owner, lease, runtime, breaks: AtomicU64::new(0) }
+        Self { client, root: root.to_owned(), owner, lease, runtime, breaks: AtomicU64::new(0) }
     }
 
     /// # Errors
@@ -124,6 +126,25 @@ impl Connection {
             synced.and(stat)
         });
         said.map_err(translated)
+    }
+
+    /// Waits until every request that this session has made before has been carried out, or never will be.
+    ///
+    /// By a write that changes nothing. A `sync` would not do: it asks no quorum, so a leader that has been
+    /// deposed answers it too.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        loop {
+            match self.beat().await? {
+                Err(failed) if failed.is_unanswered() => self.go_on(failed.error).await?,
+                Err(Failed { at: None, error }) => return Err(translated(error)),
+                Ok(_) | Err(Failed { at: Some(_), .. }) => return Ok(()),
+            }
+        }
+    }
+
+    /// Has the leader carry something out that changes nothing.
+    pub(crate) async fn beat(&self) -> Result<Result<Vec<MultiWriteResult>, Failed>> {
+        self.commit(&[Step::Check(&self.root)]).await
     }
 
     /// All of it or nothing.

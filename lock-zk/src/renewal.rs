@@ -7,7 +7,7 @@ use zookeeper_client::{self as zk, SessionState, StateWatcher};
 
 use crate::{
     beats::Beats,
-    connection::{Connection, Failed, Step},
+    connection::{Connection, Failed},
 };
 
 /// Renews one session.
@@ -15,8 +15,6 @@ pub(crate) struct Renewal {
     pub(crate) connection: Arc<Connection>,
     pub(crate) states: StateWatcher,
     pub(crate) beats: Beats,
-    /// What the beats look at.
-    pub(crate) root: String,
 }
 
 /// What comes next.
@@ -84,7 +82,7 @@ impl Renewal {
 
     /// Has the leader carry something out that changes nothing. Whether it did.
     async fn beat(&self) -> std::result::Result<bool, LostReason> {
-        let outcome = self.connection.commit(&[Step::Check(&self.root)]).await;
+        let outcome = self.connection.beat().await;
         match outcome.map_err(|_| LostReason::Abandoned)? {
             // A refusal has been through the leader too.
             Ok(_) | Err(Failed { at: Some(_), .. }) => Ok(true),

@@ -19,6 +19,8 @@ struct Plan {
     /// How many replies still come through before one is lost.
     lose_after: Option<u64>,
     lose_all: bool,
+    /// How many replies have been lost.
+    lost: u64,
     delay: Duration,
     /// How many calls the store has served.
     requests: u64,
@@ -35,6 +37,10 @@ impl Faults {
 
     pub(super) fn lose_reply(&self, after: u64) {
         locked(&self.0).lose_after = Some(after);
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        locked(&self.0).lost
     }
 
     pub(super) fn lose_all_replies(&self, all: bool) {
@@ -54,6 +60,7 @@ impl Faults {
         let mut plan = locked(&self.0);
         plan.requests += 1;
         let lost = plan.lose_all || plan.lose_after == Some(0);
+        plan.lost += u64::from(lost);
         plan.lose_after = plan.lose_after.and_then(|left| left.checked_sub(1));
         let reply = if lost {
             Err(Error::new(ErrorKind::Unavailable, "the reply was lost").with_unknown_effect())

@@ -161,6 +161,12 @@ mod testkit {
             self.member(session, |member| member.faults.lose_reply(after));
         }
 
+        /// How many replies to this session have been lost.
+        #[must_use]
+        pub fn lost_replies(&self, session: SessionId) -> u64 {
+            self.member(session, |member| member.faults.lost()).unwrap_or_default()
+        }
+
         /// Loses every reply to this session, or none any more. Its renewals come through.
         pub fn lose_all_replies(&self, session: SessionId, all: bool) {
             self.member(session, |member| member.faults.lose_all_replies(all));

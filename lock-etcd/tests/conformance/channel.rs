@@ -21,6 +21,8 @@ pub(crate) struct Faults(Mutex<Plan>);
 struct Plan {
     /// How many replies still come through before one is lost.
     lose_after: Option<u64>,
+    /// How many replies have been lost.
+    lost: u64,
     /// How many requests still go through before one is lost.
     lose_request_after: Option<u64>,
     frozen: bool,
@@ -31,6 +33,10 @@ struct Plan {
 impl Faults {
     pub(crate) fn lose_reply(&self, after: u64) {
         self.0.lock().unwrap().lose_after = Some(after);
+    }
+
+    pub(crate) fn lost_replies(&self) -> u64 {
+        self.0.lock().unwrap().lost
     }
 
     pub(crate) fn lose_request(&self, after: u64) {
@@ -45,7 +51,10 @@ impl Faults {
 
     /// Whether the reply that has just come is to be lost.
     fn loses_reply(&self) -> bool {
-        counts_down(&mut self.0.lock().unwrap().lose_after)
+        let mut plan = self.0.lock().unwrap();
+        let lost = counts_down(&mut plan.lose_after);
+        plan.lost += u64::from(lost);
+        lost
     }
 
     /// Whether the request that is just made is to be lost.

@@ -137,6 +137,10 @@ impl harness::Client for Party {
         Control::Done
     }
 
+    async fn lost_replies(&self, _: SessionId) -> u64 {
+        self.faults.lost_replies()
+    }
+
     async fn advance_clock(&self, by: Duration) -> Control {
         self.machine.suspend(by);
         Control::Done

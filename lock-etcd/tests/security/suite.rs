@@ -107,6 +107,10 @@ impl harness::Client for Party {
         ENCRYPTED
     }
 
+    async fn lost_replies(&self, _: SessionId) -> u64 {
+        0
+    }
+
     async fn advance_clock(&self, by: Duration) -> Control {
         self.machine.suspend(by);
         Control::Done

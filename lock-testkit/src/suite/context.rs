@@ -8,8 +8,8 @@ use std::{
 };
 
 use lock_core::{
-    Claim, ClaimId, Coordinator, Error, Grant, Kind, Line, LineId, Lost, Mode, Options, Payload, SessionId,
-    SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
+    Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost, Mode, Options,
+    Payload, SessionId, SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
 };
 
 use crate::harness::{Client, Control, Store};
@@ -175,6 +175,19 @@ impl Party {
         Ok(Standing { session: self.session.clone(), ticket, wait, granted: None })
     }
 
+    /// The outcome of a call to which a reply is lost, after so many that come through. `None`: it asked for
+    /// less.
+    pub(super) async fn losing<T>(
+        &self,
+        after: u64,
+        call: impl Future<Output = lock_core::Result<T>>,
+    ) -> Check<Option<lock_core::Result<T>>> {
+        let before = self.client.lost_replies(self.id).await;
+        needs(self.client.lose_reply(self.id, after).await)?;
+        let outcome = call.await;
+        Ok((self.client.lost_replies(self.id).await > before).then_some(outcome))
+    }
+
     pub(super) async fn inspect(&self, line: &LineId) -> Check<Line> {
         Ok(self.session.inspect(line).await?)
     }
@@ -243,6 +256,15 @@ impl Standing {
 pub(super) struct User {
     pub(super) client: Box<dyn Client>,
     pub(super) coordinator: Coordinator,
+}
+
+/// What a store may say whose reply was lost: that it does not know how it went, or, when it has found out,
+/// that it is done.
+pub(super) fn is_unknown_or_done<T>(outcome: &lock_core::Result<T>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(error) => (error.kind(), error.effect()) == (ErrorKind::Unavailable, Effect::Unknown),
+    }
 }
 
 pub(super) fn line(name: &str) -> LineId {

@@ -4,7 +4,7 @@ use lock_core::{ErrorKind, Mode, line::Occupancy};
 
 use super::{
     MODES,
-    context::{Check, Context, Party, Stop, ensure, has_rival, line, needs, rival},
+    context::{Check, Context, Party, Stop, ensure, has_rival, is_unknown_or_done, line, rival},
 };
 
 /// Rounds, because a flaw may show only now and then.
@@ -168,9 +168,11 @@ pub(super) async fn weakened(context: &Context, mode: Mode) -> Check {
     ensure(early == Some(ErrorKind::NotHeld), format!("one who waits changed its mode: {early:?}"))?;
 
     // Twice, because the first reply is lost.
-    needs(a.client.lose_reply(a.id, 0).await)?;
-    let first = a.session.set_mode(&holder.ticket, new).await;
-    ensure(first.is_err(), "a change whose reply is lost was answered")?;
+    let first = a.losing(0, a.session.set_mode(&holder.ticket, new)).await?;
+    ensure(
+        first.as_ref().is_some_and(is_unknown_or_done),
+        format!("a change whose reply is lost: {first:?}"),
+    )?;
     a.session.set_mode(&holder.ticket, new).await?;
     next.granted(context).await?;
     let seen = b.inspect(&x).await?;

@@ -2,7 +2,7 @@
 
 use lock_core::{Effect, ErrorKind, Mode, Payload, backend::CellVersion};
 
-use super::context::{Check, Context, Stop, ensure, has_rival, line, needs, rival};
+use super::context::{Check, Context, Stop, ensure, has_rival, is_unknown_or_done, line, needs, rival};
 
 /// Requests that each grant may cost, and that a release may cost by itself.
 const PER_GRANT: u64 = 4;
@@ -125,9 +125,11 @@ async fn lost_reply_to_an_update(context: &Context, mode: Mode) -> Check {
     let mut waiting = b.join(&x, rival(mode)).await?;
     waiting.is_granted(context).await?;
     let payload = Payload::new(b"here")?;
-    needs(a.client.lose_reply(a.id, 0).await)?;
-    let first = a.session.update(&holder.ticket, payload.clone()).await;
-    ensure(first.is_err(), "an update whose reply is lost was answered")?;
+    let first = a.losing(0, a.session.update(&holder.ticket, payload.clone())).await?;
+    ensure(
+        first.as_ref().is_some_and(is_unknown_or_done),
+        format!("an update whose reply is lost: {first:?}"),
+    )?;
     a.session.update(&holder.ticket, payload.clone()).await?;
     let seen = b.inspect(&x).await?.places.into_iter().find(|place| place.claim == holder.ticket.claim);
     ensure(seen.is_some_and(|place| place.payload == payload), "the update did not happen")?;
@@ -138,14 +140,6 @@ async fn lost_reply_to_an_update(context: &Context, mode: Mode) -> Check {
     let late = holder.ticket.clone();
     holder.leave().await?;
     ensure(a.session.update(&late, payload).await.is_err(), "an update after the release")
-}
-
-/// The store did not answer, and says so.
-fn unknown<T>(outcome: &lock_core::Result<T>) -> bool {
-    let says = |error: &lock_core::Error| {
-        (error.kind(), error.effect()) == (ErrorKind::Unavailable, Effect::Unknown)
-    };
-    outcome.as_ref().is_err_and(says)
 }
 
 /// A join that lands after its leave has returned takes no effect.
@@ -188,31 +182,34 @@ pub(super) async fn errors(context: &Context, mode: Mode) -> Check {
     // The store's own: what may have taken effect must not be said to have had none, or a ghost is left.
     let party = context.party().await?;
     let claim = party.claim(mode);
-    let mut asked_first = 0;
-    loop {
-        needs(party.client.lose_reply(party.id, asked_first).await)?;
-        let join = party.session.join(&x, &claim).await;
-        if unknown(&join) {
+    // A store may look before it joins, and it may find out what became of it.
+    for asked_first in 0..3 {
+        let join = party.losing(asked_first, async { party.session.join(&x, &claim).await }).await?;
+        if join.as_ref().is_some_and(is_unknown_or_done) {
             break;
         }
-        // A store may look before it joins.
-        let no_effect = join.as_ref().is_err_and(|error| error.effect() == Effect::None);
+        let no_effect = join
+            .as_ref()
+            .is_some_and(|join| join.as_ref().is_err_and(|error| error.effect() == Effect::None));
         let count = party.inspect(&x).await?.places.len();
         ensure(
-            no_effect && count == 0 && asked_first < 3,
+            no_effect && count == 0,
             format!("a join whose reply is lost answers {join:?}, with {count} places in line"),
         )?;
-        asked_first += 1;
     }
     let ticket = party.session.join(&x, &claim).await?;
     // Whether it is granted is not the matter here.
     let _granted = context.at_once(party.session.granted(&ticket)).await;
-    needs(party.client.lose_reply(party.id, 0).await)?;
-    let leave = party.session.leave(&x, claim.id).await;
-    ensure(unknown(&leave), format!("a leave whose reply is lost answers {leave:?}"))?;
-    needs(party.client.lose_reply(party.id, 0).await)?;
-    let put = party.session.put_cell(&x, CellVersion::ABSENT, b"one", None).await;
-    ensure(unknown(&put), format!("a write whose reply is lost answers {put:?}"))?;
+    let leave = party.losing(0, async { party.session.leave(&x, claim.id).await }).await?;
+    ensure(
+        leave.as_ref().is_some_and(is_unknown_or_done),
+        format!("a leave whose reply is lost answers {leave:?}"),
+    )?;
+    let put = party.losing(0, party.session.put_cell(&x, CellVersion::ABSENT, b"one", None)).await?;
+    ensure(
+        put.as_ref().is_some_and(is_unknown_or_done),
+        format!("a write whose reply is lost answers {put:?}"),
+    )?;
     let put = party.session.put_cell(&x, CellVersion::ABSENT, b"two", None).await;
     let refused = put.err().map(|error| (error.kind(), error.effect()));
     ensure(

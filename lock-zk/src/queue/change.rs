@@ -1,6 +1,7 @@
 //! What a holder may change where it stands.
 
 use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, backend::Record};
+use tokio::sync::MutexGuard;
 use zookeeper_client as zk;
 
 use super::{
@@ -16,21 +17,28 @@ use crate::{
 impl Queue {
     /// The node that says that the claim holds.
     pub(crate) async fn holding_at(&self, standing: &Standing) -> Result<String> {
-        let mut work = standing.work.lock().await;
-        self.holds(standing, &mut work).await
+        self.holder(standing).await.map(|(_, path)| path)
     }
 
-    async fn holds(&self, standing: &Standing, work: &mut Work) -> Result<String> {
-        self.must_hold(standing)?;
-        self.make_sure(standing, work).await?;
-        standing.path(&work.seat).ok_or_else(not_granted)
+    /// A claim that holds, and where; nobody else changes it meanwhile.
+    async fn holder<'a>(&self, standing: &'a Standing) -> Result<(MutexGuard<'a, Work>, String)> {
+        let holds = || {
+            self.connection.lease.check()?;
+            standing.fate.token().map(drop).ok_or_else(not_granted)
+        };
+        // One who waits is at work until its turn comes.
+        holds()?;
+        let mut work = standing.work.lock().await;
+        holds()?;
+        self.make_sure(standing, &mut work).await?;
+        let path = standing.path(&work.seat).ok_or_else(not_granted)?;
+        Ok((work, path))
     }
 
     /// Replaces the payload; see [`Session::update`](lock_core::backend::Session::update).
     pub(crate) async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
         let standing = self.standing(ticket)?;
-        let mut work = standing.work.lock().await;
-        let path = self.holds(&standing, &mut work).await?;
+        let (mut work, path) = self.holder(&standing).await?;
         let record = Record { payload, ..work.record.clone() };
         let data = match work.seat {
             Seat::Queue(_) => Place { claim: standing.id, record: record.clone() }.write(),
@@ -49,8 +57,7 @@ impl Queue {
     pub(crate) async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
         weaker.validate()?;
         let standing = self.standing(ticket)?;
-        let mut work = standing.work.lock().await;
-        self.holds(&standing, &mut work).await?;
+        let (mut work, _) = self.holder(&standing).await?;
         let mode = work.record.mode;
         if mode == weaker {
             return Ok(());

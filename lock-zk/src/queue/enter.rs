@@ -30,6 +30,7 @@ impl Queue {
         let standing = self.enrol(line, claim)?.ok_or_else(has_left)?;
         let entered = self.enter(&standing).await;
         entered.inspect_err(|error| self.forget_unless_sent(&standing, error))?;
+        self.set_off(&standing);
         standing.ticket().ok_or_else(|| self.ended(&standing))
     }
 
@@ -57,8 +58,11 @@ impl Queue {
         }
     }
 
-    /// Makes the claim's node, unless it is there.
+    /// Makes the claim's node, unless it is there. What need not wait is granted in the same breath.
     async fn enter(&self, standing: &Standing) -> Result<()> {
+        if standing.place() > 0 {
+            return Ok(());
+        }
         let mut work = standing.work.lock().await;
         while standing.place() == 0 {
             if work.doubt.is_some() {
@@ -88,6 +92,11 @@ impl Queue {
                     return Err(refused(error));
                 }
             }
+        }
+        let alone = work.record.mode == Mode::Exclusive && work.ahead == Ahead::Nobody && !work.floor.held;
+        if alone || matches!(work.seat, Seat::Beyond(_)) {
+            self.connection.lease.check()?;
+            standing.grant()?;
         }
         Ok(())
     }
@@ -136,19 +145,36 @@ impl Queue {
     /// Enters unless a conflicting claim is in line (C6). When that has been tried before, the claim may be
     /// in line already.
     async fn enter_if_free(&self, standing: &Arc<Standing>) -> Result<bool> {
-        let (mode, doubt) = {
-            let work = standing.work.lock().await;
-            (work.record.mode, work.doubt.is_some())
-        };
-        if standing.place() == 0 && !doubt && !self.looks_free(standing, mode).await? {
-            return Ok(false);
+        if standing.is_driven() {
+            return Ok(true);
         }
-        self.enter(standing).await?;
-        let at_once = {
+        if standing.place() == 0 {
+            let (mode, doubt) = {
+                let work = standing.work.lock().await;
+                (work.record.mode, work.doubt.is_some())
+            };
+            if !doubt && !self.looks_free(standing, mode).await? {
+                return Ok(false);
+            }
+            self.enter(standing).await?;
+        }
+        let free = standing.fate.token().is_some() || self.passes_soon(standing).await?;
+        if free {
+            self.set_off(standing);
+        }
+        Ok(free)
+    }
+
+    /// Whether the claim need not wait for any that conflicts with it.
+    async fn passes_soon(&self, standing: &Standing) -> Result<bool> {
+        let mode = {
             let mut work = standing.work.lock().await;
-            self.passes_at_once(standing, &mut work).await?
+            if self.passes_at_once(standing, &mut work).await? {
+                return Ok(true);
+            }
+            work.record.mode
         };
-        Ok(at_once || (mode != Mode::Exclusive && self.looks_free(standing, mode).await?))
+        Ok(mode != Mode::Exclusive && self.looks_free(standing, mode).await?)
     }
 
     /// Whether nothing in line keeps the claim out, where it stands or else at the end.

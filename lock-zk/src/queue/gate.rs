@@ -4,16 +4,13 @@
 //! Only the head lets itself in, so while a claim is the head, those behind the gate only become fewer: what
 //! it reads of them may be old, and is safe.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
-use lock_core::{Error, ErrorKind, Mode, Result, line::Occupancy};
+use lock_core::{Error, Mode, Result, line::Occupancy};
 use zookeeper_client::{self as zk, CreateMode, WatchedEvent};
 
 use super::{
     Queue,
     ahead::Ahead,
-    sentry::Post,
     standing::{Doubt, Seat, Standing, Work},
     wait::{News, Vigil},
 };
@@ -43,28 +40,29 @@ impl Holders {
 }
 
 impl Queue {
-    /// Waits until the claim holds.
-    pub(super) async fn take_turn(&self, standing: &Arc<Standing>, work: &mut Work) -> Result<()> {
+    /// Waits until the claim holds; the watch on its node, if there is one.
+    pub(super) async fn take_turn(
+        &self,
+        standing: &Standing,
+        work: &mut Work,
+    ) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
         self.make_sure(standing, work).await?;
-        let watch = match work.seat {
+        match work.seat {
             Seat::Nowhere => return Err(self.missing(standing).await),
-            Seat::Beyond(_) => None,
+            Seat::Beyond(_) => Ok(None),
             Seat::Queue(at) => {
                 let mut vigil = Vigil::over(standing.paths.place(at));
                 self.reach_the_head(standing, work, &mut vigil).await?;
                 while !self.gate_admits(standing, work, Some(&mut vigil)).await? {}
                 self.is_still_there(standing, &mut vigil).await?;
                 if work.record.mode == Mode::Exclusive {
-                    vigil.hand_over()
+                    Ok(vigil.hand_over())
                 } else {
                     self.pass_the_gate(standing, work).await?;
-                    None
+                    Ok(None)
                 }
             }
-        };
-        // It is gone when the session is over.
-        let _ = self.sentry.send(Post { standing: standing.clone(), watch });
-        Ok(())
+        }
     }
 
     /// Whether the claim need not wait.
@@ -94,6 +92,9 @@ impl Queue {
         let holders = self.holders(standing, one_will_do).await?;
         if holders.admit(mode) {
             work.floor.held = mode != Mode::Exclusive;
+            if let Some(vigil) = vigil {
+                vigil.spent = holders.watch;
+            }
             return Ok(true);
         }
         let Some(vigil) = vigil else { return Ok(false) };
@@ -205,16 +206,5 @@ impl Queue {
             }
         }
         Ok(())
-    }
-
-    /// # Errors
-    ///
-    /// The claim does not hold.
-    pub(super) fn must_hold(&self, standing: &Standing) -> Result<()> {
-        self.connection.lease.check()?;
-        match standing.fate.token() {
-            Some(_) => Ok(()),
-            None => Err(Error::new(ErrorKind::NotHeld, "the claim is not granted")),
-        }
     }
 }

@@ -1,13 +1,12 @@
 //! Where a claim is whose request was not answered.
 //!
 //! The name of a new place is the server's choice, so a lost answer is looked for among what the session has
-//! in the line, by the claim that each place names. A request of a connection that has broken cannot come
-//! later: on the same server it is in front of the `sync`, and anywhere else the leader refuses it, because
-//! the session has moved.
+//! in the line, by the claim that each place names. First an empty write is carried out: no earlier request
+//! of the session can come after it.
 
 use std::{collections::HashMap, sync::Arc};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use lock_core::{ClaimId, Error, LineId, Mode, Moment, Result, sync::locked};
 use zookeeper_client::Stat;
 
@@ -72,7 +71,9 @@ impl Queue {
 
     /// The node at `path`, if it is this session's.
     async fn is_ours(&self, path: &str) -> Result<Option<Stat>> {
-        let stat = self.connection.stat(path).await?;
+        let client = self.connection.client()?;
+        self.connection.settle().await?;
+        let stat = persist!(self.connection, client.check_stat(path)).map_err(translated)?;
         Ok(stat.filter(|stat| stat.ephemeral_owner == self.connection.owner))
     }
 
@@ -93,10 +94,8 @@ impl Queue {
 
     async fn count(&self, paths: &LinePaths) -> Result<Counted> {
         let (client, queue) = (self.connection.client()?, paths.queue());
-        let listed = persist!(self.connection, async {
-            let (synced, listed) = join(client.sync(&queue), client.list_ephemerals(&queue)).await;
-            synced.and(listed)
-        });
+        self.connection.settle().await?;
+        let listed = persist!(self.connection, client.list_ephemerals(&queue));
         let places: Vec<(String, i64)> = listed
             .map_err(translated)?
             .into_iter()

@@ -11,16 +11,16 @@
 //! | `leave` | withdrawing, releasing |
 //! | `change` | what a holder may change |
 //! | `evict` | leaving for somebody else |
-//! | `sentry` | noticing that a holder's node is gone |
+//! | `drive` | the task that does so for all claims of a session |
 
 mod ahead;
 mod change;
+mod drive;
 mod enter;
 mod evict;
 mod gate;
 mod leave;
 mod locate;
-mod sentry;
 pub(crate) mod standing;
 mod wait;
 
@@ -35,9 +35,9 @@ use lock_core::{
 };
 use tokio::sync::mpsc;
 
-pub(crate) use sentry::Sentry;
+pub(crate) use drive::Driver;
 
-use self::{locate::Census, sentry::Post, standing::Standing};
+use self::{locate::Census, standing::Standing};
 use crate::{connection::Connection, error::not_held, paths::Namespace};
 
 /// Every claim of one session, and the way to the store.
@@ -45,8 +45,8 @@ pub(crate) struct Queue {
     pub(crate) session: SessionId,
     pub(crate) namespace: Namespace,
     pub(crate) connection: Arc<Connection>,
-    /// Where holders' nodes are watched.
-    sentry: mpsc::UnboundedSender<Post>,
+    /// To the task that drives claims on.
+    joined: mpsc::UnboundedSender<Arc<Standing>>,
     table: Mutex<Table>,
     /// One write of a cell at a time.
     pub(crate) writing: tokio::sync::Mutex<()>,
@@ -71,12 +71,12 @@ impl Queue {
         session: SessionId,
         namespace: Namespace,
         connection: Arc<Connection>,
-    ) -> (Arc<Self>, Sentry) {
-        let (sentry, posts) = mpsc::unbounded_channel();
+    ) -> (Arc<Self>, Driver) {
+        let (joined, receiver) = mpsc::unbounded_channel();
         let (table, writing) = (Mutex::default(), tokio::sync::Mutex::default());
-        let queue = Arc::new(Self { session, namespace, connection, sentry, table, writing });
-        let sentry = Sentry::new(&queue, posts);
-        (queue, sentry)
+        let queue = Arc::new(Self { session, namespace, connection, joined, table, writing });
+        let driver = Driver::new(&queue, receiver);
+        (queue, driver)
     }
 
     /// The claim behind a ticket of this session.
@@ -90,26 +90,11 @@ impl Queue {
     }
 
     /// Waits for the claim's turn. Nothing is granted under a session that is over (C10).
-    pub(crate) async fn granted(&self, standing: &Arc<Standing>) -> Result<Grant> {
+    pub(crate) async fn granted(&self, standing: &Standing) -> Result<Grant> {
         tokio::select! { biased;
             reason = self.connection.lease.lost() => Err(Error::lost(reason)),
-            reason = standing.fate.ended() => Err(Error::lost(reason)),
-            turn = self.turn(standing) => turn,
+            granted = standing.granted() => Ok(Grant { token: granted?, fate: standing.fate.clone() }),
         }
-    }
-
-    async fn turn(&self, standing: &Arc<Standing>) -> Result<Grant> {
-        let mut work = standing.work.lock().await;
-        let token = match standing.fate.token() {
-            Some(token) => token,
-            None => {
-                self.take_turn(standing, &mut work).await?;
-                self.connection.lease.check()?;
-                standing.grant()?;
-                standing.fate.token().ok_or_else(|| self.ended(standing))?
-            }
-        };
-        Ok(Grant { token, fate: standing.fate.clone() })
     }
 
     /// Why the claim is not in line any more.

@@ -2,16 +2,18 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use lock_core::{
-    Claim, ClaimId, Fate, FencingToken, LineId, LostReason, Moment, Result, Ticket, backend::Record,
+    Claim, ClaimId, Error, Fate, FencingToken, LineId, LostReason, Moment, Result, Ticket, backend::Record,
+    sync::Signal,
 };
 use tokio::sync::Mutex;
 
 use super::ahead::Ahead;
 use crate::{
+    error::has_left,
     floor::Floor,
     paths::{LinePaths, Namespace},
 };
@@ -24,6 +26,9 @@ pub(crate) struct Standing {
     pub(crate) fate: Arc<Fate>,
     /// The transaction that brought it into line; 0 before.
     place: AtomicU64,
+    driven: AtomicBool,
+    /// What keeps it from being driven on.
+    trouble: Signal<Option<Error>>,
     /// Held by whoever takes the claim a step further: one at a time.
     pub(crate) work: Mutex<Work>,
 }
@@ -81,6 +86,8 @@ impl Standing {
             paths: namespace.line(line),
             fate: Arc::default(),
             place: AtomicU64::new(0),
+            driven: AtomicBool::new(false),
+            trouble: Signal::new(None),
             work: Mutex::new(work),
         }
     }
@@ -107,6 +114,31 @@ impl Standing {
 
     pub(super) fn end(&self, reason: LostReason) {
         self.fate.end(reason);
+    }
+
+    /// Whether it has been given to the task that drives claims on.
+    pub(super) fn is_driven(&self) -> bool {
+        self.driven.load(Ordering::Acquire)
+    }
+
+    /// It is given to that task now; tells whether it was before.
+    pub(super) fn drives(&self) -> bool {
+        self.driven.swap(true, Ordering::AcqRel)
+    }
+
+    /// Waits for the grant, or for what keeps it from coming.
+    pub(super) async fn granted(&self) -> Result<FencingToken> {
+        tokio::select! { biased;
+            granted = self.fate.granted() => granted.map_err(Error::lost),
+            () = self.trouble.wait(|trouble| trouble.is_some().then_some(())) => {
+                Err(self.trouble.update_silently(Option::take).unwrap_or_else(has_left))
+            }
+        }
+    }
+
+    /// It is not driven on any more. Who waits for it is told, once; whoever holds is told by its fate.
+    pub(super) fn fail(&self, error: Error) {
+        self.trouble.update(|trouble| *trouble = Some(error));
     }
 
     /// The path of the claim's node.

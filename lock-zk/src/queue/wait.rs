@@ -22,6 +22,8 @@ const MISSES: u32 = 16;
 pub(super) struct Vigil {
     path: String,
     watch: Option<BoxFuture<'static, WatchedEvent>>,
+    /// One that is not needed any more, and will fire: giving it up would cost a request.
+    pub(super) spent: Option<BoxFuture<'static, WatchedEvent>>,
 }
 
 /// What was heard of a node.
@@ -45,7 +47,7 @@ pub(super) fn news(event: &WatchedEvent) -> Result<News> {
 impl Vigil {
     /// Not kept yet.
     pub(super) const fn over(path: String) -> Self {
-        Self { path, watch: None }
+        Self { path, watch: None, spent: None }
     }
 
     /// Waits for news of the node; for ever when it is not watched.
@@ -77,25 +79,31 @@ impl Queue {
         work: &mut Work,
         vigil: &mut Vigil,
     ) -> Result<()> {
-        let mut misses = 0;
+        // Whoever was ahead may have passed the gate: what the floor says of that must be read after all of
+        // them are known to be gone.
+        let (mut misses, mut read) = (0, true);
         while let Some(ahead) = work.ahead.nearest(work.floor) {
             match self.look_ahead(standing, ahead, vigil).await? {
+                // An event proves nothing about what the next answer shows: the client may have reconnected
+                // to a server that has not come as far. So the one in front is looked at
+                // again, unless the floor tells.
                 Front::There(watch) => {
-                    if self.heard(standing, watch, vigil).await? == News::Changed {
-                        continue;
+                    if self.heard(standing, watch, vigil).await? == News::Gone {
+                        self.read_floor(standing, work).await?;
+                        (misses, read) = (0, true);
                     }
-                    misses = 0;
                 }
-                Front::Missing => misses += 1,
+                Front::Missing => {
+                    work.ahead.passed();
+                    (misses, read) = (misses + 1, false);
+                    if misses == MISSES {
+                        self.list(standing, work).await?;
+                    }
+                }
             }
-            work.ahead.passed();
-            // Whoever left as the head says so there; after a withdrawal or a crash, go on to the next.
-            if misses <= 1 {
-                self.read_floor(standing, work).await?;
-            }
-            if misses == MISSES {
-                self.list(standing, work).await?;
-            }
+        }
+        if !read {
+            self.read_floor(standing, work).await?;
         }
         work.ahead = Ahead::Nobody;
         self.is_still_there(standing, vigil).await

@@ -60,8 +60,8 @@ enum Trap {
 
 impl Tap {
     /// Listens on a free loopback port for sessions with the server at `target`, in the tokio runtime that it
-    /// is called in. Whether somebody listens at `target` shows with the first connection, which is reset when
-    /// nobody does.
+    /// is called in. Whether somebody listens at `target` shows with the first connection, which is reset
+    /// when nobody does.
     ///
     /// # Errors
     ///

@@ -1,0 +1,134 @@
+//! One task for all claims of a session, whether anybody waits for them or not: it takes each to its turn,
+//! and then watches over its node. So a claim that nobody polls keeps nobody waiting at the gate, and one
+//! whose node goes without having left is told so.
+
+use std::sync::{Arc, Weak};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use lock_core::Result;
+use tokio::sync::mpsc;
+use zookeeper_client::{self as zk, WatchedEvent};
+
+use super::{
+    Queue,
+    standing::{Seat, Standing},
+    wait::news,
+};
+use crate::{connection::persist, error::translated};
+
+/// Drives the claims of one session.
+pub(crate) struct Driver {
+    queue: Weak<Queue>,
+    joined: mpsc::UnboundedReceiver<Arc<Standing>>,
+}
+
+impl Driver {
+    pub(super) fn new(queue: &Arc<Queue>, joined: mpsc::UnboundedReceiver<Arc<Standing>>) -> Self {
+        Self { queue: Arc::downgrade(queue), joined }
+    }
+
+    /// Until the session is over.
+    pub(crate) async fn run(mut self) {
+        let Some(lease) = self.queue.upgrade().map(|queue| queue.connection.lease.clone()) else { return };
+        let mut driven = FuturesUnordered::new();
+        loop {
+            tokio::select! { biased;
+                _ = lease.lost() => return,
+                Some(()) = driven.next(), if !driven.is_empty() => {}
+                joined = self.joined.recv() => match joined {
+                    Some(standing) => driven.push(drive(self.queue.clone(), standing)),
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+/// From joined to the claim's end.
+async fn drive(queue: Weak<Queue>, standing: Arc<Standing>) {
+    let outcome = async {
+        let turn = async {
+            let Some(queue) = queue.upgrade() else { return Ok(None) };
+            queue.reach_its_turn(&standing).await
+        };
+        let watch = tokio::select! { biased;
+            _ = standing.fate.ended() => return Ok(()),
+            watch = turn => watch?,
+        };
+        watch_over(&queue, &standing, watch).await
+    };
+    if let Err(error) = outcome.await {
+        tracing::debug!(claim = %standing.id, %error, "is not driven any more");
+        standing.fail(error);
+    }
+}
+
+/// Until the node of a claim that holds has gone for good. A watch is not given up before: that would cost a
+/// request.
+async fn watch_over(
+    queue: &Weak<Queue>,
+    standing: &Standing,
+    mut watch: Option<BoxFuture<'static, WatchedEvent>>,
+) -> Result<()> {
+    while standing.fate.end_reason().is_none() {
+        if let Some(watch) = watch.take() {
+            news(&watch.await)?;
+        } else if let Some(queue) = queue.upgrade() {
+            watch = queue.watch_holder(standing).await?;
+        } else {
+            return Ok(());
+        }
+    }
+    if let Some(watch) = watch {
+        watch.await;
+    }
+    Ok(())
+}
+
+impl Queue {
+    /// Has the claim driven on, once.
+    pub(super) fn set_off(&self, standing: &Arc<Standing>) {
+        if standing.drives() {
+            return;
+        }
+        // The task is gone when the session is over.
+        let _ = self.joined.send(standing.clone());
+    }
+
+    /// Waits for the claim's turn; the watch on its node, if there is one.
+    async fn reach_its_turn(&self, standing: &Standing) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
+        let mut work = standing.work.lock().await;
+        if standing.fate.token().is_some() {
+            return Ok(None);
+        }
+        let watch = self.take_turn(standing, &mut work).await?;
+        // Nothing is granted under a session that is over (C10).
+        self.connection.lease.check()?;
+        standing.grant()?;
+        Ok(watch)
+    }
+
+    /// Watches the node of a claim that holds, wherever it is now; `None` when it has left.
+    async fn watch_holder(&self, standing: &Standing) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
+        // It may be on its way to another seat.
+        let mut work = standing.work.lock().await;
+        if standing.fate.end_reason().is_some() {
+            return Ok(None);
+        }
+        self.locate(standing, &mut work).await?;
+        let Some(path) = standing.path(&work.seat) else { return Err(self.missing(standing).await) };
+        let client = self.connection.client()?;
+        match persist!(self.connection, client.get_and_watch_data(&path)) {
+            Ok((_, stat, watch)) if is_its_own(standing, &work.seat, stat.czxid) => {
+                Ok(Some(Box::pin(watch.changed())))
+            }
+            Ok(_) | Err(zk::Error::NoNode) => Err(self.missing(standing).await),
+            Err(error) => Err(translated(error)),
+        }
+    }
+}
+
+/// Queues that are made anew use their names again.
+fn is_its_own(standing: &Standing, seat: &Seat, czxid: i64) -> bool {
+    !matches!(seat, Seat::Queue(_)) || czxid.cast_unsigned() == standing.place()
+}

@@ -1,0 +1,52 @@
+//! On etcd.
+
+use std::env;
+
+use lock_testkit::server::etcd::Etcd;
+use tokio::process::Command;
+
+use super::nothing_is_left;
+
+async fn run(etcd: &Etcd, name: &str, arguments: &[&str]) {
+    let hosts = etcd.endpoints().join(",");
+    super::run(&format!("etcd://{}/{name}?ttl=2s", hosts.replace("http://", "")), name, arguments).await;
+}
+
+/// All keys of a namespace.
+async fn keys(etcd: &Etcd, namespace: &str) -> Vec<String> {
+    let program = env::var_os("YOURTURN_ETCDCTL").unwrap_or_else(|| "etcdctl".into());
+    let mut command = Command::new(program);
+    command.env("ETCDCTL_API", "3").arg("--endpoints").arg(etcd.endpoints().join(","));
+    command.args(["get", "--prefix", "--keys-only"]).arg(format!("{namespace}/")).kill_on_drop(true);
+    let output = command.output().await.expect("etcdctl is installed, or YOURTURN_ETCDCTL names it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let keys = String::from_utf8(output.stdout).unwrap();
+    keys.lines().filter(|key| !key.is_empty()).map(str::to_owned).collect()
+}
+
+/// What does not outlive sessions, of the keys of a namespace. A line's cell does, and its tail, which the
+/// death of the last in line leaves behind for the next to replace.
+async fn of_sessions(etcd: &Etcd, namespace: &str) -> Vec<String> {
+    let stays = |key: &String| ["/cell", "/tail", "/mark"].iter().any(|end| key.ends_with(end));
+    keys(etcd, namespace).await.into_iter().filter(|key| !stays(key)).collect()
+}
+
+#[tokio::test]
+async fn c8_leadership_moves_on_when_its_process_is_killed() {
+    let etcd = Etcd::start().await.unwrap();
+    run(&etcd, "leader_election", &[]).await;
+    nothing_is_left(async || of_sessions(&etcd, "leader_election").await).await;
+}
+
+#[tokio::test]
+async fn c8_each_tick_completes_once_although_a_process_is_killed() {
+    let etcd = Etcd::start().await.unwrap();
+    run(&etcd, "task_scheduler", &["--for", "8s"]).await;
+    nothing_is_left(async || of_sessions(&etcd, "task_scheduler").await).await;
+}
+
+#[tokio::test]
+async fn c17_a_late_write_is_refused_by_etcd_itself() {
+    let etcd = Etcd::start().await.unwrap();
+    run(&etcd, "fenced_writes", &[]).await;
+}

@@ -1,0 +1,34 @@
+//! On ZooKeeper.
+
+use lock_testkit::server::zookeeper::ZooKeeper;
+
+use super::nothing_is_left;
+
+async fn run(zookeeper: &ZooKeeper, name: &str, arguments: &[&str]) {
+    let hosts = zookeeper.endpoints().join(",");
+    super::run(&format!("zk://{hosts}/{name}?session_timeout=2s&tick=100ms"), name, arguments).await;
+}
+
+/// The nodes that live with a session.
+async fn of_sessions(zookeeper: &ZooKeeper) -> Vec<String> {
+    let mut nodes = Vec::new();
+    for server in zookeeper.servers() {
+        let dump = server.ask("dump").await.unwrap();
+        nodes.extend(dump.lines().map(str::trim).filter(|line| line.starts_with('/')).map(str::to_owned));
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn c8_leadership_moves_on_when_its_process_is_killed() {
+    let zookeeper = ZooKeeper::start().await.unwrap();
+    run(&zookeeper, "leader_election", &[]).await;
+    nothing_is_left(async || of_sessions(&zookeeper).await).await;
+}
+
+#[tokio::test]
+async fn c8_each_tick_completes_once_although_a_process_is_killed() {
+    let zookeeper = ZooKeeper::start().await.unwrap();
+    run(&zookeeper, "task_scheduler", &["--for", "8s"]).await;
+    nothing_is_left(async || of_sessions(&zookeeper).await).await;
+}
