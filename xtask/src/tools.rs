@@ -1,8 +1,8 @@
-//! The programs that the stores' crates and tests need.
+//! What the stores' crates and tests need.
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -10,78 +10,127 @@ use std::{
 
 use crate::cargo::Result;
 
-/// A program (or a file that one needs), the variable that can name it, and the Debian package that has it.
+/// What one needs, the variable that can name it, and the Debian package that has it.
 #[derive(Debug, PartialEq)]
 struct Tool {
-    program: &'static str,
+    name: &'static str,
+    kind: Kind,
     variable: &'static str,
     package: &'static str,
 }
 
-/// What protoc imports, in `include` beside its own folder. Debian's protoc only recommends the package.
-const TYPES: &str = "google/protobuf/descriptor.proto";
+/// Where a tool is looked for, and what its variable names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// On `PATH`; the program.
+    Program,
+    /// What protoc imports, in `include` beside its own folder; the folder in which it is. A protoc that a
+    /// variable names brings its own.
+    Include,
+    /// In a folder of its own; a class path.
+    Jar { folder: &'static str },
+}
 
-const TOOLS: [Tool; 4] = [
-    Tool { program: "etcd", variable: "YOURTURN_ETCD", package: "etcd-server" },
-    Tool { program: "etcdctl", variable: "YOURTURN_ETCDCTL", package: "etcd-client" },
-    Tool { program: "protoc", variable: "PROTOC", package: "protobuf-compiler" },
-    Tool { program: TYPES, variable: "PROTOC_INCLUDE", package: "libprotobuf-dev" },
+const TOOLS: [Tool; 6] = [
+    Tool { name: "etcd", kind: Kind::Program, variable: "YOURTURN_ETCD", package: "etcd-server" },
+    Tool { name: "etcdctl", kind: Kind::Program, variable: "YOURTURN_ETCDCTL", package: "etcd-client" },
+    Tool { name: "protoc", kind: Kind::Program, variable: PROTOC, package: "protobuf-compiler" },
+    // Debian's protoc only recommends the package.
+    Tool {
+        name: "google/protobuf/descriptor.proto",
+        kind: Kind::Include,
+        variable: "PROTOC_INCLUDE",
+        package: "libprotobuf-dev",
+    },
+    Tool { name: "java", kind: Kind::Program, variable: "YOURTURN_JAVA", package: "default-jre-headless" },
+    // Without the package's scripts, which want a JRE that shows windows.
+    Tool {
+        name: "zookeeper.jar",
+        kind: Kind::Jar { folder: "/usr/share/java" },
+        variable: "YOURTURN_ZOOKEEPER_CLASSPATH",
+        package: "libzookeeper-java",
+    },
 ];
+
+const PROTOC: &str = "PROTOC";
 
 /// Makes sure that they are there: installs what is missing where there is apt-get, and fails elsewhere.
 ///
-/// An etcd that Debian starts as a service listens on port 2379, which no test uses.
+/// An etcd that Debian starts as a service listens on port 2379, which no test uses. The package of ZooKeeper
+/// starts none.
 pub(crate) fn ensure() -> Result<()> {
-    let here = || missing(|variable| env::var_os(variable), on_path);
+    let here = || missing(|variable| env::var_os(variable), Tool::is_installed);
     if here()?.is_empty() {
         return Ok(());
     }
-    if on_path("apt-get").is_some() {
+    if on_path("apt-get", is_program) {
         install(&here()?)?;
     }
     let missing = here()?;
     if missing.is_empty() { Ok(()) } else { Err(complaint(&missing).into()) }
 }
 
-/// The tools that no variable names and that are not on `PATH`; an error for a name that leads nowhere.
+/// The tools that no variable names and that are not installed; an error for a name that leads nowhere.
 fn missing(
     variable: impl Fn(&str) -> Option<OsString>,
-    on_path: impl Fn(&str) -> Option<PathBuf>,
+    is_installed: impl Fn(&Tool) -> bool,
 ) -> Result<Vec<&'static Tool>> {
     let mut missing = Vec::new();
     let variable = |name: &str| variable(name).filter(|name| !name.is_empty());
     for tool in &TOOLS {
         match variable(tool.variable) {
-            Some(name) if tool.program == TYPES && Path::new(&name).join(TYPES).is_file() => {}
-            Some(name) if is_program(Path::new(&name)) => {}
-            Some(name) => {
-                return Err(format!("{}: there is no program {}", tool.variable, name.display()).into());
-            }
-            None if on_path(tool.program).is_some() => {}
-            // A protoc from elsewhere brings its own.
-            None if tool.program == TYPES && variable("PROTOC").is_some() => {}
+            Some(named) => tool.check(&named)?,
+            None if tool.kind == Kind::Include && variable(PROTOC).is_some() => {}
+            None if is_installed(tool) => {}
             None => missing.push(tool),
         }
     }
     Ok(missing)
 }
 
+impl Tool {
+    fn is_installed(&self) -> bool {
+        match self.kind {
+            Kind::Program => on_path(self.name, is_program),
+            Kind::Include => on_path(&format!("../include/{}", self.name), Path::is_file),
+            Kind::Jar { folder } => Path::new(folder).join(self.name).is_file(),
+        }
+    }
+
+    /// An error when it is not where its variable says.
+    fn check(&self, named: &OsStr) -> Result<()> {
+        let absent = match self.kind {
+            Kind::Program => Some(PathBuf::from(named)).filter(|file| !is_program(file)),
+            Kind::Include => Some(Path::new(named).join(self.name)).filter(|file| !file.is_file()),
+            Kind::Jar { .. } => env::split_paths(named).find(|entry| !is_on_class_path(entry)),
+        };
+        let Some(absent) = absent else { return Ok(()) };
+        let what = if self.kind == Kind::Program { "program " } else { "" };
+        Err(format!("{}: there is no {what}{}", self.variable, absent.display()).into())
+    }
+}
+
+/// Whether this entry of a class path leads somewhere: a jar, a folder, or `folder/*` for all jars in it.
+fn is_on_class_path(entry: &Path) -> bool {
+    match entry.parent().filter(|_| entry.ends_with("*")) {
+        Some(folder) => folder.is_dir(),
+        None => entry.exists(),
+    }
+}
+
 fn complaint(missing: &[&Tool]) -> String {
     let mut text = "missing programs; install them, or name them in variables:".to_owned();
-    for Tool { program, variable, package } in missing {
+    for Tool { name, variable, package, .. } in missing {
         // Writing into a string does not fail.
-        let _ = write!(text, "\n  {program}: set {variable} (Debian's package is {package})");
+        let _ = write!(text, "\n  {name}: set {variable} (Debian's package is {package})");
     }
     text
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = env::var_os("PATH")?;
-    let folders = env::split_paths(&folders);
-    if program == TYPES {
-        return folders.map(|folder| folder.join("../include").join(TYPES)).find(|file| file.is_file());
-    }
-    folders.map(|folder| folder.join(program)).find(|file| is_program(file))
+/// Whether a folder of `PATH` has such a file of this name.
+fn on_path(name: &str, is_it: impl Fn(&Path) -> bool) -> bool {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).any(|folder| is_it(&folder.join(name)))
 }
 
 #[cfg(unix)]
@@ -122,36 +171,63 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
 mod tests {
     use super::*;
 
+    const TYPES: &str = "google/protobuf/descriptor.proto";
+
     fn names(missing: &[&Tool]) -> Vec<&'static str> {
-        missing.iter().map(|tool| tool.program).collect()
+        missing.iter().map(|tool| tool.name).collect()
+    }
+
+    fn named(tool: &str, value: impl Into<OsString>) -> Result<Vec<&'static Tool>> {
+        let tool = TOOLS.iter().find(|it| it.name == tool).unwrap();
+        let value = value.into();
+        missing(|variable| (variable == tool.variable).then(|| value.clone()), |_| false)
     }
 
     #[test]
-    fn what_is_neither_named_nor_on_path_is_missing() {
+    fn what_is_neither_named_nor_installed_is_missing() {
         let itself = env::current_exe().unwrap();
-        let named = |variable: &str| (variable == "PROTOC").then(|| itself.clone().into());
-        assert_eq!(names(&missing(named, |_| None).unwrap()), ["etcd", "etcdctl"]);
-        let there = |program: &str| (program == "etcd").then(PathBuf::new);
-        assert_eq!(names(&missing(|_| None, there).unwrap()), ["etcdctl", "protoc", TYPES]);
+        let others = ["etcd", "etcdctl", "java", "zookeeper.jar"];
+        assert_eq!(names(&named("protoc", itself).unwrap()), others);
+        let installed = |tool: &Tool| tool.name == "etcd" || tool.name.ends_with(".jar");
+        let others = ["etcdctl", "protoc", TYPES, "java"];
+        assert_eq!(names(&missing(|_| None, installed).unwrap()), others);
         // An empty variable names nothing.
-        assert_eq!(names(&missing(|_| Some(OsString::new()), there).unwrap()), ["etcdctl", "protoc", TYPES]);
-        assert!(missing(|_| None, |_| Some(PathBuf::new())).unwrap().is_empty());
+        assert_eq!(names(&missing(|_| Some(OsString::new()), installed).unwrap()), others);
+        assert!(missing(|_| None, |_| true).unwrap().is_empty());
     }
 
     #[test]
-    fn a_variable_that_names_nothing_is_an_error_even_if_the_program_is_on_path() {
-        let named = |variable: &str| (variable == "YOURTURN_ETCD").then(|| "/no/such/etcd".into());
-        let error = missing(named, |_| Some(PathBuf::new())).unwrap_err().to_string();
-        assert!(error.contains("YOURTURN_ETCD") && error.contains("/no/such/etcd"), "{error}");
+    fn a_variable_that_names_nothing_is_an_error_even_if_the_program_is_installed() {
+        let etcd = |variable: &str| (variable == "YOURTURN_ETCD").then(|| "/no/such/etcd".into());
+        let error = missing(etcd, |_| true).unwrap_err().to_string();
+        assert!(error.contains("YOURTURN_ETCD") && error.contains("program /no/such/etcd"), "{error}");
         // A folder is no program.
-        assert!(missing(|_| Some("/".into()), |_| None).is_err());
+        assert!(named("etcd", "/").is_err());
+        let error = named(TYPES, "/no/such/include").unwrap_err().to_string();
+        assert!(error.contains("PROTOC_INCLUDE") && error.contains(TYPES), "{error}");
+    }
+
+    #[test]
+    fn each_entry_of_a_class_path_must_be_there() {
+        let itself = env::current_exe().unwrap();
+        let folder = itself.parent().unwrap();
+        let entries = [folder.join("*"), itself.clone(), folder.to_owned()];
+        let missing = named("zookeeper.jar", env::join_paths(&entries).unwrap()).unwrap();
+        assert!(!names(&missing).contains(&"zookeeper.jar"));
+        for absent in [folder.join("no-such/*"), folder.join("no-such.jar")] {
+            let path = env::join_paths([&itself, &absent]).unwrap();
+            let error = named("zookeeper.jar", path).unwrap_err().to_string();
+            assert!(error.contains("YOURTURN_ZOOKEEPER_CLASSPATH"), "{error}");
+            assert!(error.ends_with(&absent.display().to_string()), "{error}");
+        }
     }
 
     #[test]
     fn the_complaint_says_how_to_name_each_missing_program() {
-        let [etcd, _, protoc, _] = &TOOLS;
-        let text = complaint(&[etcd, protoc]);
+        let [etcd, _, protoc, _, _, zookeeper] = &TOOLS;
+        let text = complaint(&[etcd, protoc, zookeeper]);
         assert!(text.contains("YOURTURN_ETCD (") && text.contains("PROTOC (") && !text.contains("etcdctl"));
         assert!(text.contains("etcd-server") && text.contains("protobuf-compiler"));
+        assert!(text.contains("YOURTURN_ZOOKEEPER_CLASSPATH (") && text.contains("libzookeeper-java"));
     }
 }
