@@ -76,3 +76,58 @@ async fn read<const N: usize>(client: &mut TcpStream) -> io::Result<[u8; N]> {
     client.read_exact(&mut bytes).await?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        port::Port,
+        proxy::{Fault, Proxy},
+    };
+
+    /// A client that asks for the way to an address, and what it hears.
+    async fn ask(routes: &Routes, to: SocketAddr) -> (TcpStream, io::Result<[u8; 10]>) {
+        let mut client = TcpStream::connect(routes.address()).await.unwrap();
+        client.write_all(&[VERSION, 2, NO_AUTHENTICATION, 2]).await.unwrap();
+        assert_eq!(read(&mut client).await.unwrap(), [VERSION, NO_AUTHENTICATION]);
+        let SocketAddr::V4(to) = to else { panic!("{to}") };
+        let [host, port] = [&to.ip().octets()[..], &to.port().to_be_bytes()];
+        client.write_all(&[&[VERSION, CONNECT, 0, IPV4], host, port].concat()).await.unwrap();
+        let answer = read(&mut client).await;
+        (client, answer)
+    }
+
+    #[tokio::test]
+    async fn a_client_learns_whether_it_reaches_the_server_and_goes_through_the_link() {
+        let known = (Ipv4Addr::new(192, 0, 2, 1), 80).into();
+        let port = Port::reserve().unwrap();
+        let link = Proxy::start(port.address()).await.unwrap();
+        let routes = Routes::start([(known, link.entrance())].into()).await.unwrap();
+
+        let (mut client, answer) = ask(&routes, known).await;
+        assert_eq!(answer.unwrap(), REFUSED);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        // There is no way to an address by itself.
+        assert_eq!(ask(&routes, port.address()).await.1.unwrap(), REFUSED);
+
+        let server = TcpListener::from_std({
+            let server = std::net::TcpListener::bind(port.address()).unwrap();
+            server.set_nonblocking(true).unwrap();
+            server
+        })
+        .unwrap();
+        let (mut client, answer) = ask(&routes, known).await;
+        assert_eq!(answer.unwrap(), CONNECTED);
+        let (mut served, _) = server.accept().await.unwrap();
+        client.write_all(b"question").await.unwrap();
+        assert_eq!(read(&mut served).await.unwrap(), *b"question");
+        served.write_all(b"answer").await.unwrap();
+        assert_eq!(read(&mut client).await.unwrap(), *b"answer");
+        assert_eq!(link.connections(), 1);
+        link.set(Fault::Reset);
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(ask(&routes, known).await.1.is_err());
+    }
+}

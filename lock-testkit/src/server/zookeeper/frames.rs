@@ -114,6 +114,7 @@ mod tests {
         assert_eq!(kind(2, 4), (2, Kind::Other));
         assert_eq!(kind(-2, 11), (-2, Kind::Renewal));
         assert_eq!(kind(-8, 105), (-8, Kind::Renewal));
+        assert_eq!(kind(3, SASL), (3, Kind::Renewal));
         assert_eq!(request(&multi(&[CHECK])).unwrap(), (3, Kind::Renewal));
         for more in [&[CHECK, 2][..], &[2], &[2, CHECK], &[CHECK, CHECK], &[]] {
             assert_eq!(request(&multi(more)).unwrap(), (3, Kind::Other), "{more:?}");

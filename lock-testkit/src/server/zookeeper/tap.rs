@@ -137,8 +137,8 @@ async fn carry(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     let (from_server, to_server) = server.split();
     let asked = Asked::default();
     tokio::try_join!(
-        carry_requests(shared, &asked, from_client, to_server),
-        carry_replies(shared, &asked, from_server, to_client),
+        carry_frames(from_client, to_server, |frame| shared.asks(&asked, frame)),
+        carry_frames(from_server, to_client, |frame| shared.answers(&asked, frame)),
     )?;
     set_socket_linger(&client, None)?;
     set_socket_linger(&server, None)?;
@@ -148,41 +148,17 @@ async fn carry(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
 /// The requests of a connection that count and have no reply yet, by their numbers.
 type Asked = Mutex<BTreeMap<i32, Kind>>;
 
-async fn carry_requests(
-    shared: &Shared,
-    asked: &Asked,
+/// Carries frames one way until their sender has said everything. `look` sees each but the first, which opens
+/// the session, before it goes on.
+async fn carry_frames(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
+    look: impl Fn(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut opens = true;
     while let Some(frame) = frames::read(&mut from).await? {
         if !opens {
-            let (number, kind) = frames::request(&frame)?;
-            if kind != Kind::Renewal {
-                asked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, kind);
-                shared.state.send_modify(|state| state.requests += 1);
-            }
-        }
-        opens = false;
-        to.write_all(&frame).await?;
-    }
-    to.shutdown().await
-}
-
-async fn carry_replies(
-    shared: &Shared,
-    asked: &Asked,
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-) -> io::Result<()> {
-    let mut opens = true;
-    while let Some(frame) = frames::read(&mut from).await? {
-        if !opens {
-            let (number, done) = frames::reply(&frame)?;
-            let kind = asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-            if kind.is_some_and(|kind| shared.loses(done && kind == Kind::Create)) {
-                return Err(io::ErrorKind::ConnectionReset.into());
-            }
+            look(&frame)?;
         }
         opens = false;
         to.write_all(&frame).await?;
@@ -191,6 +167,28 @@ async fn carry_replies(
 }
 
 impl Shared {
+    /// Counts a request.
+    fn asks(&self, asked: &Asked, frame: &[u8]) -> io::Result<()> {
+        let (number, kind) = frames::request(frame)?;
+        if kind != Kind::Renewal {
+            asked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, kind);
+            self.state.send_modify(|state| state.requests += 1);
+        }
+        Ok(())
+    }
+
+    /// An error when a reply is to be lost.
+    fn answers(&self, asked: &Asked, frame: &[u8]) -> io::Result<()> {
+        let (number, done) = frames::reply(frame)?;
+        let kind = asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        match kind {
+            Some(kind) if self.loses(done && kind == Kind::Create) => {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a reply that counts is the one to lose.
     fn loses(&self, created: bool) -> bool {
         self.state.send_if_modified(|state| {
