@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --example leader_election
 //! cargo run --features etcd --example leader_election -- 'etcd://127.0.0.1:2379/demo?ttl=2s'
+//! cargo run --features zookeeper --example leader_election -- 'zk://127.0.0.1:2181/demo?session_timeout=4s'
 //! ```
 //!
 //! A store in memory is one process's own: there the candidates are tasks, and the crash is acted. With any

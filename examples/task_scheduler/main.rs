@@ -5,6 +5,7 @@
 //! cargo run --example task_scheduler
 //! cargo run --example task_scheduler -- memory://x --for 60s
 //! cargo run --features etcd --example task_scheduler -- 'etcd://127.0.0.1:2379/demo?ttl=2s'
+//! cargo run --features zookeeper --example task_scheduler -- 'zk://127.0.0.1:2181/demo?session_timeout=4s'
 //! ```
 //!
 //! A store in memory is one process's own: there the schedulers are tasks, and the crash is acted. With any

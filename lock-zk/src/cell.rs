@@ -110,7 +110,7 @@ impl Queue {
             }
             (Some(Step::Check(path)), zk::Error::NoNode) if Some(*path) == seat => Err(not_granted()),
             (Some(Step::Create(..)), zk::Error::NoNode) => {
-                self.make_line(paths).await?;
+                self.make_room(paths, paths.line()).await?;
                 Ok(None)
             }
             (Some(_), zk::Error::NoNode | zk::Error::NodeExists | zk::Error::BadVersion) => Err(conflict()),

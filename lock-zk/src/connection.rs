@@ -1,10 +1,7 @@
 //! The way to the store: one session of ZooKeeper's client, which reconnects by itself.
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -31,8 +28,6 @@ pub(crate) struct Connection {
     pub(crate) owner: i64,
     pub(crate) lease: Arc<Lease>,
     pub(crate) runtime: SharedRuntime,
-    /// How often the connection has been seen to break.
-    breaks: AtomicU64,
 }
 
 /// One step of a [`Connection::commit`].
@@ -70,7 +65,7 @@ impl Connection {
     pub(crate) fn new(client: Client, root: &str, lease: Arc<Lease>, runtime: SharedRuntime) -> Self {
         let owner = client.session_id().0;
         let client = RwLock::new(Some(Arc::new(client)));
-        Self { client, root: root.to_owned(), owner, lease, runtime, breaks: AtomicU64::new(0) }
+        Self { client, root: root.to_owned(), owner, lease, runtime }
     }
 
     /// # Errors
@@ -86,22 +81,12 @@ impl Connection {
         self.client.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How often the connection has been seen to break.
-    pub(crate) fn breaks(&self) -> u64 {
-        self.breaks.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn broke(&self) {
-        self.breaks.fetch_add(1, Ordering::AcqRel);
-    }
-
     /// A request was not answered: whether to make it again.
     ///
     /// # Errors
     ///
     /// The session is over.
     pub(crate) async fn go_on(&self, error: zk::Error) -> Result<()> {
-        self.broke();
         if self.client()?.state().is_terminated() {
             let over = Error::new(ErrorKind::SessionLost, "ZooKeeper has ended the session");
             return Err(over.with_source(error));

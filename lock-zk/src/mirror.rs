@@ -18,7 +18,7 @@ use zookeeper_client::{self as zk, Client, EventType, Stat, WatchedEvent};
 use crate::{
     connection::{Connection, persist},
     error::{Said, translated},
-    paths::LinePaths,
+    paths::{LinePaths, is_queue},
     queue::Queue,
     view::Seen,
 };
@@ -31,20 +31,9 @@ pub(crate) enum Dir {
     Present,
 }
 
-const DIRS: [Dir; 3] = [Dir::Queue, Dir::Holders, Dir::Present];
-
-impl Dir {
-    pub(crate) fn path(self, paths: &LinePaths) -> String {
-        match self {
-            Self::Queue => paths.queue(),
-            Self::Holders => paths.holders(),
-            Self::Present => paths.present(),
-        }
-    }
-}
-
 /// What the containers hold.
 pub(crate) struct Listed {
+    paths: [String; 3],
     names: [Vec<String>; 3],
     /// The last transaction that changed that.
     pub(crate) revision: i64,
@@ -53,6 +42,10 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
+    pub(crate) fn path(&self, dir: Dir) -> &str {
+        self.paths.get(dir as usize).map_or("", String::as_str)
+    }
+
     pub(crate) fn names(&self, dir: Dir) -> &[String] {
         self.names.get(dir as usize).map_or(&[], Vec::as_slice)
     }
@@ -72,8 +65,6 @@ type Heard = (String, WatchedEvent);
 /// The nodes of one line.
 pub(crate) struct Mirror {
     observes: bool,
-    /// Which queue it is: one that is made anew uses its names again.
-    queue: i64,
     kept: HashMap<String, Kept>,
     /// The containers on which there is a watch.
     watched: HashSet<String>,
@@ -85,7 +76,6 @@ impl Mirror {
     pub(crate) fn of_a_moment() -> Self {
         Self {
             observes: false,
-            queue: 0,
             kept: HashMap::new(),
             watched: HashSet::new(),
             events: FuturesUnordered::new(),
@@ -104,8 +94,15 @@ impl Mirror {
         paths: &LinePaths,
     ) -> Result<Listed> {
         let client = connection.client()?;
-        let all = DIRS.map(|dir| dir.path(paths));
-        let watch = all.each_ref().map(|path| self.observes && !self.watched.contains(path));
+        let queues = paths.queues();
+        let above =
+            persist!(connection, children(&client, &queues, self.watches(&queues))).map_err(translated)?;
+        let queue = above.names.iter().find(|name| is_queue(name)).map(|name| format!("{queues}/{name}"));
+        let mut revision = above.stat.map_or(0, |stat| stat.pzxid);
+        self.listen_to(&queues, above.watch);
+        // Without a queue there is nothing below that name either.
+        let all = [queue.unwrap_or_else(|| paths.queue(0)), paths.holders(), paths.present()];
+        let watch = all.each_ref().map(|path| self.watches(path));
         let [queue, ..] = &all;
         let (dirs, again) = persist!(connection, async {
             // Sent at once, and answered in this order.
@@ -116,27 +113,31 @@ impl Mirror {
             Ok::<_, zk::Error>((dirs?, again.await?))
         })
         .map_err(translated)?;
-        let mut revision = dirs.iter().filter_map(|dir| Some(dir.stat?.pzxid)).max().unwrap_or_default();
+        revision = dirs.iter().filter_map(|dir| Some(dir.stat?.pzxid)).fold(revision, i64::max);
         if dirs.iter().any(|dir| dir.stat.is_none()) {
             // The end of a container shows above it.
             revision = revision.max(lowest(connection, &[paths.line(), paths.kind(), root]).await?);
         }
         let stat = dirs.first().and_then(|dir| dir.stat);
         let settled = stat.map(|stat| stat.pzxid) == again.map(|stat| stat.pzxid);
-        let queue = stat.map_or(0, |stat| stat.czxid);
-        if queue != self.queue {
-            self.kept.clear();
-            self.queue = queue;
-        }
         let mut names: [Vec<String>; 3] = Default::default();
         for ((children, slot), path) in dirs.into_iter().zip(&mut names).zip(&all) {
-            if let Some(watch) = children.watch {
-                self.watched.insert(path.clone());
-                self.listen(path.clone(), watch);
-            }
+            self.listen_to(path, children.watch);
             *slot = children.names;
         }
-        Ok(Listed { names, revision, settled })
+        Ok(Listed { paths: all, names, revision, settled })
+    }
+
+    /// Whether the container at `path` is to be watched, and is not.
+    fn watches(&self, path: &str) -> bool {
+        self.observes && !self.watched.contains(path)
+    }
+
+    fn listen_to(&mut self, container: &str, watch: Option<BoxFuture<'static, WatchedEvent>>) {
+        if let Some(watch) = watch {
+            self.watched.insert(container.to_owned());
+            self.listen(container.to_owned(), watch);
+        }
     }
 
     /// Those of these nodes that are still there; watched if they are to be, by their index.

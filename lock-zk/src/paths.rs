@@ -3,8 +3,8 @@
 //! | node, under the namespace | what | data |
 //! |---|---|---|
 //! | `session/<session>` | ephemeral | the number of the session's last write of a cell |
-//! | `<kind>/<name>/q` | container | the [`Floor`](crate::floor::Floor) |
-//! | `<kind>/<name>/q/c-<sequence>` | ephemeral, sequential | a place in the queue ([`Place`](crate::place::Place)) |
+//! | `<kind>/<name>/q/<number>` | container | the queue's [`Floor`](crate::floor::Floor); the number is drawn at random |
+//! | `<kind>/<name>/q/<number>/c-<sequence>` | ephemeral, sequential | a place in the queue ([`Place`](crate::place::Place)) |
 //! | `<kind>/<name>/h/s-<claim>` | ephemeral | a shared holder ([`Record`](lock_core::backend::Record)) |
 //! | `<kind>/<name>/h/p<count>-<claim>` | ephemeral | a holder of permits (`Record`) |
 //! | `<kind>/<name>/m/<claim>` | ephemeral | somebody present (`Record`) |
@@ -71,8 +71,13 @@ impl LinePaths {
         self.line().rsplit_once('/').map_or("", |(kind, _)| kind)
     }
 
-    pub(crate) fn queue(&self) -> String {
+    /// Where the line's queue is.
+    pub(crate) fn queues(&self) -> String {
         format!("{}q", self.base)
+    }
+
+    pub(crate) fn queue(&self, number: u64) -> String {
+        format!("{}q/{number:016x}", self.base)
     }
 
     pub(crate) fn holders(&self) -> String {
@@ -91,15 +96,6 @@ impl LinePaths {
         format!("{}cell/i-{number:016x}", self.base)
     }
 
-    /// What the server puts a sequence behind.
-    pub(crate) fn new_place(&self) -> String {
-        format!("{}q/{PLACE}", self.base)
-    }
-
-    pub(crate) fn place(&self, sequence: i64) -> String {
-        format!("{}q/{PLACE}{sequence:010}", self.base)
-    }
-
     /// Where a claim in this mode is that does not hold where it queued.
     pub(crate) fn seat(&self, mode: Mode, claim: ClaimId) -> Option<String> {
         match mode {
@@ -109,6 +105,20 @@ impl LinePaths {
             Mode::Present => Some(format!("{}m/{claim}", self.base)),
         }
     }
+}
+
+/// What the server puts a sequence behind.
+pub(crate) fn new_place(queue: &str) -> String {
+    format!("{queue}/{PLACE}")
+}
+
+pub(crate) fn place(queue: &str, sequence: i64) -> String {
+    format!("{queue}/{PLACE}{sequence:010}")
+}
+
+/// Whether a queue of ours is called so.
+pub(crate) fn is_queue(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The sequence of a place in a queue; `None` for a name that is not one of ours.
@@ -148,7 +158,7 @@ mod tests {
         assert_eq!(namespace.session(session), "/a/b/session/00000000000000fe");
         assert_eq!(namespace.chain().collect::<Vec<_>>(), ["/a", "/a/b"]);
         assert_eq!((paths.kind(), paths.line()), ("/a/b/mutex", "/a/b/mutex/x%2Fy"));
-        assert_eq!(paths.place(12), "/a/b/mutex/x%2Fy/q/c-0000000012");
+        assert_eq!(place(&paths.queue(0xfe), 12), "/a/b/mutex/x%2Fy/q/00000000000000fe/c-0000000012");
         assert_eq!(paths.seat(Mode::Exclusive, claim), None);
         let permits = Mode::Permits { count: 2, limit: 3 };
         let seats = [Mode::Shared, permits, Mode::Present].map(|mode| paths.seat(mode, claim).unwrap());
@@ -164,6 +174,7 @@ mod tests {
         {
             assert_eq!(sequence(name), None, "{name}");
         }
+        assert!(is_queue("00000000000000fe") && !is_queue("fe") && !is_queue("00000000000000FE"));
         let claim = ClaimId { session: SessionId::new(1), number: 2 };
         assert_eq!(holder(&format!("s-{claim}")), Some((claim, Mode::Shared)));
         assert_eq!(holder(&format!("p3-{claim}")).unwrap().1, Mode::Permits { count: 3, limit: u32::MAX });

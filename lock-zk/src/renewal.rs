@@ -54,7 +54,6 @@ impl Renewal {
         tracing::debug!(%state, "the connection changed");
         match state {
             SessionState::Disconnected | SessionState::ConnectedReadOnly => {
-                self.connection.broke();
                 self.lease().suspect();
                 None
             }

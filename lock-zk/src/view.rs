@@ -41,7 +41,7 @@ impl Seen {
         let connection = &queue.connection;
         let listed = mirror.list(connection, queue.namespace.root(), paths).await?;
         let mut seen = Self { revision: listed.revision, changed: !listed.settled, ..Self::default() };
-        let ours = |dir, ours: fn(&str) -> bool| of_ours(&Dir::path(dir, paths), listed.names(dir), ours);
+        let ours = |dir, ours: fn(&str) -> bool| of_ours(listed.path(dir), listed.names(dir), ours);
         let mut queued = ours(Dir::Queue, |name| sequence(name).is_some());
         // All names are of one length.
         queued.sort_unstable();

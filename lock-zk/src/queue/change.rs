@@ -30,7 +30,7 @@ impl Queue {
         holds()?;
         let mut work = standing.work.lock().await;
         holds()?;
-        self.make_sure(standing, &mut work).await?;
+        self.locate(standing, &mut work).await?;
         let path = standing.path(&work.seat).ok_or_else(not_granted)?;
         Ok((work, path))
     }

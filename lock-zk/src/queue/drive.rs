@@ -9,11 +9,7 @@ use lock_core::Result;
 use tokio::sync::mpsc;
 use zookeeper_client::{self as zk, WatchedEvent};
 
-use super::{
-    Queue,
-    standing::{Seat, Standing},
-    wait::news,
-};
+use super::{Queue, standing::Standing, wait::news};
 use crate::{connection::persist, error::translated};
 
 /// Drives the claims of one session.
@@ -119,16 +115,9 @@ impl Queue {
         let Some(path) = standing.path(&work.seat) else { return Err(self.missing(standing).await) };
         let client = self.connection.client()?;
         match persist!(self.connection, client.get_and_watch_data(&path)) {
-            Ok((_, stat, watch)) if is_its_own(standing, &work.seat, stat.czxid) => {
-                Ok(Some(Box::pin(watch.changed())))
-            }
-            Ok(_) | Err(zk::Error::NoNode) => Err(self.missing(standing).await),
+            Ok((_, _, watch)) => Ok(Some(Box::pin(watch.changed()))),
+            Err(zk::Error::NoNode) => Err(self.missing(standing).await),
             Err(error) => Err(translated(error)),
         }
     }
-}
-
-/// Queues that are made anew use their names again.
-fn is_its_own(standing: &Standing, seat: &Seat, czxid: i64) -> bool {
-    !matches!(seat, Seat::Queue(_)) || czxid.cast_unsigned() == standing.place()
 }

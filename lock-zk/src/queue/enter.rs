@@ -12,14 +12,14 @@ use zookeeper_client::{self as zk, CreateMode, Stat};
 use super::{
     Queue,
     ahead::Ahead,
-    standing::{Doubt, Seat, Standing, Work},
+    standing::{At, Doubt, Seat, Standing, Work},
 };
 use crate::{
     connection::{acls, persist},
     error::{Said, has_left, is_unanswered, of_change, translated},
     floor::Floor,
     mirror::Mirror,
-    paths::LinePaths,
+    paths::{LinePaths, new_place},
     place::Place,
     view::Seen,
 };
@@ -82,7 +82,9 @@ impl Queue {
                 Ok(()) => work.doubt = None,
                 Err(zk::Error::NoNode) => {
                     work.doubt = None;
-                    self.make_line(&standing.paths).await?;
+                    if work.record.mode == Mode::Present {
+                        self.make_room(&standing.paths, &standing.paths.present()).await?;
+                    }
                 }
                 Err(error) if is_unanswered(&error) => {
                     self.connection.go_on(error).await.map_err(Error::with_unknown_effect)?;
@@ -103,20 +105,30 @@ impl Queue {
 
     /// A place at the end of the queue, and in the same breath how far the queue has come.
     async fn queue_up(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
-        let (client, paths) = (self.connection.client()?, &standing.paths);
+        let client = self.connection.client()?;
         let place = Place { claim: standing.id, record: work.record.clone() };
-        let (new, queue) = (paths.new_place(), paths.queue());
+        let queue = self.queue_to_join(&standing.line, &standing.paths).await?;
+        let new = new_place(&queue);
         let options = CreateMode::EphemeralSequential.with_acls(acls());
-        let breaks = self.connection.breaks();
         let (made, floor) =
             join(client.create(&new, &place.write(), &options), client.get_data(&queue)).await;
         let (stat, sequence) = match made {
             Ok(made) => made,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                if error == zk::Error::NoNode {
+                    self.current.forget(&standing.line, &queue);
+                }
+                return Ok(Err(error));
+            }
         };
-        standing.sits(work, sequence.into_i64(), &stat, breaks);
-        if let Ok((data, stat)) = floor {
-            work.learn(&data, &stat);
+        standing.sits(work, At { queue, sequence: sequence.into_i64() }, &stat);
+        if let Ok((data, queue)) = floor {
+            work.learn(&data);
+            // Nobody has come or gone since, so it is this claim that is alone.
+            work.alone = queue.num_children == 1 && queue.pzxid == stat.czxid;
+            if work.alone {
+                work.ahead = Ahead::Nobody;
+            }
         }
         Ok(Ok(()))
     }
@@ -124,10 +136,9 @@ impl Queue {
     async fn be_present(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
         let Some(path) = standing.paths.seat(Mode::Present, standing.id) else { return Ok(Ok(())) };
         let client = self.connection.client()?;
-        let breaks = self.connection.breaks();
         let options = CreateMode::Ephemeral.with_acls(acls());
         match client.create(&path, &work.record.write(), &options).await {
-            Ok((stat, _)) => standing.is_beyond(work, path, stat.czxid, breaks),
+            Ok((stat, _)) => standing.is_beyond(work, path, stat.czxid),
             // Of an earlier request.
             Err(zk::Error::NodeExists) => self.locate(standing, work).await?,
             Err(error) => return Ok(Err(error)),
@@ -135,11 +146,17 @@ impl Queue {
         Ok(Ok(()))
     }
 
-    /// The containers of a line. The server removes those that are empty.
-    pub(crate) async fn make_line(&self, paths: &LinePaths) -> Result<()> {
-        let (queue, holders, present) = (paths.queue(), paths.holders(), paths.present());
-        let line = [paths.kind(), paths.line(), &queue, &holders, &present];
-        self.connection.make_containers(self.namespace.chain().chain(line)).await
+    /// Makes a container of the line, or the line itself. The server removes what is empty.
+    pub(crate) async fn make_room(&self, paths: &LinePaths, room: &str) -> Result<()> {
+        let (client, options) = (self.connection.client()?, CreateMode::Container.with_acls(acls()));
+        match persist!(self.connection, client.create(room, b"", &options)) {
+            Ok(_) | Err(zk::Error::NodeExists) => Ok(()),
+            Err(zk::Error::NoNode) => {
+                let all = self.namespace.chain().chain([paths.kind(), paths.line(), room]);
+                self.connection.make_containers(all).await
+            }
+            Err(error) => Err(of_change(error)),
+        }
     }
 
     /// Enters unless a conflicting claim is in line (C6). When that has been tried before, the claim may be
@@ -182,8 +199,10 @@ impl Queue {
         match mode {
             Mode::Present => return Ok(true),
             // However long the queue is.
-            Mode::Exclusive if self.somebody_queues(&standing.paths).await? => return Ok(false),
-            _ => {}
+            Mode::Exclusive => {
+                return Ok(!self.somebody_queues(standing).await? && self.nobody_holds(standing).await?);
+            }
+            Mode::Shared | Mode::Permits { .. } => {}
         }
         self.connection.sync(standing.paths.line()).await?;
         let line =
@@ -198,15 +217,21 @@ impl Queue {
         Ok(decide(&entrants, place) == Some(Verdict::Granted))
     }
 
-    async fn somebody_queues(&self, paths: &LinePaths) -> Result<bool> {
-        Ok(self.connection.stat(&paths.queue()).await?.is_some_and(|queue| queue.num_children > 0))
+    async fn somebody_queues(&self, standing: &Standing) -> Result<bool> {
+        self.connection.sync(standing.paths.line()).await?;
+        let Some(queue) = self.look_for_queue(&standing.line, &standing.paths).await? else {
+            return Ok(false);
+        };
+        let client = self.connection.client()?;
+        let stat = persist!(self.connection, client.check_stat(&queue)).map_err(translated)?;
+        Ok(stat.is_some_and(|queue| queue.num_children > 0))
     }
 
     /// Reads how far the queue has come.
-    pub(super) async fn read_floor(&self, standing: &Standing, work: &mut Work) -> Result<()> {
-        let (client, queue) = (self.connection.client()?, standing.paths.queue());
-        match persist!(self.connection, client.get_data(&queue)) {
-            Ok((data, stat)) => work.learn(&data, &stat),
+    pub(super) async fn read_floor(&self, standing: &Standing, work: &mut Work, queue: &str) -> Result<()> {
+        let client = self.connection.client()?;
+        match persist!(self.connection, client.get_data(queue)) {
+            Ok((data, _)) => work.learn(&data),
             // Our own node was in it.
             Err(zk::Error::NoNode) => return Err(self.missing(standing).await),
             Err(error) => return Err(translated(error)),
@@ -217,15 +242,15 @@ impl Queue {
 
 impl Standing {
     /// The claim has this place in the queue.
-    pub(super) fn sits(&self, work: &mut Work, sequence: i64, stat: &Stat, breaks: u64) {
-        (work.seat, work.breaks) = (Seat::Queue(sequence), breaks);
-        work.ahead = Ahead::Below(sequence);
+    pub(super) fn sits(&self, work: &mut Work, at: At, stat: &Stat) {
+        work.ahead = Ahead::Below(at.sequence);
+        work.seat = Seat::Queue(at);
         self.took(stat.czxid);
     }
 
     /// The claim is beyond the queue; `place` unless it has one.
-    pub(super) fn is_beyond(&self, work: &mut Work, path: String, place: i64, breaks: u64) {
-        (work.seat, work.breaks, work.ahead) = (Seat::Beyond(path), breaks, Ahead::Nobody);
+    pub(super) fn is_beyond(&self, work: &mut Work, path: String, place: i64) {
+        (work.seat, work.ahead) = (Seat::Beyond(path), Ahead::Nobody);
         if self.place() == 0 {
             self.took(place);
         }
@@ -233,12 +258,9 @@ impl Standing {
 }
 
 impl Work {
-    /// What the queue's own node says: this claim is in it.
-    pub(super) fn learn(&mut self, data: &[u8], queue: &Stat) {
+    /// What the queue's own node says: this claim has been in it.
+    pub(super) fn learn(&mut self, data: &[u8]) {
         self.floor = Floor::read(data);
-        if queue.num_children == 1 || self.ahead.nearest(self.floor).is_none() {
-            self.ahead = Ahead::Nobody;
-        }
     }
 }
 

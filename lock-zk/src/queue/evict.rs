@@ -8,7 +8,7 @@ use super::Queue;
 use crate::{
     connection::persist,
     error::{of_change, translated},
-    paths::{LinePaths, holder, sequence},
+    paths::{LinePaths, holder, place, sequence},
     place::Place,
 };
 
@@ -19,7 +19,7 @@ impl Queue {
         let paths = self.namespace.line(line);
         self.connection.sync(paths.line()).await?;
         // In the order in which a claim moves: one that does so meanwhile is met again.
-        let queued = self.remove(self.places_of(&paths, claim).await?).await?;
+        let queued = self.remove(self.places_of(line, &paths, claim).await?).await?;
         let held = self.remove(self.seats_of(&paths, claim).await?).await?;
         Ok(queued || held)
     }
@@ -37,14 +37,15 @@ impl Queue {
         Ok(removed)
     }
 
-    async fn places_of(&self, paths: &LinePaths, claim: ClaimId) -> Result<Vec<String>> {
+    async fn places_of(&self, line: &LineId, paths: &LinePaths, claim: ClaimId) -> Result<Vec<String>> {
         let client = self.connection.client()?;
+        let Some(queue) = self.look_for_queue(line, paths).await? else { return Ok(Vec::new()) };
         let places: Vec<String> = self
-            .names(&paths.queue())
+            .names(&queue)
             .await?
             .iter()
             .filter_map(|name| sequence(name))
-            .map(|at| paths.place(at))
+            .map(|at| place(&queue, at))
             .collect();
         let read = join_all(places.iter().map(|path| async {
             let said = persist!(self.connection, client.get_data(path));

@@ -10,7 +10,6 @@ use zookeeper_client::{self as zk, CreateMode, WatchedEvent};
 
 use super::{
     Queue,
-    ahead::Ahead,
     standing::{Doubt, Seat, Standing, Work},
     wait::{News, Vigil},
 };
@@ -46,13 +45,13 @@ impl Queue {
         standing: &Standing,
         work: &mut Work,
     ) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
-        self.make_sure(standing, work).await?;
-        match work.seat {
+        self.locate(standing, work).await?;
+        match work.seat.clone() {
             Seat::Nowhere => return Err(self.missing(standing).await),
             Seat::Beyond(_) => Ok(None),
             Seat::Queue(at) => {
-                let mut vigil = Vigil::over(standing.paths.place(at));
-                self.reach_the_head(standing, work, &mut vigil).await?;
+                let mut vigil = Vigil::over(at.path());
+                self.reach_the_head(standing, work, &at, &mut vigil).await?;
                 while !self.gate_admits(standing, work, Some(&mut vigil)).await? {}
                 self.is_still_there(standing, &mut vigil).await?;
                 if work.record.mode == Mode::Exclusive {
@@ -71,7 +70,7 @@ impl Queue {
             Seat::Nowhere => Ok(false),
             Seat::Beyond(_) => Ok(true),
             Seat::Queue(_) => {
-                Ok(work.ahead == Ahead::Nobody && self.gate_admits(standing, work, None).await?)
+                Ok(work.ahead.nearest(work.floor).is_none() && self.gate_admits(standing, work, None).await?)
             }
         }
     }
@@ -103,6 +102,11 @@ impl Queue {
             None => self.until_all_are_gone(standing, &holders.names, vigil).await?,
         }
         Ok(false)
+    }
+
+    /// Whether nobody is behind the gate.
+    pub(super) async fn nobody_holds(&self, standing: &Standing) -> Result<bool> {
+        Ok(self.holders(standing, false).await?.admit(Mode::Exclusive))
     }
 
     async fn holders(&self, standing: &Standing, watched: bool) -> Result<Holders> {
@@ -165,27 +169,23 @@ impl Queue {
         to: String,
         record: lock_core::backend::Record,
     ) -> Result<()> {
-        let (queue, data) = (standing.paths.queue(), record.write());
+        let data = record.write();
         while work.seat != Seat::Beyond(to.clone()) {
             let Some(from) = standing.path(&work.seat) else { return Err(self.missing(standing).await) };
-            let floor = match work.seat {
-                Seat::Queue(at) => {
-                    let held = work.floor.held || record.mode != Mode::Present;
-                    Some(Floor { gone: at, held }.write())
-                }
-                _ => None,
-            };
             let mut steps = vec![Step::Delete(&from), Step::Create(&to, &data, CreateMode::Ephemeral)];
-            if let Some(floor) = &floor {
-                steps.push(Step::SetData(&queue, floor.as_bytes(), None));
+            let floor;
+            let seat = work.seat.clone();
+            if let Seat::Queue(at) = &seat {
+                let held = work.floor.held || record.mode != Mode::Present;
+                floor = Floor { gone: at.sequence, held }.write();
+                steps.push(Step::SetData(&at.queue, floor.as_bytes(), None));
             }
-            let breaks = self.connection.breaks();
             work.doubt =
                 Some(Doubt { sent: self.connection.runtime.now(), to: Some((to.clone(), record.clone())) });
             match self.connection.commit(&steps).await? {
                 Ok(_) => {
                     (work.doubt, work.record) = (None, record.clone());
-                    standing.is_beyond(work, to.clone(), 0, breaks);
+                    standing.is_beyond(work, to.clone(), 0);
                 }
                 Err(failed) if failed.has_no_node(0) => {
                     work.doubt = None;
@@ -193,7 +193,8 @@ impl Queue {
                 }
                 Err(failed) if failed.has_no_node(1) => {
                     work.doubt = None;
-                    self.make_line(&standing.paths).await?;
+                    let room = to.rsplit_once('/').map_or("", |(room, _)| room);
+                    self.make_room(&standing.paths, room).await?;
                 }
                 Err(failed) if failed.is_unanswered() => {
                     self.connection.go_on(failed.error).await.map_err(Error::with_unknown_effect)?;

@@ -8,11 +8,11 @@ use zookeeper_client as zk;
 use super::{
     Queue,
     ahead::Ahead,
-    standing::{Doubt, Seat, Standing, Work},
+    standing::{At, Doubt, Seat, Standing, Work},
 };
 use crate::{
     connection::{Failed, Step},
-    error::{is_unanswered, of_change},
+    error::{Said, is_unanswered, of_change},
     floor::Floor,
 };
 
@@ -24,7 +24,7 @@ impl Queue {
         standing.end(LostReason::Released);
         let mut work = standing.work.lock().await;
         let left = async {
-            self.make_sure(&standing, &mut work).await?;
+            self.locate(&standing, &mut work).await?;
             while let Some(path) = standing.path(&work.seat) {
                 self.leave_from(&standing, &mut work, &path).await?;
             }
@@ -56,9 +56,9 @@ impl Queue {
             return Err(Error::lost(reason));
         }
         work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        let said = match work.seat {
+        let said = match &work.seat {
             Seat::Queue(at) if work.ahead == Ahead::Nobody => {
-                self.leave_as_head(standing, work, at, path).await?
+                self.leave_as_head(at, work.floor.held, path).await?
             }
             _ => self.connection.client()?.delete(path, None).await,
         };
@@ -77,15 +77,9 @@ impl Queue {
     }
 
     /// Tells whoever is behind, in the same transaction, that nobody is left ahead of it.
-    async fn leave_as_head(
-        &self,
-        standing: &Standing,
-        work: &Work,
-        at: i64,
-        path: &str,
-    ) -> Result<Result<(), zk::Error>> {
-        let (queue, floor) = (standing.paths.queue(), Floor { gone: at, held: work.floor.held }.write());
-        let steps = [Step::Delete(path), Step::SetData(&queue, floor.as_bytes(), None)];
+    async fn leave_as_head(&self, at: &At, held: bool, path: &str) -> Result<Said<()>> {
+        let floor = Floor { gone: at.sequence, held }.write();
+        let steps = [Step::Delete(path), Step::SetData(&at.queue, floor.as_bytes(), None)];
         match self.connection.commit(&steps).await? {
             Ok(_) => Ok(Ok(())),
             // Without the right to write there, those behind look for themselves.

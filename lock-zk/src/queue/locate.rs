@@ -7,12 +7,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::join_all;
-use lock_core::{ClaimId, Error, LineId, Mode, Moment, Result, sync::locked};
+use lock_core::{ClaimId, LineId, Mode, Moment, Result, sync::locked};
 use zookeeper_client::Stat;
 
 use super::{
     Queue,
-    standing::{Doubt, Seat, Standing, Work},
+    standing::{At, Doubt, Seat, Standing, Work},
 };
 use crate::{
     connection::persist,
@@ -25,18 +25,17 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Census(tokio::sync::Mutex<Option<(Moment, Arc<Counted>)>>);
 
-type Counted = HashMap<ClaimId, (i64, Stat)>;
+type Counted = HashMap<ClaimId, (At, Stat)>;
 
 impl Queue {
     /// Settles the doubt: afterwards the claim's seat is known.
     pub(super) async fn locate(&self, standing: &Standing, work: &mut Work) -> Result<()> {
         let Some(Doubt { sent, to }) = work.doubt.clone() else { return Ok(()) };
-        let breaks = self.connection.breaks();
         if let Some((path, record)) = to
             && self.is_ours(&path).await?.is_some()
         {
             work.record = record;
-            standing.is_beyond(work, path, 0, breaks);
+            standing.is_beyond(work, path, 0);
             work.doubt = None;
             return Ok(());
         }
@@ -45,24 +44,19 @@ impl Queue {
                 if let Some(path) = standing.paths.seat(Mode::Present, standing.id)
                     && let Some(stat) = self.is_ours(&path).await?
                 {
-                    standing.is_beyond(work, path, stat.czxid, breaks);
+                    standing.is_beyond(work, path, stat.czxid);
                 }
             }
             (Seat::Nowhere, _) => {
                 let counted = self.census(&standing.line, &standing.paths, sent).await?;
-                if let Some((sequence, stat)) = counted.get(&standing.id) {
+                if let Some((at, stat)) = counted.get(&standing.id) {
                     tracing::debug!(claim = %standing.id, "a join that was not answered has landed");
-                    standing.sits(work, *sequence, stat, breaks);
+                    standing.sits(work, at.clone(), stat);
                 }
             }
             (seat @ (Seat::Queue(_) | Seat::Beyond(_)), _) => {
                 let path = standing.path(&seat).unwrap_or_default();
-                let there = self.is_ours(&path).await?;
-                let mine = |stat: &Stat| {
-                    !matches!(seat, Seat::Queue(_)) || stat.czxid.cast_unsigned() == standing.place()
-                };
-                work.seat = if there.as_ref().is_some_and(mine) { seat } else { Seat::Nowhere };
-                work.breaks = breaks;
+                work.seat = if self.is_ours(&path).await?.is_some() { seat } else { Seat::Nowhere };
             }
         }
         work.doubt = None;
@@ -93,16 +87,11 @@ impl Queue {
     }
 
     async fn count(&self, paths: &LinePaths) -> Result<Counted> {
-        let (client, queue) = (self.connection.client()?, paths.queue());
+        let (client, queues) = (self.connection.client()?, paths.queues());
         self.connection.settle().await?;
-        let listed = persist!(self.connection, client.list_ephemerals(&queue));
-        let places: Vec<(String, i64)> = listed
-            .map_err(translated)?
-            .into_iter()
-            .filter_map(|path| {
-                sequence(path.strip_prefix(&queue)?.strip_prefix('/')?).map(|at| (path.clone(), at))
-            })
-            .collect();
+        let listed = persist!(self.connection, client.list_ephemerals(&queues)).map_err(translated)?;
+        let places: Vec<(String, At)> =
+            listed.into_iter().filter_map(|path| Some((path.clone(), place_at(&path)?))).collect();
         let read: Vec<Said<(Vec<u8>, Stat)>> = persist!(self.connection, async {
             let all = join_all(places.iter().map(|(path, _)| client.get_data(path))).await;
             match all
@@ -114,19 +103,16 @@ impl Queue {
             }
         })
         .map_err(translated)?;
-        let claims = places.iter().zip(read).filter_map(|((path, sequence), said)| {
+        let claims = places.into_iter().zip(read).filter_map(|((path, at), said)| {
             let (data, stat) = said.ok()?;
-            Some((Place::read(path, &data).ok()?.claim, (*sequence, stat)))
+            Some((Place::read(&path, &data).ok()?.claim, (at, stat)))
         });
         Ok(claims.collect())
     }
+}
 
-    /// As far as the claim can be somewhere else than it is thought to be: after the connection broke, a
-    /// node of the same name may be a stranger's, in a queue that was made anew.
-    pub(super) async fn make_sure(&self, standing: &Standing, work: &mut Work) -> Result<(), Error> {
-        if work.doubt.is_none() && work.breaks != self.connection.breaks() && work.seat != Seat::Nowhere {
-            work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        }
-        self.locate(standing, work).await
-    }
+/// The place that lies at this path.
+fn place_at(path: &str) -> Option<At> {
+    let (queue, name) = path.rsplit_once('/')?;
+    Some(At { queue: queue.into(), sequence: sequence(name)? })
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `standing` | one claim of this session: where it stands |
 //! | `ahead` | who is ahead of it |
+//! | `current` | which queue a line has at present |
 //! | `enter` | joining, trying |
 //! | `locate` | finding a claim whose request was not answered |
 //! | `wait` | from joined to the head of the queue |
@@ -15,6 +16,7 @@
 
 mod ahead;
 mod change;
+mod current;
 mod drive;
 mod enter;
 mod evict;
@@ -37,7 +39,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use drive::Driver;
 
-use self::{locate::Census, standing::Standing};
+use self::{current::Current, locate::Census, standing::Standing};
 use crate::{connection::Connection, error::not_held, paths::Namespace};
 
 /// Every claim of one session, and the way to the store.
@@ -48,6 +50,7 @@ pub(crate) struct Queue {
     /// To the task that drives claims on.
     joined: mpsc::UnboundedSender<Arc<Standing>>,
     table: Mutex<Table>,
+    current: Current,
     /// One write of a cell at a time.
     pub(crate) writing: tokio::sync::Mutex<()>,
 }
@@ -73,8 +76,8 @@ impl Queue {
         connection: Arc<Connection>,
     ) -> (Arc<Self>, Driver) {
         let (joined, receiver) = mpsc::unbounded_channel();
-        let (table, writing) = (Mutex::default(), tokio::sync::Mutex::default());
-        let queue = Arc::new(Self { session, namespace, connection, joined, table, writing });
+        let (table, current, writing) = (Mutex::default(), Current::default(), tokio::sync::Mutex::default());
+        let queue = Arc::new(Self { session, namespace, connection, joined, table, current, writing });
         let driver = Driver::new(&queue, receiver);
         (queue, driver)
     }

@@ -15,7 +15,7 @@ use super::ahead::Ahead;
 use crate::{
     error::has_left,
     floor::Floor,
-    paths::{LinePaths, Namespace},
+    paths::{LinePaths, Namespace, place},
 };
 
 /// One claim.
@@ -40,8 +40,8 @@ pub(crate) struct Work {
     pub(crate) seat: Seat,
     /// A request that takes it elsewhere and that was not answered, or not yet.
     pub(crate) doubt: Option<Doubt>,
-    /// How often the connection had been seen to break when the seat was last known to be there.
-    pub(crate) breaks: u64,
+    /// Whether nobody else was in the queue when it came.
+    pub(crate) alone: bool,
     /// Who is still ahead in the queue.
     pub(crate) ahead: Ahead,
     /// What the queue's data said last.
@@ -53,10 +53,24 @@ pub(crate) struct Work {
 pub(crate) enum Seat {
     /// There is none.
     Nowhere,
-    /// In the queue, with this sequence.
-    Queue(i64),
+    /// In the queue.
+    Queue(At),
     /// Behind the gate, or among those present, at this path.
     Beyond(String),
+}
+
+/// A place in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    /// The queue's path.
+    pub(crate) queue: Arc<str>,
+    pub(crate) sequence: i64,
+}
+
+impl At {
+    pub(crate) fn path(&self) -> String {
+        place(&self.queue, self.sequence)
+    }
 }
 
 /// A request that was not answered.
@@ -76,7 +90,7 @@ impl Standing {
             record,
             seat: Seat::Nowhere,
             doubt: None,
-            breaks: 0,
+            alone: false,
             ahead: Ahead::Nobody,
             floor: Floor::FRESH,
         };
@@ -145,7 +159,7 @@ impl Standing {
     pub(crate) fn path(&self, seat: &Seat) -> Option<String> {
         match seat {
             Seat::Nowhere => None,
-            Seat::Queue(sequence) => Some(self.paths.place(*sequence)),
+            Seat::Queue(at) => Some(at.path()),
             Seat::Beyond(path) => Some(path.clone()),
         }
     }

@@ -7,7 +7,7 @@ use zookeeper_client::{self as zk, EventType, WatchedEvent};
 use super::{
     Queue,
     ahead::Ahead,
-    standing::{Standing, Work},
+    standing::{At, Standing, Work},
 };
 use crate::{
     connection::persist,
@@ -77,19 +77,20 @@ impl Queue {
         &self,
         standing: &Standing,
         work: &mut Work,
+        own: &At,
         vigil: &mut Vigil,
     ) -> Result<()> {
         // Whoever was ahead may have passed the gate: what the floor says of that must be read after all of
         // them are known to be gone.
         let (mut misses, mut read) = (0, true);
         while let Some(ahead) = work.ahead.nearest(work.floor) {
-            match self.look_ahead(standing, ahead, vigil).await? {
+            match self.look_ahead(standing, &At { sequence: ahead, ..own.clone() }, vigil).await? {
                 // An event proves nothing about what the next answer shows: the client may have reconnected
                 // to a server that has not come as far. So the one in front is looked at
                 // again, unless the floor tells.
                 Front::There(watch) => {
                     if self.heard(standing, watch, vigil).await? == News::Gone {
-                        self.read_floor(standing, work).await?;
+                        self.read_floor(standing, work, &own.queue).await?;
                         (misses, read) = (0, true);
                     }
                 }
@@ -97,21 +98,23 @@ impl Queue {
                     work.ahead.passed();
                     (misses, read) = (misses + 1, false);
                     if misses == MISSES {
-                        self.list(standing, work).await?;
+                        self.list(standing, work, &own.queue).await?;
                     }
                 }
             }
         }
         if !read {
-            self.read_floor(standing, work).await?;
+            self.read_floor(standing, work, &own.queue).await?;
         }
         work.ahead = Ahead::Nobody;
+        // What says that nobody is ahead may be about another who came after this claim was evicted.
+        self.keep_vigil(standing, vigil).await?;
         self.is_still_there(standing, vigil).await
     }
 
     /// The one in front, watched; and the claim's own node, unless it is.
-    async fn look_ahead(&self, standing: &Standing, ahead: i64, vigil: &mut Vigil) -> Result<Front> {
-        let (client, front) = (self.connection.client()?, standing.paths.place(ahead));
+    async fn look_ahead(&self, standing: &Standing, ahead: &At, vigil: &mut Vigil) -> Result<Front> {
+        let (client, front) = (self.connection.client()?, ahead.path());
         loop {
             let ahead = client.get_and_watch_data(&front);
             let (ahead, own) = join(ahead, self.keep_vigil(standing, vigil)).await;
@@ -132,11 +135,11 @@ impl Queue {
         }
         let client = self.connection.client()?;
         match persist!(self.connection, client.get_and_watch_data(&vigil.path)) {
-            Ok((_, stat, watch)) if stat.czxid.cast_unsigned() == standing.place() => {
+            Ok((_, _, watch)) => {
                 vigil.watch = Some(Box::pin(watch.changed()));
                 Ok(())
             }
-            Ok(_) | Err(zk::Error::NoNode) => Err(self.missing(standing).await),
+            Err(zk::Error::NoNode) => Err(self.missing(standing).await),
             Err(error) => Err(translated(error)),
         }
     }
@@ -170,10 +173,10 @@ impl Queue {
     }
 
     /// Lists who is ahead, once and for all.
-    async fn list(&self, standing: &Standing, work: &mut Work) -> Result<()> {
-        let (client, queue) = (self.connection.client()?, standing.paths.queue());
+    async fn list(&self, standing: &Standing, work: &mut Work, queue: &str) -> Result<()> {
+        let client = self.connection.client()?;
         let Some(nearest) = work.ahead.nearest(work.floor) else { return Ok(()) };
-        let listed = match persist!(self.connection, client.list_children(&queue)) {
+        let listed = match persist!(self.connection, client.list_children(queue)) {
             Ok(listed) => listed,
             Err(zk::Error::NoNode) => return Err(self.missing(standing).await),
             Err(error) => return Err(translated(error)),

@@ -1,0 +1,99 @@
+//! Which queue a line has at present.
+//!
+//! The server removes an empty queue whenever it likes, and the next one begins again at 0. So each has a
+//! name of its own, drawn at random: no path is ever used twice, and no request meant for a claim that has
+//! gone can meet another's node.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use lock_core::{LineId, Result, sync::locked};
+use zookeeper_client::{self as zk, CreateMode};
+
+use super::Queue;
+use crate::{
+    connection::{Step, persist},
+    error::{of_change, translated},
+    paths::{LinePaths, is_queue},
+};
+
+/// How many lines' queues are remembered; when there are more, all are looked up again.
+const REMEMBERED: usize = 10_000;
+
+/// The queues that this session has seen last: most lines are come to again and again.
+#[derive(Default)]
+pub(super) struct Current(Mutex<HashMap<LineId, Arc<str>>>);
+
+impl Current {
+    fn of(&self, line: &LineId) -> Option<Arc<str>> {
+        locked(&self.0).get(line).cloned()
+    }
+
+    fn remember(&self, line: &LineId, queue: &Arc<str>) {
+        let mut queues = locked(&self.0);
+        if queues.len() >= REMEMBERED {
+            queues.clear();
+        }
+        queues.insert(line.clone(), queue.clone());
+    }
+
+    /// That queue is gone.
+    pub(super) fn forget(&self, line: &LineId, queue: &str) {
+        let mut queues = locked(&self.0);
+        if queues.get(line).is_some_and(|current| **current == *queue) {
+            queues.remove(line);
+        }
+    }
+}
+
+impl Queue {
+    /// The line's queue as it is now; `None` when there is none.
+    pub(super) async fn look_for_queue(&self, line: &LineId, paths: &LinePaths) -> Result<Option<Arc<str>>> {
+        let (client, queues) = (self.connection.client()?, paths.queues());
+        let names = match persist!(self.connection, client.list_children(&queues)) {
+            Ok(names) => names,
+            Err(zk::Error::NoNode) => return Ok(None),
+            Err(error) => return Err(translated(error)),
+        };
+        let Some(name) = names.iter().find(|name| is_queue(name)) else { return Ok(None) };
+        let queue = format!("{queues}/{name}").into();
+        self.current.remember(line, &queue);
+        Ok(Some(queue))
+    }
+
+    /// The line's queue as it was seen last, or as it is now; made if there is none.
+    pub(super) async fn queue_to_join(&self, line: &LineId, paths: &LinePaths) -> Result<Arc<str>> {
+        loop {
+            if let Some(queue) = self.current.of(line) {
+                return Ok(queue);
+            }
+            if let Some(queue) = self.look_for_queue(line, paths).await? {
+                return Ok(queue);
+            }
+            self.make_queue(paths).await?;
+        }
+    }
+
+    /// Makes a queue, unless there is one: never two at a time.
+    async fn make_queue(&self, paths: &LinePaths) -> Result<()> {
+        let (queues, queue) = (paths.queues(), paths.queue(self.connection.runtime.random_u64()));
+        let container = |path| Step::Create(path, b"", CreateMode::Container);
+        let anew = [Step::Delete(&queues), container(&queues), container(&queue)];
+        let error = match self.connection.commit(&anew).await? {
+            Ok(_) => return Ok(()),
+            Err(failed) if failed.is_unanswered() => return self.connection.go_on(failed.error).await,
+            Err(failed) => failed.error,
+        };
+        match error {
+            // Somebody else has made one.
+            zk::Error::NotEmpty | zk::Error::NodeExists => Ok(()),
+            zk::Error::NoNode => {
+                let line = [paths.kind(), paths.line(), &queues];
+                self.connection.make_containers(self.namespace.chain().chain(line)).await
+            }
+            error => Err(of_change(error)),
+        }
+    }
+}
