@@ -129,8 +129,9 @@ impl Drop for UnlessOpened {
     fn drop(&mut self) {
         if let Some((connection, runtime, owned)) = self.0.take() {
             connection.lease.lose(LostReason::Closed);
+            drop(connection.cut());
             if let Some(owned) = owned {
-                runtime.spawn(Box::pin(async move { owned.end(&connection).await }));
+                runtime.spawn(Box::pin(async move { owned.end().await }));
             }
         }
     }
@@ -167,6 +168,8 @@ impl Zk {
                 let granted = client.session_timeout();
                 let owned = Owned { config: config.clone(), session: client.session().clone() };
                 if granted > ttl {
+                    drop(client);
+                    owned.end().await;
                     let message = format!("this ensemble grants no ttl below {granted:?}");
                     return Err(Error::new(ErrorKind::InvalidOption, message));
                 }
@@ -207,10 +210,10 @@ impl Zk {
 }
 
 impl Owned {
-    /// Tells the ensemble that the session is over. The client was told not to do so by itself: a session
-    /// that is abandoned must end as in a crash. So another client takes the session over, and closes it.
-    async fn end(&self, connection: &Connection) {
-        drop(connection.cut());
+    /// Tells the ensemble that the session is over, whose client is gone. That one was told not to do so by
+    /// itself: a session that is abandoned must end as in a crash. So another client takes it over, and
+    /// closes it.
+    async fn end(&self) {
         let taken_over = self.config.take_over(self.session.clone()).await;
         match taken_over {
             Ok(client) => {
@@ -231,9 +234,9 @@ impl Queue {
             Ok(()) | Err(zk::Error::NoNode | zk::Error::SessionExpired) => {}
             Err(error) => return Err(of_change(error)),
         }
-        drop(client);
+        drop((client, self.connection.cut()));
         if let Some(owned) = owned {
-            owned.end(&self.connection).await;
+            owned.end().await;
         }
         Ok(())
     }

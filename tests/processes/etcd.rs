@@ -5,7 +5,7 @@ use std::env;
 use lock_testkit::server::etcd::Etcd;
 use tokio::process::Command;
 
-use super::nothing_is_left;
+use super::leaves_nothing;
 
 async fn run(etcd: &Etcd, name: &str, arguments: &[&str]) {
     let hosts = etcd.endpoints().join(",");
@@ -34,15 +34,17 @@ async fn of_sessions(etcd: &Etcd, namespace: &str) -> Vec<String> {
 #[tokio::test]
 async fn c8_leadership_moves_on_when_its_process_is_killed() {
     let etcd = Etcd::start().await.unwrap();
-    run(&etcd, "leader_election", &[]).await;
-    nothing_is_left(async || of_sessions(&etcd, "leader_election").await).await;
+    leaves_nothing(run(&etcd, "leader_election", &[]), async || of_sessions(&etcd, "leader_election").await)
+        .await;
 }
 
 #[tokio::test]
 async fn c8_each_tick_completes_once_although_a_process_is_killed() {
     let etcd = Etcd::start().await.unwrap();
-    run(&etcd, "task_scheduler", &["--for", "8s"]).await;
-    nothing_is_left(async || of_sessions(&etcd, "task_scheduler").await).await;
+    leaves_nothing(run(&etcd, "task_scheduler", &["--for", "8s"]), async || {
+        of_sessions(&etcd, "task_scheduler").await
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -41,15 +41,20 @@ async fn run(uri: &str, name: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{name}: {}", output.status);
 }
 
-/// Waits until nothing is left of the sessions.
-async fn nothing_is_left(left: impl AsyncFn() -> Vec<String>) {
+/// While it runs, something lies in the store that lives with a session; afterwards nothing does.
+async fn leaves_nothing(run: impl Future<Output = ()>, left: impl AsyncFn() -> Vec<String>) {
+    tokio::join!(run, until(&left, |left| !left.is_empty()));
+    until(&left, <[_]>::is_empty).await;
+}
+
+async fn until(left: impl AsyncFn() -> Vec<String>, good: impl Fn(&[String]) -> bool) {
     let start = Instant::now();
     loop {
         let left = left().await;
-        if left.is_empty() {
+        if good(&left) {
             return;
         }
-        assert!(start.elapsed() < PATIENCE, "left behind: {left:?}");
+        assert!(start.elapsed() < PATIENCE, "in the store: {left:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use lock_testkit::server::zookeeper::ZooKeeper;
 
-use super::nothing_is_left;
+use super::leaves_nothing;
 
 async fn run(zookeeper: &ZooKeeper, name: &str, arguments: &[&str]) {
     let hosts = zookeeper.endpoints().join(",");
@@ -22,13 +22,14 @@ async fn of_sessions(zookeeper: &ZooKeeper) -> Vec<String> {
 #[tokio::test]
 async fn c8_leadership_moves_on_when_its_process_is_killed() {
     let zookeeper = ZooKeeper::start().await.unwrap();
-    run(&zookeeper, "leader_election", &[]).await;
-    nothing_is_left(async || of_sessions(&zookeeper).await).await;
+    leaves_nothing(run(&zookeeper, "leader_election", &[]), async || of_sessions(&zookeeper).await).await;
 }
 
 #[tokio::test]
 async fn c8_each_tick_completes_once_although_a_process_is_killed() {
     let zookeeper = ZooKeeper::start().await.unwrap();
-    run(&zookeeper, "task_scheduler", &["--for", "8s"]).await;
-    nothing_is_left(async || of_sessions(&zookeeper).await).await;
+    leaves_nothing(run(&zookeeper, "task_scheduler", &["--for", "8s"]), async || {
+        of_sessions(&zookeeper).await
+    })
+    .await;
 }

@@ -1,0 +1,64 @@
+//! Processes that are killed or stopped while they hold a lock in ZooKeeper (C7, C8).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::{sync::Arc, time::Duration};
+
+use lock_core::{Coordinator, Options};
+use lock_testkit::{
+    crashes::{Role, hold, killed, soon, stopped},
+    server::zookeeper::ZooKeeper as Servers,
+};
+use lock_zk::{Config, Zk};
+
+const TTL: Duration = Duration::from_secs(2);
+
+/// What [`Servers`] are started with.
+const TICK: Duration = Duration::from_millis(100);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        if let Role::Holder { store, lock } = Role::of_this_process() {
+            let coordinator = coordinator(&store, TTL).await;
+            drop(hold(&coordinator, TTL, &lock).await);
+            return;
+        }
+        are_killed("one server", Servers::start().await.unwrap(), false).await;
+        are_killed("three servers, the leader killed too", Servers::ensemble(3).await.unwrap(), true).await;
+        are_stopped(Servers::start().await.unwrap()).await;
+    });
+}
+
+async fn coordinator(servers: &str, ttl: Duration) -> Coordinator {
+    let config = Config::new(servers.split(',')).unwrap().tick(TICK).unwrap();
+    Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(ttl)).await.unwrap()
+}
+
+async fn are_killed(what: &str, servers: Servers, leader_too: bool) {
+    let store = servers.endpoints().join(",");
+    let waiter = coordinator(&store, TTL).await;
+    let leader = if leader_too { Some(servers.leader().await.unwrap()) } else { None };
+    let kill = || leader.into_iter().for_each(|leader| servers.servers()[leader].kill());
+    killed(what, &store, TTL, &waiter, kill).await;
+    waiter.close().await.unwrap();
+    // Every session of a process that was killed has ended.
+    soon(async { while !of_sessions(&servers).await.is_empty() {} }).await;
+}
+
+/// The nodes that live with a session.
+async fn of_sessions(servers: &Servers) -> Vec<String> {
+    let mut nodes = Vec::new();
+    for server in servers.servers() {
+        // One of them may be dead.
+        let dump = server.ask("dump").await.unwrap_or_default();
+        nodes.extend(dump.lines().map(str::trim).filter(|line| line.starts_with('/')).map(str::to_owned));
+    }
+    nodes
+}
+
+async fn are_stopped(servers: Servers) {
+    let store = servers.endpoints().join(",");
+    let next = coordinator(&store, Duration::from_secs(20)).await;
+    drop(stopped(&store, &next).await);
+    next.close().await.unwrap();
+}
