@@ -139,6 +139,9 @@ pub struct Line {
     pub revision: u64,
     /// Everybody in line, in ticket order.
     pub places: Vec<LinePlace>,
+    /// How many things lie there that are not this library's and keep nobody waiting. A store that cannot
+    /// tell whether they do fails with [`ErrorKind::Garbled`] instead.
+    pub foreign: usize,
 }
 
 impl Line {

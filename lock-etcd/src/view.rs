@@ -49,7 +49,7 @@ pub(crate) fn line<'a>(
     if let Some(head) = head.filter(|head| gate_is_empty && head.mode == Mode::Exclusive) {
         head.token = Some(FencingToken::new(head.place)?);
     }
-    Ok(Line { id: id.clone(), revision: revision.cast_unsigned(), places })
+    Ok(Line { id: id.clone(), revision: revision.cast_unsigned(), places, foreign: 0 })
 }
 
 impl Queue {

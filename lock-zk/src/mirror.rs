@@ -35,6 +35,8 @@ pub(crate) enum Dir {
 pub(crate) struct Listed {
     paths: [String; 3],
     names: [Vec<String>; 3],
+    /// How many nodes lie where queues are, and are none.
+    pub(crate) strangers: usize,
     /// The last transaction that changed that.
     pub(crate) revision: i64,
     /// Whether the queue did not change while the others were listed.
@@ -97,7 +99,9 @@ impl Mirror {
         let queues = paths.queues();
         let above =
             persist!(connection, children(&client, &queues, self.watches(&queues))).map_err(translated)?;
-        let queue = above.names.iter().find(|name| is_queue(name)).map(|name| format!("{queues}/{name}"));
+        let queue = above.names.iter().find(|name| is_queue(name));
+        let strangers = above.names.len() - usize::from(queue.is_some());
+        let queue = queue.map(|name| format!("{queues}/{name}"));
         let mut revision = above.stat.map_or(0, |stat| stat.pzxid);
         self.listen_to(&queues, above.watch);
         // Without a queue there is nothing below that name either.
@@ -125,7 +129,7 @@ impl Mirror {
             self.listen_to(path, children.watch);
             *slot = children.names;
         }
-        Ok(Listed { paths: all, names, revision, settled })
+        Ok(Listed { paths: all, names, strangers, revision, settled })
     }
 
     /// Whether the container at `path` is to be watched, and is not.

@@ -20,6 +20,8 @@ pub(crate) struct Seen {
     revision: i64,
     queued: Vec<(ClaimId, Record, i64)>,
     beyond: Vec<(ClaimId, Record, i64)>,
+    /// How many nodes are not ours.
+    foreign: usize,
     /// Whether some went while the others were read.
     changed: bool,
 }
@@ -41,12 +43,17 @@ impl Seen {
         let connection = &queue.connection;
         let listed = mirror.list(connection, queue.namespace.root(), paths).await?;
         let mut seen = Self { revision: listed.revision, changed: !listed.settled, ..Self::default() };
-        let ours = |dir, ours: fn(&str) -> bool| of_ours(listed.path(dir), listed.names(dir), ours);
+        let ours = |dir, is_ours: fn(&str) -> bool| {
+            let ours = listed.names(dir).iter().filter(|name| is_ours(name));
+            ours.map(|name| format!("{}/{name}", listed.path(dir))).collect::<Vec<String>>()
+        };
         let mut queued = ours(Dir::Queue, |name| sequence(name).is_some());
         // All names are of one length.
         queued.sort_unstable();
         let mut beyond = ours(Dir::Holders, |name| holder(name).is_some());
         beyond.extend(ours(Dir::Present, |name| name.parse::<ClaimId>().is_ok()));
+        let all = [Dir::Queue, Dir::Holders, Dir::Present].map(|dir| listed.names(dir).len());
+        seen.foreign = listed.strangers + all.iter().sum::<usize>() - queued.len() - beyond.len();
         let (all, watched) =
             ([queued.as_slice(), &beyond].concat(), |index| index == 0 || index >= queued.len());
         for (index, (path, node)) in mirror.read(connection, all, watched).await?.into_iter().enumerate() {
@@ -93,24 +100,13 @@ impl Seen {
         {
             head.token = Some(FencingToken::new(head.place)?);
         }
-        Ok(Line { id: id.clone(), revision: self.revision.cast_unsigned(), places })
+        Ok(Line { id: id.clone(), revision: self.revision.cast_unsigned(), places, foreign: self.foreign })
     }
 }
 
 fn line_place(claim: ClaimId, record: Record, place: u64, token: Option<FencingToken>) -> LinePlace {
     let Record { owner, mode, since, payload, .. } = record;
     LinePlace { claim, place, mode, owner, payload, since, token }
-}
-
-/// The paths of those children of `parent` that are ours.
-fn of_ours(parent: &str, names: &[String], ours: impl Fn(&str) -> bool) -> Vec<String> {
-    let paths: Vec<String> =
-        names.iter().filter(|name| ours(name)).map(|name| format!("{parent}/{name}")).collect();
-    let foreign = names.len() - paths.len();
-    if foreign > 0 {
-        tracing::warn!(parent, foreign, "nodes that are not ours are ignored");
-    }
-    paths
 }
 
 impl Queue {

@@ -123,7 +123,7 @@ impl Queue {
         let mut places: Vec<LinePlace> =
             holders.chain(self.waiters.values().map(|entry| view(entry, None))).collect();
         places.sort_by_key(|place| place.place);
-        Line { id: id.clone(), revision: self.revision, places }
+        Line { id: id.clone(), revision: self.revision, places, foreign: 0 }
     }
 }
 

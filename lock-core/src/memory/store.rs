@@ -403,7 +403,8 @@ impl Store {
             Some(queue) => queue.view(line),
             // Whatever this line went through had a smaller number.
             None => {
-                Line { id: line.clone(), revision: self.counter.load(Ordering::Relaxed), places: Vec::new() }
+                let revision = self.counter.load(Ordering::Relaxed);
+                Line { id: line.clone(), revision, places: Vec::new(), foreign: 0 }
             }
         }
     }

@@ -50,7 +50,8 @@ fn line<'a>(
     let mut all: Vec<&KeyValue> = all.collect();
     all.sort_by_key(|kv| kv.create_revision());
     let places = all.iter().enumerate().map(|(at, kv)| place(id, keys, kv, (at == 0).then_some(passed)));
-    Ok(Line { id: id.clone(), revision: revision.cast_unsigned(), places: places.collect::<Result<_>>()? })
+    let places = places.collect::<Result<_>>()?;
+    Ok(Line { id: id.clone(), revision: revision.cast_unsigned(), places, foreign: 0 })
 }
 
 /// One place; `first` says since when it is the first, if it is.

@@ -15,7 +15,7 @@ use zookeeper_client::{self as zk, CreateMode};
 use super::Queue;
 use crate::{
     connection::{Step, persist},
-    error::{of_change, translated},
+    error::{garbled, of_change, translated},
     paths::{LinePaths, is_queue},
 };
 
@@ -51,12 +51,8 @@ impl Current {
 impl Queue {
     /// The line's queue as it is now; `None` when there is none.
     pub(super) async fn look_for_queue(&self, line: &LineId, paths: &LinePaths) -> Result<Option<Arc<str>>> {
-        let (client, queues) = (self.connection.client()?, paths.queues());
-        let names = match persist!(self.connection, client.list_children(&queues)) {
-            Ok(names) => names,
-            Err(zk::Error::NoNode) => return Ok(None),
-            Err(error) => return Err(translated(error)),
-        };
+        let queues = paths.queues();
+        let names = self.names(&queues).await?;
         let Some(name) = names.iter().find(|name| is_queue(name)) else { return Ok(None) };
         let queue = format!("{queues}/{name}").into();
         self.current.remember(line, &queue);
@@ -87,13 +83,34 @@ impl Queue {
             Err(failed) => failed.error,
         };
         match error {
-            // Somebody else has made one.
-            zk::Error::NotEmpty | zk::Error::NodeExists => Ok(()),
+            // Somebody else has made one, or keeps everybody from it.
+            zk::Error::NotEmpty | zk::Error::NodeExists => self.is_not_blocked(&queues).await,
             zk::Error::NoNode => {
                 let line = [paths.kind(), paths.line(), &queues];
                 self.connection.make_containers(self.namespace.chain().chain(line)).await
             }
             error => Err(of_change(error)),
+        }
+    }
+
+    /// A stranger among the queues would make making one fail for ever: see that only once there is none.
+    async fn is_not_blocked(&self, queues: &str) -> Result<()> {
+        let names = self.names(queues).await?;
+        match names.first() {
+            Some(name) if !names.iter().any(|name| is_queue(name)) => Err(garbled(
+                &format!("{queues}/{name}"),
+                "is not a queue, and keeps this line from having one",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The children of a container; none when it is not there.
+    pub(super) async fn names(&self, container: &str) -> Result<Vec<String>> {
+        let client = self.connection.client()?;
+        match persist!(self.connection, client.list_children(container)) {
+            Err(zk::Error::NoNode) => Ok(Vec::new()),
+            said => said.map_err(translated),
         }
     }
 }

@@ -7,7 +7,7 @@ use zookeeper_client as zk;
 use super::Queue;
 use crate::{
     connection::persist,
-    error::{of_change, translated},
+    error::of_change,
     paths::{LinePaths, holder, place, sequence},
     place::Place,
 };
@@ -66,13 +66,5 @@ impl Queue {
         let mut seats: Vec<String> = mine.map(|name| format!("{}/{name}", paths.holders())).collect();
         seats.extend(paths.seat(lock_core::Mode::Present, claim));
         Ok(seats)
-    }
-
-    async fn names(&self, path: &str) -> Result<Vec<String>> {
-        let client = self.connection.client()?;
-        match persist!(self.connection, client.list_children(path)) {
-            Err(zk::Error::NoNode) => Ok(Vec::new()),
-            said => said.map_err(translated),
-        }
     }
 }
