@@ -12,7 +12,7 @@ use crate::{
     crew::{Crew, Failed, Turn},
     meter::resident_mib,
     problems::folded,
-    store::{Counters, Etcd},
+    store::{Counters, Store},
 };
 
 /// How long everybody may take to get in line, or to leave; a line that stands still is a problem.
@@ -82,7 +82,11 @@ pub(crate) struct Measured {
 }
 
 /// Measures, and answers what went wrong meanwhile.
-pub(crate) async fn run(plan: &Plan, uri: &str, etcd: Option<&Etcd>) -> Result<(Measured, Vec<String>)> {
+pub(crate) async fn run(
+    plan: &Plan,
+    uri: &str,
+    store: Option<&dyn Store>,
+) -> Result<(Measured, Vec<String>)> {
     let mut sessions = Vec::new();
     for number in 0..plan.sessions {
         let session =
@@ -91,7 +95,7 @@ pub(crate) async fn run(plan: &Plan, uri: &str, etcd: Option<&Etcd>) -> Result<(
     }
     let ids: Vec<SessionId> = sessions.iter().map(|session| session.session_id()).collect();
     let mut problems = Vec::new();
-    let measured = measure(plan, &sessions, etcd, &mut problems).await;
+    let measured = measure(plan, &sessions, store, &mut problems).await;
     for (number, (session, id)) in sessions.iter().zip(ids).enumerate() {
         if session.session_id() != id || matches!(session.health(), Health::Lost(_)) {
             problems.push(format!("session {number}: was lost"));
@@ -114,7 +118,7 @@ pub(crate) async fn run(plan: &Plan, uri: &str, etcd: Option<&Etcd>) -> Result<(
 async fn measure(
     plan: &Plan,
     sessions: &[Coordinator],
-    etcd: Option<&Etcd>,
+    store: Option<&dyn Store>,
     problems: &mut Vec<String>,
 ) -> Result<Measured> {
     let run = sessions.first().map(|session| session.session_id()).ok_or("there is no session")?;
@@ -131,7 +135,7 @@ async fn measure(
     let before = resident_mib();
     let mut crew = Crew::start(locks);
     let mut stage =
-        Stage { plan, first, etcd, before, lists: Vec::new(), clients_mib: None, process_mib: None };
+        Stage { plan, first, store, before, lists: Vec::new(), clients_mib: None, process_mib: None };
     let figures = match timeout(LIMIT, stage.warm_up(&mut crew, gate)).await {
         Ok(Ok(())) => stage.count(&mut crew).await,
         Ok(Err(error)) => Err(error),
@@ -147,7 +151,7 @@ async fn measure(
 struct Stage<'a> {
     plan: &'a Plan,
     first: Mutex,
-    etcd: Option<&'a Etcd>,
+    store: Option<&'a dyn Store>,
     before: Option<f64>,
     lists: Vec<Vec<ClaimId>>,
     clients_mib: Option<f64>,
@@ -217,8 +221,8 @@ impl Stage<'_> {
     }
 
     async fn read(&self, crew: &Crew) -> Result<Option<(u64, Counters)>> {
-        let Some(etcd) = self.etcd else { return Ok(None) };
-        let counters = etcd.counters().await?;
+        let Some(store) = self.store else { return Ok(None) };
+        let counters = store.counters().await?;
         Ok(Some((crew.grants(), counters)))
     }
 }

@@ -32,13 +32,12 @@ use crate::{
     meter::rounded,
     problems::folded,
     report::Report,
-    store::Etcd,
 };
 
 /// Measures what a turn costs.
 #[derive(Parser)]
 struct Arguments {
-    /// The store's URI, such as memory://bench or etcd://127.0.0.1:2379/bench.
+    /// The store's URI, such as memory://bench, etcd://127.0.0.1:2379/bench or zk://127.0.0.1:2181/bench.
     #[arg(long, value_name = "URI")]
     backend: String,
     /// Who is in whose way.
@@ -83,11 +82,11 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let Arguments { mode, clients, sessions, seconds, .. } = *arguments;
     let plan = Plan::new(mode, clients, sessions, seconds)?;
     let uri = arguments.backend.parse().map_err(|error: yourturn::Error| error.to_string())?;
-    let etcd = Etcd::from_uri(&uri)?;
-    let (measured, mut problems) = load::run(&plan, &arguments.backend, etcd.as_ref()).await?;
+    let store = store::from_uri(&uri)?;
+    let (measured, mut problems) = load::run(&plan, &arguments.backend, store.as_deref()).await?;
     let mut report = Report::new(&plan, uri.scheme(), measured, &mut problems);
-    if let Some(etcd) = &etcd {
-        let (version, speed) = (etcd.version().await, etcd.puts_per_second().await);
+    if let Some(store) = &store {
+        let (version, speed) = (store.version().await, store.puts_per_second().await);
         report.store_version = version.map_err(|error| problems.push(error)).ok();
         report.put_per_s = speed.map_err(|error| problems.push(error)).ok().map(|puts| rounded(puts, 1));
     }

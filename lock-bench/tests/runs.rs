@@ -4,7 +4,7 @@
 
 use std::process::Stdio;
 
-use lock_testkit::server::etcd::Etcd;
+use lock_testkit::server::{etcd::Etcd, zookeeper::ZooKeeper};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -52,6 +52,17 @@ async fn every_mode_runs_in_memory() {
 async fn etcd_says_what_a_turn_asks_of_it() {
     let etcd = Etcd::start().await.unwrap();
     let uri = format!("etcd://{}/bench?ttl=5s", etcd.endpoints().join(",").replace("http://", ""));
+    servers_say_what_a_turn_asks_of_them(&uri).await;
+}
+
+#[tokio::test]
+async fn zookeeper_says_what_a_turn_asks_of_it() {
+    let zookeeper = ZooKeeper::start().await.unwrap();
+    let uri = format!("zk://{}/bench?session_timeout=5s", zookeeper.endpoints().join(","));
+    servers_say_what_a_turn_asks_of_them(&uri).await;
+}
+
+async fn servers_say_what_a_turn_asks_of_them(uri: &str) {
     let report =
         report(&format!("--backend {uri} --mode contended --clients 4 --sessions 2 --seconds 2")).await;
     assert_eq!(report["fifo"], Value::Bool(true), "{report}");

@@ -1,15 +1,16 @@
 //! What etcd itself says about the load, and how fast it takes a plain put.
+//!
+//! Requests are the messages that clients sent over gRPC to the services KV, Watch and Lease of all
+//! endpoints, keep-alives of leases aside. A transaction is one; so is each watch that is started or ended.
+//! Writes are the entries that the cluster committed to its log: every transaction that may write, whichever
+//! branch it took, every put, and every lease that is granted or revoked. One fsync may serve several.
 
-use std::time::{Duration, Instant};
-
+use async_trait::async_trait;
 use etcd_client::{Client, ConnectOptions};
-use percent_encoding::percent_decode_str;
 use yourturn::{Name, Uri, etcd::Config};
 
+use super::{Counters, Store, decoded, paced, unmeasured};
 use crate::{Result, http};
-
-/// For how long the yardstick is measured.
-const YARDSTICK: Duration = Duration::from_secs(2);
 
 /// The cluster behind an `etcd://` URI.
 pub(crate) struct Etcd {
@@ -19,23 +20,8 @@ pub(crate) struct Etcd {
     namespace: Name,
 }
 
-/// What has been counted since the servers started.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Counters {
-    /// Messages that clients sent over gRPC to the services KV, Watch and Lease of all endpoints,
-    /// keep-alives of leases aside. A transaction is one; so is each watch that is started or ended.
-    pub(crate) requests: f64,
-    /// Entries that the cluster committed to its log: every transaction that may write, whichever branch it
-    /// took, every put, and every lease that is granted or revoked. One fsync may serve several.
-    pub(crate) writes: f64,
-}
-
 impl Etcd {
-    /// The cluster; none when the URI names another store.
-    pub(crate) fn from_uri(uri: &Uri) -> Result<Option<Self>> {
-        if uri.scheme() != "etcd" {
-            return Ok(None);
-        }
+    pub(super) fn from_uri(uri: &Uri) -> Result<Self> {
         let config = Config::from_uri(uri, &mut uri.options()).map_err(|error| error.to_string())?;
         let user = uri.authority().rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
         let credentials = match user {
@@ -46,54 +32,7 @@ impl Etcd {
         let namespace = if path.is_empty() { "yourturn" } else { &path };
         let namespace = namespace.parse().map_err(|error: yourturn::Error| error.to_string())?;
         let hosts = config.endpoints().map(str::to_owned).collect();
-        Ok(Some(Self { hosts, credentials, namespace }))
-    }
-
-    /// The counters of all endpoints.
-    pub(crate) async fn counters(&self) -> Result<Counters> {
-        let mut all = Counters::default();
-        for host in &self.hosts {
-            let one = counters(&self.metrics(host).await?)?;
-            all.requests += one.requests;
-            // Each member counts the commits of the whole cluster.
-            all.writes = all.writes.max(one.writes);
-        }
-        Ok(all)
-    }
-
-    /// Which etcd the first endpoint is.
-    pub(crate) async fn version(&self) -> Result<String> {
-        let metrics = self.metrics(self.first()?).await?;
-        let version = metrics.lines().find_map(|line| {
-            line.strip_prefix("etcd_server_version{server_version=\"")?
-                .split_once('"')
-                .map(|(version, _)| version)
-        });
-        Ok(version.unwrap_or("unknown").to_owned())
-    }
-
-    /// How many puts of one small key a client gets done in a second, one after the other, at the first
-    /// endpoint. The key is deleted afterwards.
-    pub(crate) async fn puts_per_second(&self) -> Result<f64> {
-        let options = self
-            .credentials
-            .as_ref()
-            .map(|(user, password)| ConnectOptions::new().with_user(user.as_str(), password.as_str()));
-        let key = format!("{}/lock-bench/put", self.namespace.encode());
-        let puts = async {
-            let mut client = Client::connect([self.first()?], options).await.map_err(unmeasured)?;
-            client.put(key.as_str(), "warm", None).await.map_err(unmeasured)?;
-            let (start, mut puts) = (Instant::now(), 0_u32);
-            while start.elapsed() < YARDSTICK {
-                client.put(key.as_str(), "0123456789abcdef", None).await.map_err(unmeasured)?;
-                puts += 1;
-            }
-            let speed = f64::from(puts) / start.elapsed().as_secs_f64();
-            client.delete(key.as_str(), None).await.map_err(unmeasured)?;
-            Ok(speed)
-        };
-        let limit = YARDSTICK + Duration::from_secs(30);
-        tokio::time::timeout(limit, puts).await.unwrap_or_else(|_| Err(unmeasured("no answer")))
+        Ok(Self { hosts, credentials, namespace })
     }
 
     async fn metrics(&self, host: &str) -> Result<String> {
@@ -105,13 +44,45 @@ impl Etcd {
     }
 }
 
-fn unmeasured(error: impl std::fmt::Display) -> String {
-    format!("the puts that turns are compared with: {error}")
-}
+#[async_trait(?Send)]
+impl Store for Etcd {
+    async fn counters(&self) -> Result<Counters> {
+        let mut all = Counters::default();
+        for host in &self.hosts {
+            let one = counters(&self.metrics(host).await?)?;
+            all.requests += one.requests;
+            // Each member counts the commits of the whole cluster.
+            all.writes = all.writes.max(one.writes);
+        }
+        Ok(all)
+    }
 
-fn decoded(text: &str) -> Result<String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| "a part of the URI is not UTF-8 once decoded".to_owned())
+    async fn version(&self) -> Result<String> {
+        let metrics = self.metrics(self.first()?).await?;
+        let version = metrics.lines().find_map(|line| {
+            line.strip_prefix("etcd_server_version{server_version=\"")?
+                .split_once('"')
+                .map(|(version, _)| version)
+        });
+        Ok(version.unwrap_or("unknown").to_owned())
+    }
+
+    /// At the first endpoint. The key is deleted afterwards.
+    async fn puts_per_second(&self) -> Result<f64> {
+        let options = self
+            .credentials
+            .as_ref()
+            .map(|(user, password)| ConnectOptions::new().with_user(user.as_str(), password.as_str()));
+        let key = format!("{}/lock-bench/put", self.namespace.encode());
+        let mut client = Client::connect([self.first()?], options).await.map_err(unmeasured)?;
+        client.put(key.as_str(), "warm", None).await.map_err(unmeasured)?;
+        let speed = paced(async |_| {
+            client.put(key.as_str(), "0123456789abcdef", None).await.map(drop).map_err(unmeasured)
+        })
+        .await?;
+        client.delete(key.as_str(), None).await.map_err(unmeasured)?;
+        Ok(speed)
+    }
 }
 
 /// The counters of one member, from its metrics in the text form of Prometheus.
@@ -142,7 +113,7 @@ mod tests {
     use super::*;
 
     fn etcd(uri: &str) -> Etcd {
-        Etcd::from_uri(&uri.parse().unwrap()).unwrap().unwrap()
+        Etcd::from_uri(&uri.parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -151,7 +122,6 @@ mod tests {
         assert_eq!(etcd.hosts, ["h1:2379", "h2:7", "[::1]:2379", "[::1]:8"]);
         assert_eq!(etcd.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
         assert_eq!(etcd.namespace.as_str(), "a/b");
-        assert!(Etcd::from_uri(&"memory://x".parse().unwrap()).unwrap().is_none());
     }
 
     #[test]
