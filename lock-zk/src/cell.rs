@@ -139,11 +139,9 @@ impl Queue {
     /// The write with this number, when it was this session's last.
     async fn last_write(&self, number: u64) -> Result<Option<Stat>> {
         let (client, own) = (self.connection.client()?, self.namespace.session(self.session));
-        let said = persist!(self.connection, async {
-            let (synced, read) = join(client.sync(&own), client.get_data(&own)).await;
-            synced.and(read)
-        });
-        match said {
+        // Afterwards no earlier write can come any more.
+        self.connection.settle().await?;
+        match persist!(self.connection, client.get_data(&own)) {
             Ok((data, stat)) => Ok((data == number.to_string().as_bytes()).then_some(stat)),
             Err(zk::Error::NoNode) => Ok(None),
             Err(error) => Err(translated(error)),

@@ -15,6 +15,7 @@ mod config;
 mod connection;
 mod error;
 mod floor;
+mod guarded;
 mod mirror;
 mod paths;
 mod place;
@@ -25,5 +26,6 @@ mod view;
 
 pub use backend::Zk;
 pub use config::Config;
+pub use guarded::transact;
 /// ZooKeeper's client, in the version that this crate takes and gives its types in.
 pub use zookeeper_client as client;

@@ -38,6 +38,10 @@ impl ZkSession {
         Self { queue, owned, slack, closed: AtomicBool::new(false) }
     }
 
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// Ends a wait with the session. What was asked for meanwhile may have been done.
     fn while_alive<T: Send + 'static>(
         &self,

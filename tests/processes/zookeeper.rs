@@ -33,3 +33,9 @@ async fn c8_each_tick_completes_once_although_a_process_is_killed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn c17_a_late_write_is_refused_by_zookeeper_itself() {
+    let zookeeper = ZooKeeper::start().await.unwrap();
+    run(&zookeeper, "fenced_writes", &[]).await;
+}

@@ -5,12 +5,19 @@ use std::{sync::Arc, time::Duration};
 
 use lock_core::{Coordinator, Options};
 use lock_testkit::{
-    crashes::{Role, hold, killed, soon, stopped},
+    crashes::{PROCESSES, Role, hold, killed, soon, stopped},
     server::zookeeper::ZooKeeper as Servers,
 };
-use lock_zk::{Config, Zk};
+use lock_zk::{
+    Config, Zk,
+    client::{Acls, Client, CreateMode},
+    transact,
+};
 
 const TTL: Duration = Duration::from_secs(2);
+
+/// Here, holders write.
+const WRITTEN: &str = "/written";
 
 /// What [`Servers`] are started with.
 const TICK: Duration = Duration::from_millis(100);
@@ -19,9 +26,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         if let Role::Holder { store, lock } = Role::of_this_process() {
-            let coordinator = coordinator(&store, TTL).await;
-            drop(hold(&coordinator, TTL, &lock).await);
-            return;
+            return hold_and_write(&store, &lock).await;
         }
         are_killed("one server", Servers::start().await.unwrap(), false).await;
         are_killed("three servers, the leader killed too", Servers::ensemble(3).await.unwrap(), true).await;
@@ -32,6 +37,14 @@ fn main() {
 async fn coordinator(servers: &str, ttl: Duration) -> Coordinator {
     let config = Config::new(servers.split(',')).unwrap().tick(TICK).unwrap();
     Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(ttl)).await.unwrap()
+}
+
+/// Once stopped, it writes under the guard all the same, and says what came of it.
+async fn hold_and_write(servers: &str, lock: &str) {
+    let coordinator = coordinator(servers, TTL).await;
+    let guard = hold(&coordinator, TTL, lock).await;
+    let written = transact(&guard, |then| then.add_set_data(WRITTEN, b"late", None)).await.is_ok();
+    println!("{}", if written { "written" } else { "refused" });
 }
 
 async fn are_killed(what: &str, servers: Servers, leader_too: bool) {
@@ -59,6 +72,13 @@ async fn of_sessions(servers: &Servers) -> Vec<String> {
 async fn are_stopped(servers: Servers) {
     let store = servers.endpoints().join(",");
     let next = coordinator(&store, Duration::from_secs(20)).await;
-    drop(stopped(&store, &next).await);
+    let client = Client::connect(&store).await.unwrap();
+    client.create(WRITTEN, b"", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    let (_guards, mut holders) = stopped(&store, &next).await;
+    for holder in &mut holders {
+        assert_eq!(holder.says().await, "refused");
+    }
+    assert!(client.get_data(WRITTEN).await.unwrap().0.is_empty());
+    println!("C17, and the late write of each was refused, {PROCESSES} of {PROCESSES}");
     next.close().await.unwrap();
 }
