@@ -73,7 +73,6 @@ impl Queue {
             if standing.fate.end_reason().is_some() {
                 return Err(has_left());
             }
-            work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
             let outcome = match work.record.mode {
                 Mode::Present => self.be_present(standing, &mut work).await?,
                 _ => self.queue_up(standing, &mut work).await?,
@@ -110,6 +109,8 @@ impl Queue {
         let queue = self.queue_to_join(&standing.line, &standing.paths).await?;
         let new = new_place(&queue);
         let options = CreateMode::EphemeralSequential.with_acls(acls());
+        // Not before the queue is known: what was counted in between would miss this claim.
+        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
         let (made, floor) =
             join(client.create(&new, &place.write(), &options), client.get_data(&queue)).await;
         let (stat, sequence) = match made {
@@ -137,6 +138,7 @@ impl Queue {
         let Some(path) = standing.paths.seat(Mode::Present, standing.id) else { return Ok(Ok(())) };
         let client = self.connection.client()?;
         let options = CreateMode::Ephemeral.with_acls(acls());
+        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
         match client.create(&path, &work.record.write(), &options).await {
             Ok((stat, _)) => standing.is_beyond(work, path, stat.czxid),
             // Of an earlier request.
