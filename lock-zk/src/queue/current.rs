@@ -97,10 +97,9 @@ impl Queue {
     async fn is_not_blocked(&self, queues: &str) -> Result<()> {
         let names = self.names(queues).await?;
         match names.first() {
-            Some(name) if !names.iter().any(|name| is_queue(name)) => Err(garbled(
-                &format!("{queues}/{name}"),
-                "is not a queue, and keeps this line from having one",
-            )),
+            Some(name) if !names.iter().any(|name| is_queue(name)) => {
+                Err(garbled(&format!("{queues}/{name}"), "is in the way of the line's queue"))
+            }
             _ => Ok(()),
         }
     }

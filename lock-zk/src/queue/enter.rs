@@ -19,10 +19,13 @@ use crate::{
     error::{Said, has_left, is_unanswered, of_change, translated},
     floor::Floor,
     mirror::Mirror,
-    paths::{LinePaths, new_place},
+    paths::{LinePaths, new_place, sequence},
     place::Place,
     view::Seen,
 };
+
+/// So many nodes in a queue are listed, because they need not be ours; of more, some are believed to be.
+const FEW: i32 = 100;
 
 impl Queue {
     /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
@@ -186,14 +189,22 @@ impl Queue {
 
     /// Whether the claim need not wait for any that conflicts with it.
     async fn passes_soon(&self, standing: &Standing) -> Result<bool> {
-        let mode = {
+        let (mode, seat) = {
             let mut work = standing.work.lock().await;
             if self.passes_at_once(standing, &mut work).await? {
                 return Ok(true);
             }
-            work.record.mode
+            (work.record.mode, work.seat.clone())
         };
-        Ok(mode != Mode::Exclusive && self.looks_free(standing, mode).await?)
+        match (mode, seat) {
+            // Where some have withdrawn and nodes are that are not ours, it takes longer to see.
+            (Mode::Exclusive, Seat::Queue(at)) => {
+                Ok(!self.somebody_is_ahead(&at.queue, at.sequence).await?
+                    && self.nobody_holds(standing).await?)
+            }
+            (Mode::Exclusive, _) => Ok(false),
+            _ => self.looks_free(standing, mode).await,
+        }
     }
 
     /// Whether nothing in line keeps the claim out, where it stands or else at the end.
@@ -224,9 +235,21 @@ impl Queue {
         let Some(queue) = self.look_for_queue(&standing.line, &standing.paths).await? else {
             return Ok(false);
         };
+        self.somebody_is_ahead(&queue, i64::MAX).await
+    }
+
+    /// Whether there is a place in the queue before this one.
+    async fn somebody_is_ahead(&self, queue: &str, of: i64) -> Result<bool> {
         let client = self.connection.client()?;
-        let stat = persist!(self.connection, client.check_stat(&queue)).map_err(translated)?;
-        Ok(stat.is_some_and(|queue| queue.num_children > 0))
+        let stat = persist!(self.connection, client.check_stat(queue)).map_err(translated)?;
+        match stat.map_or(0, |queue| queue.num_children) {
+            0 => Ok(false),
+            children if children > FEW => Ok(true),
+            _ => {
+                let names = self.names(queue).await?;
+                Ok(names.iter().filter_map(|name| sequence(name)).any(|place| place < of))
+            }
+        }
     }
 
     /// Reads how far the queue has come.
