@@ -8,7 +8,7 @@ use lock_core::{
     backend::{Backend, SharedSession},
     runtime::SharedRuntime,
 };
-use zookeeper_client::{self as zk, Client, SessionInfo};
+use zookeeper_client::{self as zk, Acls, Client, SessionInfo};
 
 use crate::{
     beats::Beats,
@@ -42,6 +42,7 @@ pub struct Zk {
     namespace: Namespace,
     tick: Option<Duration>,
     connect_timeout: Duration,
+    acls: Acls<'static>,
 }
 
 #[derive(Clone)]
@@ -72,6 +73,7 @@ impl Zk {
             namespace: Namespace::new(&path_of(&name)?),
             tick: config.tick,
             connect_timeout: config.connect_timeout,
+            acls: if config.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() },
             ensemble: Ensemble::Servers(Box::new(config)),
         })
     }
@@ -92,7 +94,17 @@ impl Zk {
     pub fn from_client(client: Client, namespace: &str, tick: Option<Duration>) -> Result<Self> {
         let name: Name = namespace.parse()?;
         let namespace = Namespace::new(&path_of(&name)?);
-        Ok(Self { ensemble: Ensemble::Client(Box::new(client)), namespace, tick, connect_timeout: TIMEOUT })
+        let (ensemble, acls) = (Ensemble::Client(Box::new(client)), Acls::anyone_all());
+        Ok(Self { ensemble, namespace, tick, connect_timeout: TIMEOUT, acls })
+    }
+
+    /// Gives all rights on the nodes that it makes to whoever its sessions are authenticated as, and none to
+    /// others, instead of all to all: for a [client](Self::from_client) that is authenticated. With
+    /// [credentials](Config::credentials) it is so anyway.
+    #[must_use]
+    pub const fn owned_by_creator(mut self) -> Self {
+        self.acls = Acls::creator_all();
+        self
     }
 }
 
@@ -144,7 +156,8 @@ impl Zk {
         let base = beats.base().unwrap_or_else(|| runtime.now());
         let lease = Arc::new(Lease::new(runtime.clone(), base, client.session_timeout()));
         let states = client.state_watcher();
-        let connection = Arc::new(Connection::new(client, self.namespace.root(), lease, runtime.clone()));
+        let connection =
+            Arc::new(Connection::new(client, self.namespace.root(), self.acls, lease, runtime.clone()));
         let mut unless_opened = UnlessOpened(Some((connection.clone(), runtime.clone(), owned.clone())));
         make_own_node(&connection, &self.namespace, id).await?;
 

@@ -12,8 +12,8 @@ use lock_core::{
 use zookeeper_client::{self as zk, CreateMode, Stat};
 
 use crate::{
-    connection::{Connection, Failed, Step, acls, persist},
-    error::{not_granted, of_change, translated},
+    connection::{Connection, Failed, Step, persist},
+    error::{denied, not_granted, of_change, translated},
     paths::{LinePaths, Namespace},
     queue::Queue,
 };
@@ -185,7 +185,7 @@ pub(crate) async fn make_own_node(
     session: SessionId,
 ) -> Result<()> {
     let (client, own, sessions) = (connection.client()?, namespace.session(session), namespace.sessions());
-    let options = CreateMode::Ephemeral.with_acls(acls());
+    let options = CreateMode::Ephemeral.with_acls(connection.acls);
     loop {
         match persist!(connection, client.create(&own, b"", &options)) {
             Ok(_) | Err(zk::Error::NodeExists) => return Ok(()),
@@ -193,6 +193,7 @@ pub(crate) async fn make_own_node(
                 let containers = namespace.chain().chain([sessions.as_str()]);
                 connection.make_containers(containers).await?;
             }
+            Err(zk::Error::NoAuth) => return Err(denied(&own)),
             Err(error) => return Err(of_change(error)),
         }
     }

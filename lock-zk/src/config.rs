@@ -4,15 +4,15 @@ use std::{fmt, time::Duration};
 
 use lock_core::{Error, ErrorKind, Name, Result, Uri, UriOptions};
 use percent_encoding::percent_decode_str;
-use zookeeper_client::{Client, SessionInfo};
+use zookeeper_client::{Client, Connector, SessionInfo};
 
 use crate::error::translated;
 
 /// How a ZooKeeper ensemble is reached.
 ///
-/// As a URI: `zk://host1:2181,host2:2181/namespace?session_timeout=15s&tick=2s`. Everything but one host may
-/// be left out; a host without a port gets 2181. The namespace is a path of nodes; it may be
-/// percent-encoded.
+/// As a URI: `zk://user:password@host1:2181,host2:2181/namespace?session_timeout=15s&tick=2s`. Everything but
+/// one host may be left out; a host without a port gets 2181. User, password and namespace, which is a path
+/// of nodes, may be percent-encoded.
 ///
 /// | option | default | |
 /// |---|---|---|
@@ -24,6 +24,7 @@ use crate::error::translated;
 pub struct Config {
     servers: Vec<String>,
     pub(crate) namespace: Option<Name>,
+    pub(crate) credentials: Option<(String, String)>,
     pub(crate) tick: Option<Duration>,
     pub(crate) connect_timeout: Duration,
 }
@@ -45,7 +46,8 @@ impl Config {
         if servers.is_empty() {
             return Err(invalid("an ensemble has at least one server: zk://host:2181"));
         }
-        Ok(Self { servers, namespace: None, tick: None, connect_timeout: Duration::from_secs(5) })
+        let connect_timeout = Duration::from_secs(5);
+        Ok(Self { servers, namespace: None, credentials: None, tick: None, connect_timeout })
     }
 
     /// Under which node everything lies; the rules are those of a [`Name`], and its segments are nodes.
@@ -59,6 +61,18 @@ impl Config {
         path_of(&name)?;
         self.namespace = Some(name);
         Ok(self)
+    }
+
+    /// As whom to authenticate, by ZooKeeper's scheme `digest`. Every node that is made then belongs to this
+    /// user: nobody else can read it or take a turn beside it. So all who take turns use the same
+    /// credentials, and the node that the namespace lies in must let them make it, or it must be there
+    /// and be theirs.
+    ///
+    /// ZooKeeper knows no wrong password: with another one, one is somebody else. Name and password go over
+    /// the network as they are.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some((user.into(), password.into()));
+        self
     }
 
     /// The ensemble's `tickTime`; 1 ms to 1 min. The leader hears of a session by half a tick late, so guards
@@ -97,11 +111,23 @@ impl Config {
     /// [`ErrorKind::InvalidOption`] or [`ErrorKind::InvalidName`] for what is malformed.
     pub fn from_uri(uri: &Uri, options: &mut UriOptions) -> Result<Self> {
         options.rename("session_timeout", "ttl")?;
-        let mut config = Self::new(uri.authority().split(',').filter(|host| !host.is_empty()))?;
+        let (user, hosts) = match uri.authority().rsplit_once('@') {
+            Some((user, hosts)) => (Some(user), hosts),
+            None => (None, uri.authority()),
+        };
+        let mut config = Self::new(hosts.split(',').filter(|host| !host.is_empty()))?;
         if !uri.path().is_empty() {
-            let path = percent_decode_str(uri.path()).decode_utf8();
-            let path = path.map_err(|_| invalid("the namespace is not UTF-8 once decoded"))?;
-            config = config.namespace(&path)?;
+            config = config.namespace(&decoded(uri.path())?)?;
+        }
+        if let Some(user) = user {
+            let (user, password) = user
+                .split_once(':')
+                .ok_or_else(|| invalid("credentials look like zk://user:password@host:2181"))?;
+            let user = decoded(user)?;
+            if user.contains(':') {
+                return Err(invalid("the name of a user has no colon"));
+            }
+            config = config.credentials(user, decoded(password)?);
         }
         if let Some(tick) = options.duration("tick")? {
             config = config.tick(tick)?;
@@ -114,22 +140,32 @@ impl Config {
 
     /// A new session. It does not end with its client: see [`take_over`](Self::take_over).
     pub(crate) async fn connect(&self, ttl: Duration) -> Result<Client> {
-        let connector = Client::connector().with_session_timeout(ttl).with_detached();
+        let connector = self.connector().with_session_timeout(ttl).with_detached();
         connector.connect(&self.servers.join(",")).await.map_err(translated)
     }
 
     /// That session with a client that ends it when it is dropped.
     pub(crate) async fn take_over(&self, session: SessionInfo) -> Result<Client> {
-        let connector = Client::connector().with_session(session).with_session_timeout(self.connect_timeout);
+        let connector = self.connector().with_session(session).with_session_timeout(self.connect_timeout);
         connector.connect(&self.servers.join(",")).await.map_err(translated)
+    }
+
+    fn connector(&self) -> Connector {
+        let connector = Client::connector();
+        match &self.credentials {
+            Some((user, password)) => connector.with_auth("digest", format!("{user}:{password}").as_bytes()),
+            None => connector,
+        }
     }
 }
 
+/// Not the password.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("servers", &self.servers)
             .field("namespace", &self.namespace)
+            .field("user", &self.credentials.as_ref().map(|(user, _)| user))
             .field("tick", &self.tick)
             .field("connect_timeout", &self.connect_timeout)
             .finish()
@@ -151,6 +187,11 @@ pub(crate) fn default_namespace() -> Result<Name> {
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOption, message)
+}
+
+fn decoded(text: &str) -> Result<String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| invalid("a part of the URI is not UTF-8 once decoded"))
 }
 
 fn within(option: &str, limits: &std::ops::RangeInclusive<Duration>, given: Duration) -> Result<Duration> {
@@ -194,7 +235,9 @@ mod tests {
 
     #[test]
     fn the_parts_come_out() {
-        let config = config("zk://h1,h2:2182,[::1]:7/billing/eu?tick=500ms&connect_timeout=3s").unwrap();
+        let config = config("zk://me:p%40ss@h1,h2:2182,[::1]:7/billing/eu?tick=500ms&connect_timeout=3s");
+        let config = config.unwrap();
+        assert_eq!(config.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
         assert_eq!(config.servers, ["h1:2181", "h2:2182", "[::1]:7"]);
         assert_eq!(path_of(&config.namespace.unwrap()).unwrap(), "/billing/eu");
         assert_eq!((config.tick, config.connect_timeout), {
@@ -218,7 +261,9 @@ mod tests {
             "zk://h:99999",
             "zk://h 1",
             "zk://::1",
-            "zk://user:pass@h",
+            "zk://pass@h",
+            "zk://us%3Aer:pass@h",
+            "zk://us%3Aer:pass@h:port",
             "zk://h/a//b",
             "zk://h/zookeeper/quota",
             "zk://h?tick=0s",
@@ -233,5 +278,10 @@ mod tests {
             );
             assert!(!error.to_string().contains("pass"), "{error}");
         }
+    }
+    #[test]
+    fn the_password_does_not_print() {
+        let printed = format!("{:?}", config("zk://me:hunter2@h").unwrap());
+        assert!(printed.contains("me") && !printed.contains("hunter2"), "{printed}");
     }
 }

@@ -12,7 +12,7 @@ use lock_core::{
 };
 use zookeeper_client::{self as zk, Acls, Client, CreateMode, MultiWriteError, MultiWriteResult, Stat};
 
-use crate::error::{is_unanswered, translated};
+use crate::error::{denied, is_unanswered, translated};
 
 /// How long to wait, at most, before something is asked again: the client itself waits for the next
 /// connection.
@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     root: String,
     /// ZooKeeper's number of the session.
     pub(crate) owner: i64,
+    /// Who may do what with the nodes that we make.
+    pub(crate) acls: Acls<'static>,
     pub(crate) lease: Arc<Lease>,
     pub(crate) runtime: SharedRuntime,
 }
@@ -62,10 +64,16 @@ macro_rules! persist {
 pub(crate) use persist;
 
 impl Connection {
-    pub(crate) fn new(client: Client, root: &str, lease: Arc<Lease>, runtime: SharedRuntime) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        root: &str,
+        acls: Acls<'static>,
+        lease: Arc<Lease>,
+        runtime: SharedRuntime,
+    ) -> Self {
         let owner = client.session_id().0;
         let client = RwLock::new(Some(Arc::new(client)));
-        Self { client, root: root.to_owned(), owner, lease, runtime }
+        Self { client, root: root.to_owned(), owner, acls, lease, runtime }
     }
 
     /// # Errors
@@ -141,7 +149,7 @@ impl Connection {
                 Step::Check(path) => writer.add_check_version(path, -1),
                 Step::Delete(path) => writer.add_delete(path, None),
                 Step::SetData(path, data, version) => writer.add_set_data(path, data, version),
-                Step::Create(path, data, mode) => writer.add_create(path, data, &mode.with_acls(acls())),
+                Step::Create(path, data, mode) => writer.add_create(path, data, &mode.with_acls(self.acls)),
             }
             .map_err(translated)?;
         }
@@ -154,21 +162,22 @@ impl Connection {
     /// Makes these containers, each in the one before it, as far as they are not there.
     pub(crate) async fn make_containers<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<()> {
         let client = self.client()?;
-        let options = CreateMode::Container.with_acls(acls());
+        let options = CreateMode::Container.with_acls(self.acls);
         for path in paths {
             match persist!(self, client.create(path, b"", &options)) {
                 // The server removes one that is empty at any time: who needs it comes again.
                 Ok(_) | Err(zk::Error::NodeExists | zk::Error::NoNode) => {}
+                // In a parent that is not ours, what is there may be ours.
+                Err(zk::Error::NoAuth) => {
+                    if persist!(self, client.check_stat(path)).map_err(translated)?.is_none() {
+                        return Err(denied(path));
+                    }
+                }
                 Err(error) => return Err(translated(error)),
             }
         }
         Ok(())
     }
-}
-
-/// Who may do what with the nodes that we make.
-pub(crate) const fn acls() -> Acls<'static> {
-    Acls::anyone_all()
 }
 
 impl Failed {

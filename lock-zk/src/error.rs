@@ -47,6 +47,14 @@ pub(crate) fn of_change(error: zk::Error) -> Error {
     if unanswered { error.with_unknown_effect() } else { error }
 }
 
+/// The node at `path` cannot be made.
+pub(crate) fn denied(path: &str) -> Error {
+    let message = format!(
+        "may not make ZooKeeper's node {path:?}: what it lies in belongs to somebody else, or the credentials are not theirs"
+    );
+    Error::new(ErrorKind::Denied, message).with_source(zk::Error::NoAuth)
+}
+
 /// The claim may not join any more.
 pub(crate) fn has_left() -> Error {
     not_held("the claim has left the line")

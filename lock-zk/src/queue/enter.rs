@@ -15,7 +15,7 @@ use super::{
     standing::{At, Doubt, Seat, Standing, Work},
 };
 use crate::{
-    connection::{acls, persist},
+    connection::persist,
     error::{Said, has_left, is_unanswered, of_change, translated},
     floor::Floor,
     mirror::Mirror,
@@ -111,7 +111,7 @@ impl Queue {
         let place = Place { claim: standing.id, record: work.record.clone() };
         let queue = self.queue_to_join(&standing.line, &standing.paths).await?;
         let new = new_place(&queue);
-        let options = CreateMode::EphemeralSequential.with_acls(acls());
+        let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
         // Not before the queue is known: what was counted in between would miss this claim.
         work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
         let (made, floor) =
@@ -140,7 +140,7 @@ impl Queue {
     async fn be_present(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
         let Some(path) = standing.paths.seat(Mode::Present, standing.id) else { return Ok(Ok(())) };
         let client = self.connection.client()?;
-        let options = CreateMode::Ephemeral.with_acls(acls());
+        let options = CreateMode::Ephemeral.with_acls(self.connection.acls);
         work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
         match client.create(&path, &work.record.write(), &options).await {
             Ok((stat, _)) => standing.is_beyond(work, path, stat.czxid),
@@ -153,7 +153,8 @@ impl Queue {
 
     /// Makes a container of the line, or the line itself. The server removes what is empty.
     pub(crate) async fn make_room(&self, paths: &LinePaths, room: &str) -> Result<()> {
-        let (client, options) = (self.connection.client()?, CreateMode::Container.with_acls(acls()));
+        let (client, options) =
+            (self.connection.client()?, CreateMode::Container.with_acls(self.connection.acls));
         match persist!(self.connection, client.create(room, b"", &options)) {
             Ok(_) | Err(zk::Error::NodeExists) => Ok(()),
             Err(zk::Error::NoNode) => {
