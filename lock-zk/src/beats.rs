@@ -79,3 +79,8 @@ impl Beats {
         self.beats.back().map(|beat| beat.acknowledged + self.relay.max(self.timeout / 5))
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
