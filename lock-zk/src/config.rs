@@ -79,7 +79,8 @@ impl Config {
     /// are valid for longer where the tick is known to be short. Default: half the ttl, which is the most
     /// that an ensemble allows, unless its `minSessionTimeout` is set.
     ///
-    /// One that is longer than what is said here makes guards outlive their sessions.
+    /// One that is longer than what is said here makes guards outlive their sessions. Behind an observer that
+    /// follows another server than the leader (`observerMasterPort`), it counts twice.
     ///
     /// # Errors
     ///

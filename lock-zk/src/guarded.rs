@@ -36,6 +36,7 @@ use crate::{
 ///   guard's turn any more, and nothing was carried out;
 /// - [`Conflict`](ErrorKind::Conflict): one of the operations could not be done, and nothing was carried out;
 ///   the source is ZooKeeper's error;
+/// - [`Denied`](ErrorKind::Denied): this session may not do one of them;
 /// - [`InvalidOption`](ErrorKind::InvalidOption): ZooKeeper's client does not take an operation;
 /// - [`Unavailable`](ErrorKind::Unavailable): no answer, and it may have been carried out
 ///   ([`Effect::Unknown`](lock_core::Effect));
@@ -84,12 +85,21 @@ impl Queue {
                         return Err(not_granted());
                     }
                 }
-                Err(MultiWriteError::OperationFailed { index, source }) => {
+                Err(MultiWriteError::OperationFailed { index, source }) if is_conflict(&source) => {
                     let message = format!("operation {index} cannot be done");
                     return Err(Error::new(ErrorKind::Conflict, message).with_source(source));
                 }
-                Err(MultiWriteError::RequestFailed { source }) => return Err(of_change(source)),
+                Err(
+                    MultiWriteError::OperationFailed { source, .. }
+                    | MultiWriteError::RequestFailed { source },
+                ) => return Err(of_change(source)),
             }
         }
     }
+}
+
+/// Whether the nodes are not as the operation needs them.
+fn is_conflict(error: &zk::Error) -> bool {
+    use zk::Error::{BadVersion, NoChildrenForEphemerals, NoNode, NodeExists, NotEmpty};
+    matches!(error, BadVersion | NoChildrenForEphemerals | NoNode | NodeExists | NotEmpty)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::stream::BoxStream;
 use futures_util::{
-    StreamExt,
+    FutureExt, StreamExt,
     future::{BoxFuture, join_all},
     stream::{FuturesUnordered, unfold},
 };
@@ -216,17 +216,26 @@ fn children<'a>(client: &'a Client, path: &'a str, watch: bool) -> BoxFuture<'a,
             }
         });
     }
-    let children = client.get_and_watch_children(path);
+    let mut children = client.get_and_watch_children(path).boxed();
     Box::pin(async move {
-        match children.await {
-            Ok((names, stat, watch)) => {
-                Ok(Children { names, stat: Some(stat), watch: Some(Box::pin(watch.changed())) })
+        loop {
+            match children.await {
+                Ok((names, stat, watch)) => {
+                    return Ok(Children { names, stat: Some(stat), watch: Some(Box::pin(watch.changed())) });
+                }
+                Err(zk::Error::NoNode) => {
+                    let (stat, watch) = client.check_and_watch_stat(path).await?;
+                    if stat.is_none() {
+                        return Ok(Children {
+                            watch: Some(Box::pin(watch.changed())),
+                            ..Children::default()
+                        });
+                    }
+                    // Made in between: a watch on a node tells nothing of its children.
+                    children = client.get_and_watch_children(path).boxed();
+                }
+                Err(error) => return Err(error),
             }
-            Err(zk::Error::NoNode) => {
-                let (_, watch) = client.check_and_watch_stat(path).await?;
-                Ok(Children { watch: Some(Box::pin(watch.changed())), ..Children::default() })
-            }
-            Err(error) => Err(error),
         }
     })
 }

@@ -11,7 +11,6 @@ use std::{
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt, stream};
 use lock_core::{
     Capabilities, Claim, ClaimId, Error, Grant, Lease, Line, LineId, LostReason, Mode, Payload, Result,
     Ticket,
@@ -29,9 +28,6 @@ pub(crate) struct ZkSession {
     /// Whether the store has been told that it is over.
     closed: AtomicBool,
 }
-
-/// How many claims leave at a time when a session closes.
-const LEAVING_AT_ONCE: usize = 32;
 
 impl ZkSession {
     pub(crate) fn new(queue: Arc<Queue>, owned: Option<Owned>, slack: Duration) -> Self {
@@ -141,15 +137,7 @@ impl Session for ZkSession {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Each for itself, so that whoever is behind need not look. Where that fails, the end of the session
-        // will do.
-        stream::iter(self.queue.claims())
-            .for_each_concurrent(LEAVING_AT_ONCE, |(line, claim)| async move {
-                if let Err(error) = self.queue.leave(&line, claim).await {
-                    tracing::debug!(%line, %claim, %error, "could not leave; its session ends");
-                }
-            })
-            .await;
+        self.queue.leave_all(LostReason::Closed).await;
         self.queue.end_session(self.owned.as_ref()).await?;
         self.closed.store(true, Ordering::Relaxed);
         Ok(())

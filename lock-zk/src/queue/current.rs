@@ -68,17 +68,20 @@ impl Queue {
             if let Some(queue) = self.look_for_queue(line, paths).await? {
                 return Ok(queue);
             }
-            self.make_queue(paths).await?;
+            self.make_queue(line, paths).await?;
         }
     }
 
     /// Makes a queue, unless there is one: never two at a time.
-    async fn make_queue(&self, paths: &LinePaths) -> Result<()> {
+    async fn make_queue(&self, line: &LineId, paths: &LinePaths) -> Result<()> {
         let (queues, queue) = (paths.queues(), paths.queue(self.connection.runtime.random_u64()));
         let container = |path| Step::Create(path, b"", CreateMode::Container);
         let anew = [Step::Delete(&queues), container(&queues), container(&queue)];
         let error = match self.connection.commit(&anew).await? {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                self.current.remember(line, &queue.into());
+                return Ok(());
+            }
             Err(failed) if failed.is_unanswered() => return self.connection.go_on(failed.error).await,
             Err(failed) => failed.error,
         };

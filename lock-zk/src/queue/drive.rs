@@ -5,7 +5,7 @@
 use std::sync::{Arc, Weak};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use lock_core::Result;
+use lock_core::{LostReason, Result};
 use tokio::sync::mpsc;
 use zookeeper_client::{self as zk, WatchedEvent};
 
@@ -29,13 +29,28 @@ impl Driver {
         let mut driven = FuturesUnordered::new();
         loop {
             tokio::select! { biased;
-                _ = lease.lost() => return,
+                reason = lease.lost() => {
+                    drop(driven);
+                    return self.leave_unless_told(reason).await;
+                }
                 Some(()) = driven.next(), if !driven.is_empty() => {}
                 joined = self.joined.recv() => match joined {
                     Some(standing) => driven.push(drive(self.queue.clone(), standing)),
                     None => return,
                 },
             }
+        }
+    }
+}
+
+impl Driver {
+    /// A session whose deadline has passed may live on in the store, and the client keeps it alive: its
+    /// claims would keep their lines waiting for as long.
+    async fn leave_unless_told(self, reason: LostReason) {
+        if !matches!(reason, LostReason::Closed | LostReason::Abandoned)
+            && let Some(queue) = self.queue.upgrade()
+        {
+            queue.leave_all(reason).await;
         }
     }
 }
@@ -106,18 +121,33 @@ impl Queue {
 
     /// Watches the node of a claim that holds, wherever it is now; `None` when it has left.
     async fn watch_holder(&self, standing: &Standing) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
+        let client = self.connection.client()?;
+        while let Some(path) = self.holds_at(standing).await? {
+            // Meanwhile it may be released, or taken to another seat: neither waits for this answer.
+            match persist!(self.connection, client.get_and_watch_data(&path)) {
+                Ok((_, _, watch)) => return Ok(Some(Box::pin(watch.changed()))),
+                Err(zk::Error::NoNode) => {
+                    if self.holds_at(standing).await? == Some(path) {
+                        return Err(self.missing(standing).await);
+                    }
+                }
+                Err(error) => return Err(translated(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the node of a claim that holds is; `None` when it has left.
+    async fn holds_at(&self, standing: &Standing) -> Result<Option<String>> {
         // It may be on its way to another seat.
         let mut work = standing.work.lock().await;
         if standing.fate.end_reason().is_some() {
             return Ok(None);
         }
         self.locate(standing, &mut work).await?;
-        let Some(path) = standing.path(&work.seat) else { return Err(self.missing(standing).await) };
-        let client = self.connection.client()?;
-        match persist!(self.connection, client.get_and_watch_data(&path)) {
-            Ok((_, _, watch)) => Ok(Some(Box::pin(watch.changed()))),
-            Err(zk::Error::NoNode) => Err(self.missing(standing).await),
-            Err(error) => Err(translated(error)),
+        match standing.path(&work.seat) {
+            None => Err(self.missing(standing).await),
+            path => Ok(path),
         }
     }
 }

@@ -44,7 +44,9 @@ impl Queue {
     /// joins, when it looks free, and withdraws when it was not.
     pub(crate) async fn try_join(&self, line: &LineId, claim: &Claim) -> Result<Option<(Ticket, Grant)>> {
         if let Some(standing) = self.enrol(line, claim)? {
-            let tried = self.enter_if_free(&standing).await;
+            let in_line =
+                |error: Error| if standing.place() > 0 { error.with_unknown_effect() } else { error };
+            let tried = self.enter_if_free(&standing).await.map_err(in_line);
             if tried.inspect_err(|error| self.forget_unless_sent(&standing, error))? {
                 let ticket = standing.ticket().ok_or_else(|| self.ended(&standing))?;
                 return Ok(Some((ticket, self.granted(&standing).await?)));

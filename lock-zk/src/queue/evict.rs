@@ -1,13 +1,13 @@
 //! An operator's force-release.
 
 use futures_util::future::join_all;
-use lock_core::{ClaimId, LineId, Result};
+use lock_core::{ClaimId, Error, LineId, Mode, Result};
 use zookeeper_client as zk;
 
 use super::Queue;
 use crate::{
     connection::persist,
-    error::of_change,
+    error::{is_unanswered, of_change, translated},
     paths::{LinePaths, holder, place, sequence},
     place::Place,
 };
@@ -17,24 +17,36 @@ impl Queue {
     /// next by its own.
     pub(crate) async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
         let paths = self.namespace.line(line);
-        self.connection.sync(paths.line()).await?;
-        // In the order in which a claim moves: one that does so meanwhile is met again.
-        let queued = self.remove(self.places_of(line, &paths, claim).await?).await?;
-        let held = self.remove(self.seats_of(&paths, claim).await?).await?;
-        Ok(queued || held)
+        let mut removed = false;
+        loop {
+            self.connection.sync(paths.line()).await?;
+            // In the order in which a claim moves: one that does so meanwhile is met again.
+            let mut nodes = self.places_of(line, &paths, claim).await?;
+            nodes.extend(self.seats_of(&paths, claim).await?);
+            if nodes.is_empty() {
+                return Ok(removed);
+            }
+            for node in nodes {
+                removed |= self.remove(&node).await?;
+            }
+        }
     }
 
-    async fn remove(&self, nodes: Vec<String>) -> Result<bool> {
+    /// Whether the node was there.
+    async fn remove(&self, path: &str) -> Result<bool> {
         let client = self.connection.client()?;
-        let mut removed = false;
-        for path in nodes {
-            match persist!(self.connection, client.delete(&path, None)) {
-                Ok(()) => removed = true,
-                Err(zk::Error::NoNode) => {}
+        let mut unanswered = false;
+        loop {
+            match client.delete(path, None).await {
+                Ok(()) => return Ok(true),
+                Err(zk::Error::NoNode) => return Ok(unanswered),
+                Err(error) if is_unanswered(&error) => {
+                    unanswered = true;
+                    self.connection.go_on(error).await.map_err(Error::with_unknown_effect)?;
+                }
                 Err(error) => return Err(of_change(error)),
             }
         }
-        Ok(removed)
     }
 
     async fn places_of(&self, line: &LineId, paths: &LinePaths, claim: ClaimId) -> Result<Vec<String>> {
@@ -61,10 +73,14 @@ impl Queue {
     }
 
     async fn seats_of(&self, paths: &LinePaths, claim: ClaimId) -> Result<Vec<String>> {
+        let client = self.connection.client()?;
         let holders = self.names(&paths.holders()).await?;
         let mine = holders.iter().filter(|name| holder(name).is_some_and(|(whose, _)| whose == claim));
         let mut seats: Vec<String> = mine.map(|name| format!("{}/{name}", paths.holders())).collect();
-        seats.extend(paths.seat(lock_core::Mode::Present, claim));
+        if let Some(present) = paths.seat(Mode::Present, claim) {
+            let there = persist!(self.connection, client.check_stat(&present)).map_err(translated)?;
+            seats.extend(there.map(|_| present));
+        }
         Ok(seats)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use lock_core::{ClaimId, Error, Health, LineId, LostReason, Result, sync::locked};
 use zookeeper_client as zk;
 
@@ -15,6 +16,9 @@ use crate::{
     error::{Said, is_unanswered, of_change},
     floor::Floor,
 };
+
+/// How many claims leave at a time when all do.
+const LEAVING_AT_ONCE: usize = 32;
 
 impl Queue {
     /// Leaves the line, wherever the claim stands; see
@@ -37,6 +41,20 @@ impl Queue {
         }
         self.forget(&standing, true);
         Ok(())
+    }
+
+    /// Every claim of the session ends for this `reason` and leaves, each for itself, so that whoever is
+    /// behind need not look. Where that fails, the end of the session will do.
+    pub(crate) async fn leave_all(&self, reason: LostReason) {
+        let all: Vec<_> = locked(&self.table).claims.values().cloned().collect();
+        stream::iter(all)
+            .for_each_concurrent(LEAVING_AT_ONCE, |standing| async move {
+                standing.end(reason);
+                if let Err(error) = self.leave(&standing.line, standing.id).await {
+                    tracing::debug!(claim = %standing.id, %error, "could not leave; its session ends");
+                }
+            })
+            .await;
     }
 
     /// From here on no join of this claim is sent.

@@ -32,7 +32,7 @@ use std::{
 };
 
 use lock_core::{
-    Claim, ClaimId, Error, ErrorKind, Grant, LineId, LostReason, Result, SessionId, Ticket, backend::Left,
+    Claim, Error, ErrorKind, Grant, LineId, LostReason, Result, SessionId, Ticket, backend::Left,
     sync::locked,
 };
 use tokio::sync::mpsc;
@@ -104,12 +104,6 @@ impl Queue {
     fn ended(&self, standing: &Standing) -> Error {
         let why = standing.fate.end_reason().unwrap_or(LostReason::Released);
         self.connection.lease.check().err().unwrap_or_else(|| Error::lost(why))
-    }
-
-    /// The claims that this session has in line.
-    pub(crate) fn claims(&self) -> Vec<(LineId, ClaimId)> {
-        let table = locked(&self.table);
-        table.claims.values().map(|standing| (standing.line.clone(), standing.id)).collect()
     }
 
     /// Makes the claim known here, before anything is said to the store; `None` when it has left.

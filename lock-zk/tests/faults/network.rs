@@ -63,6 +63,23 @@ async fn silence(fault: Fault) {
 const BREAKS: [Fault; 3] = [Fault::Reset, Fault::Refuse, Fault::CutAfter(1)];
 
 #[tokio::test]
+async fn c8_a_session_lost_at_its_deadline_keeps_nobody_waiting_although_zookeeper_keeps_it() {
+    let cluster = Cluster::proxied(1).await;
+    let user = try_user(cluster.config(), Duration::from_secs(6)).await.unwrap();
+    let next = cluster.direct_user().await;
+    let guard = user.mutex("x").unwrap().lock().await.unwrap();
+    let wait = waiting(&next.mutex("x").unwrap()).await;
+    link(&cluster).set(Fault::Blackhole);
+    assert_eq!(soon("lost", guard.lost()).await, LostReason::Deadline);
+    // In time for the client to come back; its pings keep the session from then on.
+    link(&cluster).set(Fault::Pass);
+    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    drop(guard);
+    close([user, next]).await;
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
 async fn connections_may_break_while_somebody_joins_waits_and_holds() {
     let cluster = Cluster::proxied(1).await;
     let (holder, waiter) = (cluster.user().await, cluster.user().await);

@@ -9,10 +9,7 @@ use lock_core::{
     Coordinator, Moment, Options,
     runtime::{Runtime as _, TokioRuntime},
 };
-use lock_zk::{
-    Config, Zk,
-    client::{Acls, Client, CreateMode, Error},
-};
+use lock_zk::{Config, Zk};
 
 /// Everything lies under this.
 pub(crate) const NAMESPACE: &str = "liveness";
@@ -29,34 +26,6 @@ pub(crate) fn now() -> Moment {
 pub(crate) async fn coordinator(server: &str, ttl: Duration, tick: Duration) -> Coordinator {
     let config = Config::new([server]).unwrap().namespace(NAMESPACE).unwrap().tick(tick).unwrap();
     Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(ttl)).await.unwrap()
-}
-
-/// Somebody at this server who has a plain client and a node at `path`, and is to judge by itself how long
-/// its session lives.
-pub(crate) struct Plain {
-    pub(crate) client: Client,
-    path: String,
-    /// When the last read that was answered was sent; a ping says as much.
-    pub(crate) ping: Moment,
-}
-
-impl Plain {
-    pub(crate) async fn start(server: &str, timeout: Duration, path: &str) -> Result<Self, Error> {
-        let ping = now();
-        let client = Client::connector().with_session_timeout(timeout).connect(server).await?;
-        assert_eq!(client.session_timeout(), timeout);
-        let own = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-        client.create(path, b"", &own).await?;
-        Ok(Self { client, path: path.to_owned(), ping })
-    }
-
-    /// Reads its own node at its server.
-    pub(crate) async fn ping(&mut self) -> Result<bool, Error> {
-        let sent = now();
-        let found = self.client.check_stat(&self.path).await?;
-        self.ping = sent;
-        Ok(found.is_some())
-    }
 }
 
 /// Polls until the condition holds.

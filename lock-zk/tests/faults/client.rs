@@ -1,0 +1,87 @@
+//! Sessions of a client of the user's own, and sessions with credentials.
+
+use std::{sync::Arc, time::Duration};
+
+use lock_core::{Coordinator, ErrorKind, Options};
+use lock_zk::{
+    Zk,
+    client::{Acls, Client, CreateMode},
+};
+
+use crate::support::{Cluster, NAMESPACE, TTL, soon, try_user};
+
+async fn open(client: &Client) -> Coordinator {
+    let zk = Zk::from_client(client.clone(), NAMESPACE, None).unwrap();
+    soon("the session", Coordinator::open(Arc::new(zk), Options::default())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_coordinator_shares_the_session_of_a_client_and_leaves_it_alone() {
+    let cluster = Cluster::one().await;
+    // So long that its life is not known within the time that a session of our own may take to open.
+    let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
+    let client = connector.connect(&cluster.server.endpoints().join(",")).await.unwrap();
+    let (user, other) = (open(&client).await, cluster.user().await);
+    let guard = user.mutex("x").unwrap().lock().await.unwrap();
+    assert!(other.mutex("x").unwrap().try_lock().await.unwrap().is_none());
+    user.close().await.unwrap();
+    assert!(!guard.is_valid());
+    let own = |node: &String| node.contains(&other.session_id().to_string());
+    assert!(cluster.ephemerals().await.iter().all(own));
+    // The client's session goes on.
+    client.sync("/").await.unwrap();
+    let guard = other.mutex("x").unwrap().lock().await.unwrap();
+    guard.release().await.unwrap();
+    other.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn with_credentials_every_node_is_its_creators_alone() {
+    let cluster = Cluster::one().await;
+    let config = |password| cluster.config().credentials("billing", password);
+    let (one, other) = (try_user(config("right"), TTL).await.unwrap(), try_user(config("right"), TTL).await);
+    let other = other.unwrap();
+    let guard = one.mutex("x").unwrap().lock().await.unwrap();
+    assert!(other.mutex("x").unwrap().try_lock().await.unwrap().is_none());
+    let connector = Client::connector().with_auth("digest", b"billing:right");
+    let spy = connector.connect(&cluster.server.endpoints().join(",")).await.unwrap();
+    let mut left = vec![format!("/{NAMESPACE}")];
+    let mut nodes = 0;
+    while let Some(node) = left.pop() {
+        left.extend(spy.list_children(&node).await.unwrap().iter().map(|name| format!("{node}/{name}")));
+        let (acls, _) = spy.get_acl(&node).await.unwrap();
+        assert!(acls.iter().all(|acl| acl.auth_id().scheme() == "digest"), "{node}: {acls:?}");
+        nodes += 1;
+    }
+    // From the namespace to the places of sessions and of a claim.
+    assert!(nodes >= 9, "{nodes}");
+    // Another password is another user, and none is nobody.
+    for stranger in [config("wrong"), cluster.config()] {
+        let error = try_user(stranger, TTL).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(error.to_string().contains(&format!("/{NAMESPACE}/session")), "{error}");
+        assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
+    }
+    guard.release().await.unwrap();
+    for user in [one, other] {
+        user.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_within_somebody_elses_node_can_be_used_when_it_is_there() {
+    let cluster = Cluster::one().await;
+    let client = Client::connector().with_auth("digest", b"admin:x");
+    let admin = client.connect(&cluster.server.endpoints().join(",")).await.unwrap();
+    let owned = CreateMode::Persistent.with_acls(Acls::creator_all());
+    admin.create("/owned", b"", &owned).await.unwrap();
+    let config = || cluster.config().namespace("owned/ours").unwrap();
+    let error = try_user(config(), TTL).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("/owned/ours"), "{error}");
+    admin.create("/owned/ours", b"", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
+    let user = try_user(config(), TTL).await.unwrap();
+    user.mutex("x").unwrap().lock().await.unwrap().release().await.unwrap();
+    user.close().await.unwrap();
+}
