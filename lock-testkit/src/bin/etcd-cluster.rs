@@ -8,41 +8,22 @@
 #[cfg(unix)]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::process::ExitCode {
-    match run().await {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("etcd-cluster: {error}");
-            std::process::ExitCode::FAILURE
-        }
-    }
-}
-
-#[cfg(unix)]
-async fn run() -> Result<(), String> {
-    use lock_testkit::server::etcd::{Etcd, EtcdOptions};
-
-    let mut arguments = std::env::args_os().skip(1);
-    let members = match arguments.next() {
-        None => 1,
-        Some(number) => {
-            let number = number.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
-            number.ok_or("usage: etcd-cluster [MEMBERS [FOLDER]]")?
-        }
+    use lock_testkit::server::{
+        etcd::{Etcd, EtcdOptions},
+        program::serve,
     };
-    let folder = arguments.next().map(Into::into);
+
     // In place of the short ones that suit tests.
     let timing = ["--heartbeat-interval", "100", "--election-timeout", "1000"];
-    let options = EtcdOptions {
-        members,
-        folder,
-        durable: true,
-        arguments: timing.map(str::to_owned).to_vec(),
-        ..Default::default()
-    };
-    let etcd = Etcd::with(options).await?;
-    println!("{}", etcd.endpoints().join(",").replace("http://", ""));
-    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).map_err(|error| error.to_string())?;
-    Ok(())
+    serve("etcd-cluster", async |members, folder| {
+        let arguments = timing.map(str::to_owned).to_vec();
+        let options = EtcdOptions { members, folder, durable: true, arguments, ..Default::default() };
+        let etcd = Etcd::with(options).await?;
+        let addresses = etcd.endpoints().into_iter().map(|address| address.replace("http://", ""));
+        let addresses = addresses.collect();
+        Ok((etcd, addresses))
+    })
+    .await
 }
 
 #[cfg(not(unix))]

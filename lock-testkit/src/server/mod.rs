@@ -14,6 +14,7 @@ mod metrics;
 mod node;
 mod patience;
 mod process;
+pub mod program;
 mod socks;
 pub mod zookeeper;
 

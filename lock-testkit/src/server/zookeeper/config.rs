@@ -85,7 +85,8 @@ pub(super) fn arguments(
     properties.extend(options.properties.iter().cloned());
     let properties = properties.into_iter().map(|property| format!("-D{property}"));
     let program = ["-cp".to_owned(), installed.class_path.clone(), MAIN.to_owned(), text(configuration)];
-    MACHINE.into_iter().map(str::to_owned).chain(properties).chain(program).collect()
+    let machine = MACHINE.into_iter().map(str::to_owned).chain(options.arguments.iter().cloned());
+    machine.chain(properties).chain(program).collect()
 }
 
 /// Writes the configuration of one of these servers into its folder, and says where it is.

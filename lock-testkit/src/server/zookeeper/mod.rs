@@ -45,6 +45,8 @@ pub struct ZooKeeperOptions {
     pub durable: bool,
     /// Whether a server that knows no leader lets clients read who ask for no more; no.
     pub read_only: bool,
+    /// More arguments of each server's Java machine; of two that contradict each other the last one counts.
+    pub arguments: Vec<String>,
     /// More system properties of each server, "name=value"; of two with the same name the last one counts.
     pub properties: Vec<String>,
     /// More lines of each server's configuration; of two with the same name the last one counts.
@@ -63,6 +65,7 @@ impl Default for ZooKeeperOptions {
             folder: None,
             durable: false,
             read_only: false,
+            arguments: Vec::new(),
             properties: Vec::new(),
             lines: Vec::new(),
         }
