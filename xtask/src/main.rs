@@ -43,7 +43,8 @@ fn test() -> cargo::Result<()> {
     }
     // The clusters that tests start need Unix.
     if cfg!(unix) {
-        bench::etcd::quick()?;
+        bench::servers::quick(&bench::servers::ETCD)?;
+        bench::servers::quick(&bench::servers::ZOOKEEPER)?;
     }
     Ok(())
 }
@@ -52,7 +53,10 @@ fn test() -> cargo::Result<()> {
 enum Store {
     /// The in-process store.
     Memory,
-    Etcd(bench::etcd::Options),
+    /// etcd with `lock-bench`, and Go's `concurrency.Mutex` beside it.
+    Etcd(bench::servers::Options),
+    /// ZooKeeper with `lock-bench`, and the locks of Curator and of kazoo beside it.
+    Zookeeper(bench::servers::Options),
 }
 
 fn main() -> ExitCode {
@@ -60,7 +64,10 @@ fn main() -> ExitCode {
         Command::Test => test(),
         Command::Tools => tools::ensure(),
         Command::Bench { store: Store::Memory } => bench::memory::run(),
-        Command::Bench { store: Store::Etcd(options) } => bench::etcd::run(options),
+        Command::Bench { store: Store::Etcd(options) } => bench::servers::run(&bench::servers::ETCD, options),
+        Command::Bench { store: Store::Zookeeper(options) } => {
+            bench::servers::run(&bench::servers::ZOOKEEPER, options)
+        }
         Command::Features => cargo::check_features(),
     };
     match outcome {

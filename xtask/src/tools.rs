@@ -70,6 +70,11 @@ pub(crate) fn ensure() -> Result<()> {
     if missing.is_empty() { Ok(()) } else { Err(complaint(&missing).into()) }
 }
 
+/// What this variable names, else this.
+pub(crate) fn named_or(variable: &str, otherwise: &str) -> String {
+    env::var(variable).ok().filter(|named| !named.is_empty()).unwrap_or_else(|| otherwise.to_owned())
+}
+
 /// The tools that no variable names and that are not installed; an error for a name that leads nowhere.
 fn missing(
     variable: impl Fn(&str) -> Option<OsString>,

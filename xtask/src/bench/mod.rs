@@ -1,8 +1,8 @@
 //! Runs benchmarks and writes their figures, with the machine that they come from, into
 //! `docs/performance.md`.
 
-pub(crate) mod etcd;
 pub(crate) mod memory;
+pub(crate) mod servers;
 
 use std::{fs, process::Command};
 
@@ -18,7 +18,8 @@ fn machine() -> Result<String> {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = field(&memory, "MemTotal").and_then(|total| total.strip_suffix(" kB")?.parse::<u64>().ok());
     let memory = kib.map(|kib| format!(" {} GiB,", kib >> 20)).unwrap_or_default();
-    let (kernel, rust, date) = (run("uname", "-sr")?, run("rustc", "--version")?, run("date", "-I")?);
+    let (kernel, rust, date) =
+        (run("uname", &["-sr"])?, run("rustc", &["--version"])?, run("date", &["-I"])?);
     Ok(format!("{date}: {model}, {cores} cores,{memory} {kernel}, {rust}"))
 }
 
@@ -29,11 +30,11 @@ fn field<'a>(file: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// What the program prints, without the ends of it that are blank.
-fn run(program: &str, arguments: &str) -> Result<String> {
-    let output = Command::new(program).args(arguments.split_whitespace()).output();
+fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     if !output.status.success() {
-        return Err(format!("{program} {arguments}: {}", output.status).into());
+        return Err(format!("{program} {}: {}", arguments.join(" "), output.status).into());
     }
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

@@ -87,7 +87,7 @@ impl Case {
         [UNCONTENDED, SPREAD].into_iter().chain(WAITERS.map(contended))
     }
 
-    /// How many sessions the clients of ours share, few and many. A client of Go's has one of its own.
+    /// How many sessions the clients of ours share, few and many.
     pub(super) fn sessions(self) -> Vec<usize> {
         let mut sessions = vec![1, self.clients.min(SESSIONS)];
         sessions.dedup();

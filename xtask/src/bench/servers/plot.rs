@@ -9,8 +9,9 @@ use plotters::{
 };
 
 use super::{
-    figures::{Program, Section},
+    figures::{Outcome, Section},
     plan::{Case, WAITERS, contended},
+    store::Store,
 };
 use crate::cargo::Result;
 
@@ -20,10 +21,10 @@ const FONT: &str = "sans-serif";
 /// Tells colours apart without red and green (Okabe and Ito).
 const FEW: RGBColor = RGBColor(0, 114, 178);
 const MANY: RGBColor = RGBColor(230, 159, 0);
-const GO: RGBColor = RGBColor(90, 90, 90);
+const PEERS: [RGBColor; 2] = [RGBColor(90, 90, 90), RGBColor(204, 121, 167)];
 
 /// Two panels a row, one for each environment; the same for the same figures.
-pub(super) fn svg(sections: &[Section]) -> Result<String> {
+pub(super) fn svg(store: &Store, sections: &[Section]) -> Result<String> {
     let columns = sections.len().clamp(1, 2);
     let rows = sections.len().div_ceil(columns).max(1);
     let size = (PANEL.0 * u32::try_from(columns)?, PANEL.1 * u32::try_from(rows)?);
@@ -32,7 +33,7 @@ pub(super) fn svg(sections: &[Section]) -> Result<String> {
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
         root.fill(&WHITE)?;
         for (panel, section) in root.split_evenly((rows, columns)).iter().zip(sections) {
-            draw(panel, section)?;
+            draw(panel, store, section)?;
         }
         root.present()?;
     }
@@ -42,17 +43,21 @@ pub(super) fn svg(sections: &[Section]) -> Result<String> {
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
 
-fn draw(panel: &Panel<'_>, section: &Section) -> Result<()> {
-    let few = points(section, |case| case.sessions().first().map(|sessions| Program::Ours(*sessions)));
-    let many = points(section, |case| case.sessions().last().map(|sessions| Program::Ours(*sessions)));
-    let go = points(section, |_| Some(Program::Go));
-    let top = [&few, &many, &go].into_iter().flatten().filter_map(|(_, speed)| *speed).fold(1.0, f64::max);
+fn draw(panel: &Panel<'_>, store: &Store, section: &Section) -> Result<()> {
+    let few = points(|case| section.ours(case, *case.sessions().first()?));
+    let many = points(|case| section.ours(case, *case.sessions().last()?));
+    let peers: Vec<Points> =
+        store.peers.iter().map(|peer| points(|case| section.peer(case, peer.name))).collect();
+    let all = [&few, &many].into_iter().chain(&peers).flatten();
+    let top = all.filter_map(|(_, speed)| *speed).fold(1.0, f64::max);
+    // The names of the lines are above them.
+    let room = 0.3 + 0.1 * store.peers.len() as f64;
     let mut chart = ChartBuilder::on(panel)
         .caption(section.environment.to_string(), (FONT, 22))
         .margin(12)
         .x_label_area_size(46)
         .y_label_area_size(66)
-        .build_cartesian_2d((1.5..14_000.0).log_scale(), 0.0..top * 1.4)?;
+        .build_cartesian_2d((1.5..14_000.0).log_scale(), 0.0..top * (1.0 + room))?;
     chart
         .configure_mesh()
         .x_desc("waiters")
@@ -65,7 +70,10 @@ fn draw(panel: &Panel<'_>, section: &Section) -> Result<()> {
         .draw()?;
     series(&mut chart, "yourturn, one session", FEW, &few)?;
     series(&mut chart, "yourturn, a session each, at most 64", MANY, &many)?;
-    series(&mut chart, "Go, a session each (×: failed)", GO, &go)?;
+    for ((peer, points), color) in store.peers.iter().zip(&peers).zip(PEERS.into_iter().cycle()) {
+        let label = format!("{}, {} (×: failed)", peer.name, peer.sessions);
+        series(&mut chart, &label, color, points)?;
+    }
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
@@ -79,12 +87,9 @@ fn draw(panel: &Panel<'_>, section: &Section) -> Result<()> {
 /// So many waiters, and the speed; none when a run failed.
 type Points = Vec<(f64, Option<f64>)>;
 
-fn points(section: &Section, program: impl Fn(Case) -> Option<Program>) -> Points {
-    let point = |waiters: &usize| {
-        let case = contended(*waiters);
-        let outcome = section.outcome(case, program(case)?)?;
-        Some((*waiters as f64, outcome.ok().map(|it| it.ops_per_s)))
-    };
+fn points(outcome: impl Fn(Case) -> Option<Outcome>) -> Points {
+    let point =
+        |waiters: &usize| Some((*waiters as f64, outcome(contended(*waiters))?.ok().map(|it| it.ops_per_s)));
     WAITERS.iter().filter_map(point).collect()
 }
 
@@ -104,11 +109,18 @@ fn series(chart: &mut Chart<'_, '_>, label: &str, color: RGBColor, points: &Poin
 #[cfg(test)]
 mod tests {
     use super::{
-        super::figures::{Measures, Run, tests::section},
+        super::{
+            etcd::ETCD,
+            figures::{
+                Measures, Program, Run,
+                tests::{peer, section},
+            },
+            zookeeper::ZOOKEEPER,
+        },
         *,
     };
 
-    fn sections() -> [Section; 3] {
+    fn sections(store: &Store) -> [Section; 3] {
         let run = |case, program, speed: Option<f64>| {
             let measures = |ops_per_s| Measures { ops_per_s, ..Measures::default() };
             Run { case, program, outcome: speed.map(measures).ok_or_else(|| "no".to_owned()) }
@@ -117,7 +129,8 @@ mod tests {
             let mut runs = Vec::new();
             for case in WAITERS.map(contended) {
                 runs.extend(case.sessions().into_iter().map(|it| run(case, Program::Ours(it), Some(900.0))));
-                runs.push(run(case, Program::Go, (case.clients < 4_000).then_some(100.0)));
+                let theirs = (case.clients < 4_000).then_some(100.0);
+                runs.extend(store.peers.iter().map(|it| run(case, peer(it.name), theirs)));
             }
             section(runs)
         })
@@ -125,23 +138,34 @@ mod tests {
 
     #[test]
     fn the_plot_is_text_and_the_same_for_the_same_figures() {
-        let svg = svg(&sections()).unwrap();
-        assert_eq!(svg, super::svg(&sections()).unwrap());
-        assert!(svg.starts_with("<svg width=\"1040\" height=\"760\""), "{}", svg.get(..200).unwrap());
-        for text in ["waiters", "turns per second", "one member, tmpfs", "yourturn, one session", "10000"] {
+        for (store, peers) in
+            [(&ETCD, ["Go, a session each"].as_slice()), (&ZOOKEEPER, &["Curator", "kazoo"])]
+        {
+            let svg = svg(store, &sections(store)).unwrap();
+            assert_eq!(svg, super::svg(store, &sections(store)).unwrap());
+            assert!(svg.starts_with("<svg width=\"1040\" height=\"760\""), "{}", svg.get(..200).unwrap());
+            let texts: Vec<&str> = svg
+                .match_indices("<text")
+                .map(|(start, _)| {
+                    svg[start..].split("</text>").next().unwrap().split('>').nth(1).unwrap().trim()
+                })
+                .collect();
             // Each panel has it, as text.
-            let count = svg.match_indices("<text").filter(|(start, _)| {
-                svg[*start..].split("</text>").next().unwrap().split('>').nth(1).unwrap().trim() == text
-            });
-            assert_eq!(count.count(), 3, "{text}");
+            for text in ["waiters", "turns per second", "one member, tmpfs", "yourturn, one session", "10000"]
+            {
+                assert_eq!(texts.iter().filter(|it| **it == text).count(), 3, "{text}");
+            }
+            for peer in peers {
+                assert_eq!(texts.iter().filter(|it| it.starts_with(peer)).count(), 3, "{peer}");
+            }
+            // In each panel, six points of each of ours, and four of each peer's.
+            assert_eq!(svg.matches("<circle").count(), 3 * (12 + 4 * peers.len()));
         }
-        // In each panel, six points of each of ours, and four of Go's.
-        assert_eq!(svg.matches("<circle").count(), 3 * 16);
     }
 
     #[test]
     fn nothing_measured_is_an_empty_plot() {
-        assert!(svg(&[]).unwrap().contains("</svg>"));
-        assert!(!svg(&[section(Vec::new())]).unwrap().contains("<circle"));
+        assert!(svg(&ETCD, &[]).unwrap().contains("</svg>"));
+        assert!(!svg(&ETCD, &[section(Vec::new())]).unwrap().contains("<circle"));
     }
 }

@@ -3,18 +3,23 @@
 use std::fmt::Write as _;
 
 use super::{
-    figures::{Measures, Outcome, Program, Section},
-    goals,
+    figures::{Measures, Outcome, Section},
     plan::{Case, Environment, Mode},
+    store::Store,
 };
 
 /// Goals, plot and tables of all environments that were measured.
-pub(super) fn page(sections: &[Section]) -> String {
-    let mut text = goals_table(sections);
-    text += "\n![Turns per second against waiters](performance/etcd.svg)\n";
+pub(super) fn page(store: &Store, sections: &[Section]) -> String {
+    let mut text = goals_table(store, sections);
+    if !sections.is_empty() {
+        add(
+            &mut text,
+            format_args!("\n![Turns per second against waiters](performance/{}.svg)\n", store.name),
+        );
+    }
     for environment in Environment::ALL {
         match sections.iter().find(|section| section.environment == environment) {
-            Some(section) => text += &section_text(section),
+            Some(section) => text += &section_text(store, section),
             None => add(&mut text, format_args!("\n### {}\n\nNot measured.\n", capital(environment))),
         }
     }
@@ -22,23 +27,25 @@ pub(super) fn page(sections: &[Section]) -> String {
 }
 
 /// One environment.
-pub(super) fn section_text(section: &Section) -> String {
+pub(super) fn section_text(store: &Store, section: &Section) -> String {
     let Section { environment, setting, seconds, .. } = section;
-    let mut text = format!("\n### {}\n\n{setting}; {seconds} s a run.\n\n", capital(*environment));
-    text += "| clients | sessions | turns/s | p50 µs | p99 µs | in order | requests/turn | writes/turn | \
-             MiB (process) | puts/s | ÷ puts | Go: turns/s | ÷ Go |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    let mut text =
+        format!("\n### {}\n\n{setting}; {seconds} s a run.\n\n{}", capital(*environment), head(store));
     let mut failures = String::new();
     for case in Case::all() {
-        let go = section.outcome(case, Program::Go);
+        let peers: Vec<Option<Outcome>> =
+            store.peers.iter().map(|peer| section.peer(case, peer.name)).collect();
         for sessions in case.sessions() {
-            let Some(ours) = section.outcome(case, Program::Ours(sessions)) else { continue };
-            text += &row(case, sessions, &ours, go.as_ref());
+            let Some(ours) = section.ours(case, sessions) else { continue };
+            text += &row(case, sessions, &ours, &peers);
             if let Err(why) = ours {
                 add(&mut failures, format_args!("- {}, {sessions} sessions: {why}\n", clients(case)));
             }
         }
-        if let Some(Err(why)) = go {
-            add(&mut failures, format_args!("- {}, Go: {why}\n", clients(case)));
+        for (peer, outcome) in store.peers.iter().zip(peers) {
+            if let Some(Err(why)) = outcome {
+                add(&mut failures, format_args!("- {}, {}: {why}\n", clients(case), peer.name));
+            }
         }
     }
     if !failures.is_empty() {
@@ -48,46 +55,61 @@ pub(super) fn section_text(section: &Section) -> String {
 }
 
 /// What became of each goal in each environment.
-pub(super) fn goals_table(sections: &[Section]) -> String {
-    let columns: Vec<Vec<goals::Goal>> = sections.iter().map(goals::of).collect();
+pub(super) fn goals_table(store: &Store, sections: &[Section]) -> String {
     let mut text = "| goal |".to_owned();
     for section in sections {
         add(&mut text, format_args!(" {} |", section.environment));
     }
     text += &format!("\n|---|{}\n", "---|".repeat(sections.len()));
-    let rows = columns.first().map_or(0, Vec::len);
-    for number in 0..rows {
-        let goals: Vec<&goals::Goal> = columns.iter().filter_map(|column| column.get(number)).collect();
-        add(&mut text, format_args!("| {} |", goals.first().map_or("", |goal| goal.text)));
-        for goal in goals {
-            let verdict = match goal.met() {
+    for goal in store.goals {
+        add(&mut text, format_args!("| {} |", goal.text));
+        for verdict in sections.iter().map(|section| goal.verdict(section)) {
+            let met = match verdict.met() {
                 Some(true) => ": met",
                 Some(false) => ": **missed**",
                 None => "",
             };
-            add(&mut text, format_args!(" {}{verdict} |", goal.figure()));
+            add(&mut text, format_args!(" {}{met} |", verdict.figure()));
         }
         text.push('\n');
     }
     text
 }
 
-fn row(case: Case, sessions: usize, ours: &Outcome, go: Option<&Outcome>) -> String {
+/// The head of an environment's table.
+fn head(store: &Store) -> String {
+    let yardstick = store.yardstick;
+    let mut columns: Vec<String> =
+        ["clients", "sessions", "turns/s", "p50 µs", "p99 µs", "in order", "requests/turn", "writes/turn"]
+            .map(str::to_owned)
+            .to_vec();
+    columns.extend(["MiB (process)".to_owned(), format!("{yardstick}/s"), format!("÷ {yardstick}")]);
+    for peer in store.peers {
+        columns.extend([format!("{}: turns/s", peer.name), format!("÷ {}", peer.name)]);
+    }
+    format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()))
+}
+
+fn row(case: Case, sessions: usize, ours: &Outcome, peers: &[Option<Outcome>]) -> String {
     let mut cells = vec![clients(case), sessions.to_string()];
     match ours {
         Ok(ours) => cells.extend(figures(ours)),
         Err(_) => cells.extend(["failed", "", "", "", "", "", "", "", ""].map(str::to_owned)),
     }
-    let (speed, ratio) = match (go, ours) {
-        (None, _) => (String::new(), String::new()),
-        (Some(Err(_)), _) => ("failed".to_owned(), String::new()),
-        (Some(Ok(go)), Err(_)) => (format!("{:.0}", go.ops_per_s), String::new()),
-        (Some(Ok(go)), Ok(ours)) => {
-            (format!("{:.0}", go.ops_per_s), format!("{:.2}", ours.ops_per_s / go.ops_per_s))
-        }
-    };
-    cells.extend([speed, ratio]);
+    cells.extend(peers.iter().flat_map(|peer| beside(ours, peer.as_ref())));
     format!("| {} |\n", cells.join(" | "))
+}
+
+/// A peer's turns, and ours by them.
+fn beside(ours: &Outcome, peer: Option<&Outcome>) -> [String; 2] {
+    match (peer, ours) {
+        (None, _) => [String::new(), String::new()],
+        (Some(Err(_)), _) => ["failed".to_owned(), String::new()],
+        (Some(Ok(peer)), Err(_)) => [format!("{:.0}", peer.ops_per_s), String::new()],
+        (Some(Ok(peer)), Ok(ours)) => {
+            [format!("{:.0}", peer.ops_per_s), format!("{:.2}", ours.ops_per_s / peer.ops_per_s)]
+        }
+    }
 }
 
 fn figures(ours: &Measures) -> [String; 9] {
@@ -134,8 +156,13 @@ fn add(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 mod tests {
     use super::{
         super::{
-            figures::{Run, tests::section},
+            etcd::ETCD,
+            figures::{
+                Program, Run,
+                tests::{peer, section},
+            },
             plan::{UNCONTENDED, contended},
+            zookeeper::ZOOKEEPER,
         },
         *,
     };
@@ -157,13 +184,16 @@ mod tests {
     #[test]
     fn a_section_has_figures_ratios_and_failures() {
         let run = |case, program, outcome| Run { case, program, outcome };
-        let text = section_text(&section(vec![
-            run(contended(4_000), Program::Ours(1), Ok(measures(900.0))),
-            run(contended(4_000), Program::Ours(64), Err("lost".to_owned())),
-            run(contended(4_000), Program::Go, Err("timed out".to_owned())),
-            run(UNCONTENDED, Program::Ours(1), Ok(Measures { fifo: None, ..measures(1000.0) })),
-            run(UNCONTENDED, Program::Go, Ok(measures(800.0))),
-        ]));
+        let text = section_text(
+            &ETCD,
+            &section(vec![
+                run(contended(4_000), Program::Ours(1), Ok(measures(900.0))),
+                run(contended(4_000), Program::Ours(64), Err("lost".to_owned())),
+                run(contended(4_000), peer("Go"), Err("timed out".to_owned())),
+                run(UNCONTENDED, Program::Ours(1), Ok(Measures { fifo: None, ..measures(1000.0) })),
+                run(UNCONTENDED, peer("Go"), Ok(measures(800.0))),
+            ]),
+        );
         for line in [
             "### One member, tmpfs",
             "a machine; 3 s a run.",
@@ -181,12 +211,44 @@ mod tests {
     }
 
     #[test]
+    fn each_peer_has_columns() {
+        let run = |program, speed| Run { case: contended(2), program, outcome: Ok(measures(speed)) };
+        let text = section_text(
+            &ZOOKEEPER,
+            &section(vec![
+                run(Program::Ours(1), 900.0),
+                run(peer("Curator"), 600.0),
+                Run { outcome: Err("slow".to_owned()), ..run(peer("kazoo"), 1.0) },
+            ]),
+        );
+        for line in [
+            "| 2 on one lock | 1 | 900 | 1000 | 2001 | yes | 3.00 | 2.50 | 0.2 (12) | 2000 | 0.45 | 600 | 1.50 | failed |  |",
+            "- 2 on one lock, kazoo: slow",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+        let head = text.lines().find(|line| line.starts_with("| clients")).unwrap();
+        let end = "| creates/s | ÷ creates | Curator: turns/s | ÷ Curator | kazoo: turns/s | ÷ kazoo |";
+        assert!(head.ends_with(end), "{head}");
+        let columns = text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count());
+        assert_eq!(columns.collect::<Vec<_>>(), [16; 3]);
+    }
+
+    #[test]
+    fn a_store_that_was_not_measured_has_its_goals_and_no_plot() {
+        let text = page(&ZOOKEEPER, &[]);
+        assert!(text.starts_with("| goal |\n|---|\n| turns/s, most ÷ least"), "{text}");
+        assert_eq!(text.matches("Not measured.").count(), 4);
+        assert!(!text.contains(".svg"), "{text}");
+    }
+
+    #[test]
     fn the_page_has_every_environment_and_says_what_was_not_measured() {
         let mut disk = section(Vec::new());
         disk.environment = Environment::Disk3;
         let runs =
             vec![Run { case: contended(10_000), program: Program::Ours(1), outcome: Err("x".to_owned()) }];
-        let text = page(&[section(runs), disk]);
+        let text = page(&ETCD, &[section(runs), disk]);
         assert!(
             text.starts_with("| goal | one member, tmpfs | three members, disk |\n|---|---|---|\n"),
             "{text}"

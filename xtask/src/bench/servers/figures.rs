@@ -29,9 +29,9 @@ pub(super) struct Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Case { mode, clients } = self.case;
-        match self.program {
+        match &self.program {
             Program::Ours(sessions) => write!(f, "{mode} {clients}, ours with {sessions} sessions: ")?,
-            Program::Go => write!(f, "{mode} {clients}, Go: ")?,
+            Program::Peer(name) => write!(f, "{mode} {clients}, {name}: ")?,
         }
         match &self.outcome {
             Ok(measures) => write!(f, "{:.0} turns/s", measures.ops_per_s),
@@ -43,12 +43,19 @@ impl fmt::Display for Run {
 /// Figures, or what went wrong.
 pub(super) type Outcome = Result<Measures, String>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Program {
     /// With so many sessions.
     Ours(usize),
-    Go,
+    /// By its name.
+    Peer(String),
+}
+
+impl Run {
+    pub(super) const fn is_ours(&self) -> bool {
+        matches!(self.program, Program::Ours(_))
+    }
 }
 
 /// The figures of a run; what a program does not tell is none. `lock-bench` explains its own in its
@@ -98,9 +105,19 @@ impl Measures {
 }
 
 impl Section {
-    /// What all runs of this say together: nothing when there is none, and the first failure if one failed.
-    pub(super) fn outcome(&self, case: Case, program: Program) -> Option<Outcome> {
-        let runs = self.runs.iter().filter(|run| run.case == case && run.program == program);
+    /// What all runs of ours with so many sessions say together.
+    pub(super) fn ours(&self, case: Case, sessions: usize) -> Option<Outcome> {
+        self.outcome(case, |program| *program == Program::Ours(sessions))
+    }
+
+    /// What all runs of this peer say together.
+    pub(super) fn peer(&self, case: Case, peer: &str) -> Option<Outcome> {
+        self.outcome(case, |program| matches!(program, Program::Peer(name) if name == peer))
+    }
+
+    /// Nothing when there is no run of it, and the first failure if one failed.
+    fn outcome(&self, case: Case, is_it: impl Fn(&Program) -> bool) -> Option<Outcome> {
+        let runs = self.runs.iter().filter(|run| run.case == case && is_it(&run.program));
         let all: Outcomes = runs.map(|run| run.outcome.clone()).collect();
         all.map(|all| Measures::median(&all)).transpose()
     }
@@ -122,6 +139,10 @@ pub(super) mod tests {
 
     pub(in super::super) fn section(runs: Vec<Run>) -> Section {
         Section { environment: Environment::Tmpfs1, setting: "a machine".to_owned(), seconds: 3, runs }
+    }
+
+    pub(in super::super) fn peer(name: &str) -> Program {
+        Program::Peer(name.to_owned())
     }
 
     #[test]
@@ -159,25 +180,27 @@ pub(super) mod tests {
             run(Program::Ours(1), 2, speed(10.0, true)),
             run(Program::Ours(2), 2, speed(99.0, true)),
             run(Program::Ours(1), 16, speed(99.0, true)),
-            run(Program::Go, 2, Err("no".to_owned())),
+            run(peer("Go"), 2, Err("no".to_owned())),
             run(Program::Ours(1), 2, speed(20.0, false)),
-            run(Program::Go, 2, speed(1.0, true)),
+            run(peer("Go"), 2, speed(1.0, true)),
+            run(peer("Curator"), 2, speed(3.0, true)),
         ]);
-        assert_eq!(section.outcome(contended(2), Program::Ours(1)), Some(speed(15.0, false)));
-        assert_eq!(section.outcome(contended(2), Program::Go), Some(Err("no".to_owned())));
-        assert_eq!(section.outcome(contended(256), Program::Go), None);
+        assert_eq!(section.ours(contended(2), 1), Some(speed(15.0, false)));
+        assert_eq!(section.peer(contended(2), "Go"), Some(Err("no".to_owned())));
+        assert_eq!(section.peer(contended(2), "Curator"), Some(speed(3.0, true)));
+        assert_eq!(section.peer(contended(256), "Go"), None);
     }
 
     #[test]
     fn figures_survive_their_file() {
         let runs = vec![
             Run { case: contended(2), program: Program::Ours(64), outcome: Ok(Measures::default()) },
-            Run { case: contended(2), program: Program::Go, outcome: Err("why".to_owned()) },
+            Run { case: contended(2), program: peer("Go"), outcome: Err("why".to_owned()) },
         ];
         let text = serde_json::to_string(&section(runs)).unwrap();
         let read: Section = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
-        assert_eq!(read.runs[0].program, Program::Ours(64));
+        assert_eq!((&read.runs[0].program, &read.runs[1].program), (&Program::Ours(64), &peer("Go")));
         assert_eq!(read.runs[1].outcome, Err("why".to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that are run: a cluster, ours, Go's.
+//! The programs that are run: a cluster, ours, the peers'.
 
 use std::{
     env, fs,
@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    figures::{Measures, Outcome},
+    figures::{Measures, Outcome, Program},
     plan::{Case, Environment},
+    store::{Built, Peer, Store},
 };
 use crate::cargo::{self, Result};
 
@@ -21,20 +22,22 @@ const SLACK_OF_CLIENT: Duration = Duration::from_millis(15);
 const GLANCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Programs {
+    store: &'static Store,
     cluster: PathBuf,
     ours: PathBuf,
-    go: Option<PathBuf>,
+    /// Those that could be built.
+    peers: Vec<(&'static Peer, Built)>,
     /// Below which clusters keep data that is to be on a disk.
     pub(super) disk: PathBuf,
 }
 
 impl Programs {
     /// Builds them: as tests are, which then have built them already, or as they are to be measured.
-    pub(super) fn build(quick: bool, peer: &Path) -> Result<Self> {
+    pub(super) fn build(store: &'static Store, quick: bool, peers: &Path) -> Result<Self> {
         if quick {
             cargo::run(&["build", "--quiet", "--workspace", "--all-features", "--bins", "--tests"])?;
         } else {
-            cargo::run(&["build", "--quiet", "--package", "lock-testkit", "--bin", "etcd-cluster"])?;
+            cargo::run(&["build", "--quiet", "--package", "lock-testkit", "--bin", store.cluster])?;
             cargo::run(&["build", "--quiet", "--release", "--package", "lock-bench"])?;
         }
         let target = cargo::target_directory()?;
@@ -43,14 +46,20 @@ impl Programs {
         };
         let disk = target.join("bench");
         fs::create_dir_all(&disk)?;
-        let go =
-            build_go(peer, &disk.join("go-etcd")).inspect_err(|why| eprintln!("Go is left out: {why}")).ok();
         let ours = program(if quick { "debug" } else { "release" }, "lock-bench");
-        Ok(Self { cluster: program("debug", "etcd-cluster"), ours, go, disk })
+        let peers = build_peers(store, peers, &disk);
+        Ok(Self { store, cluster: program("debug", store.cluster), ours, peers, disk })
     }
 
-    pub(super) const fn has_go(&self) -> bool {
-        self.go.is_some()
+    /// Which versions of the peers are measured.
+    pub(super) fn versions(&self) -> impl Iterator<Item = &str> {
+        self.peers.iter().map(|(_, built)| built.version.as_str())
+    }
+
+    /// Who is run: ours with few and with many sessions, and then the peers.
+    pub(super) fn of(&self, case: Case) -> impl Iterator<Item = Program> {
+        let peers = self.peers.iter().map(|(peer, _)| Program::Peer(peer.name.to_owned()));
+        case.sessions().into_iter().map(Program::Ours).chain(peers)
     }
 
     pub(super) fn cluster(&self, environment: Environment, folder: &Path) -> Result<Cluster> {
@@ -63,20 +72,30 @@ impl Programs {
             BufReader::new(output).read_line(&mut cluster.endpoints)?;
         }
         cluster.endpoints.truncate(cluster.endpoints.trim_end().len());
-        if cluster.endpoints.is_empty() { Err("etcd does not start".into()) } else { Ok(cluster) }
+        if cluster.endpoints.is_empty() {
+            return Err(format!("{} does not start", self.store.name).into());
+        }
+        Ok(cluster)
     }
 
-    /// A run of ours. Its failure is no error here: the other runs are worth making.
-    pub(super) fn ours(
+    /// A failure of the program is no error here: the other runs are worth making.
+    pub(super) fn run(
         &self,
+        program: &Program,
         cluster: &Cluster,
         case: Case,
-        sessions: usize,
         seconds: u64,
     ) -> Result<Outcome> {
+        match program {
+            Program::Ours(sessions) => self.ours(cluster, case, *sessions, seconds),
+            Program::Peer(name) => self.peer(name, cluster, case, seconds),
+        }
+    }
+
+    fn ours(&self, cluster: &Cluster, case: Case, sessions: usize, seconds: u64) -> Result<Outcome> {
         let mut command = Command::new(&self.ours);
-        // The ttl is the one that Go's program asks for.
-        let uri = format!("etcd://{}/bench?ttl=30s", cluster.endpoints);
+        let Store { scheme, parameters, .. } = self.store;
+        let uri = format!("{scheme}://{}/bench?{parameters}", cluster.endpoints);
         command.args(["--json", "--backend", &uri, "--mode", &case.mode.to_string()]);
         for (name, value) in
             [("--clients", case.clients as u64), ("--sessions", sessions as u64), ("--seconds", seconds)]
@@ -93,16 +112,16 @@ impl Programs {
         Ok(Err(first.trim_start_matches("lock-bench: ").to_owned()))
     }
 
-    pub(super) fn go(&self, cluster: &Cluster, case: Case, seconds: u64) -> Result<Option<Outcome>> {
-        let Some(program) = &self.go else { return Ok(None) };
-        let mut command = Command::new(program);
-        command.arg(&cluster.endpoints).arg(case.mode.to_string());
+    fn peer(&self, name: &str, cluster: &Cluster, case: Case, seconds: u64) -> Result<Outcome> {
+        let peer = self.peers.iter().find(|(peer, _)| peer.name == name);
+        let (_, built) = peer.ok_or_else(|| format!("{name} was left out"))?;
+        let mut command = Command::new(&built.program);
+        command.args(&built.arguments).arg(&cluster.endpoints).arg(case.mode.to_string());
         command.arg(seconds.to_string()).arg(case.clients.to_string());
         let run = finish(command, limit(case, seconds))?;
-        Ok(Some(match Measures::of_peer(&run.output).filter(|_| run.success) {
-            Some(measures) => Ok(measures),
-            None => Err(run.complaints.lines().last().unwrap_or("no complaint").to_owned()),
-        }))
+        let good = run.success && !lost_a_thread(&run.complaints);
+        let measures = Measures::of_peer(&run.output).filter(|_| good);
+        Ok(measures.ok_or_else(|| last_words(&run.complaints).to_owned()))
     }
 }
 
@@ -111,16 +130,38 @@ fn limit(case: Case, seconds: u64) -> Duration {
     Duration::from_secs(seconds) + SLACK + SLACK_OF_CLIENT * clients
 }
 
-/// Builds Go's program with the packages of Debian.
-fn build_go(source: &Path, program: &Path) -> Result<PathBuf> {
-    if !source.is_dir() {
-        return Err(format!("there is no {}", source.display()).into());
-    }
-    let mut command = Command::new("go");
-    command.args(["build", "-o"]).arg(program).arg(".").current_dir(source);
-    command.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode");
-    let status = command.status().map_err(|error| format!("go: {error}"))?;
-    if status.success() { Ok(program.to_owned()) } else { Err(format!("go build: {status}").into()) }
+/// Builds the programs of the peers that are here, with what they need; the others are left out.
+fn build_peers(store: &'static Store, sources: &Path, folder: &Path) -> Vec<(&'static Peer, Built)> {
+    let build = |peer: &Peer| {
+        let source = sources.join(peer.folder);
+        if !source.is_dir() {
+            return Err(format!("there is no {}", source.display()).into());
+        }
+        (peer.build)(&source, folder)
+    };
+    let built = store.peers.iter().filter_map(|peer| {
+        let built = build(peer).inspect_err(|why| eprintln!("{} is left out: {why}", peer.name));
+        Some((peer, built.ok()?))
+    });
+    built.collect()
+}
+
+/// Runs this, and fails when it does.
+pub(super) fn succeed(command: &mut Command) -> Result<()> {
+    let program = command.get_program().display().to_string();
+    let status = command.status().map_err(|error| format!("{program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}").into()) }
+}
+
+/// Whether a client has ended with an error while the others went on, as Java and Python say it.
+fn lost_a_thread(complaints: &str) -> bool {
+    complaints.lines().any(|line| line.starts_with("Exception in thread"))
+}
+
+/// The last complaint, without the trace that may follow it.
+fn last_words(complaints: &str) -> &str {
+    let words = complaints.lines().rfind(|line| !line.trim().is_empty() && !line.starts_with([' ', '\t']));
+    words.unwrap_or("no complaint")
 }
 
 /// A running cluster; it ends, and its data goes, with this.
@@ -206,5 +247,28 @@ mod tests {
         let endless = shell("echo begun; exec sleep 1000", Duration::from_millis(300));
         assert!(!endless.success && endless.output == "begun\n", "{}", endless.output);
         assert!(endless.complaints.contains("did not end"), "{}", endless.complaints);
+        assert!(last_words(&endless.complaints).starts_with("it did not end"), "{}", endless.complaints);
+    }
+
+    #[test]
+    fn why_a_peer_failed_is_found_in_what_it_says() {
+        let java =
+            "SLF4J: none\nException in thread \"main\" X\n\tat Bench.main\nCaused by: lost\n\t... 5 more\n";
+        let python = "Exception in thread Thread-1 (run):\nTraceback:\n  File \"x\", line 1\nkazoo.exceptions.SessionExpiredError\n";
+        for (complaints, thread, last) in [
+            (java, true, "Caused by: lost"),
+            (python, true, "kazoo.exceptions.SessionExpiredError"),
+            ("etcdserver: request timed out\n", false, "etcdserver: request timed out"),
+            ("\n", false, "no complaint"),
+        ] {
+            assert_eq!((lost_a_thread(complaints), last_words(complaints)), (thread, last));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_not_here_is_left_out() {
+        let peers = build_peers(&super::super::etcd::ETCD, Path::new("/no/such/folder"), Path::new("/"));
+        assert!(peers.is_empty());
+        assert!(succeed(Command::new("sh").args(["-c", "exit 3"])).is_err());
     }
 }
