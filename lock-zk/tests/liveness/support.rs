@@ -15,7 +15,7 @@ use lock_zk::{Config, Zk};
 pub(crate) const NAMESPACE: &str = "liveness";
 
 /// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// On a clock that all processes of this machine share.
 pub(crate) fn now() -> Moment {
