@@ -217,7 +217,15 @@ pub(crate) async fn stalls() {
         let excess = seen.excess(Who::Plain, rule);
         println!("{name} too late {} times, by up to {:?}", excess.len(), excess.iter().max().unwrap());
     }
-    assert_eq!(seen.excess(Who::Guard, |loss| loss.times[0]), [], "guards were seen valid too late");
-    assert_eq!(seen.excess(Who::Guard, |loss| loss.times[1]), [], "guards were to be valid too long");
+    assert_eq!(
+        seen.excess(Who::Guard, |loss| loss.times[0]),
+        Vec::<Duration>::new(),
+        "guards were seen valid too late"
+    );
+    assert_eq!(
+        seen.excess(Who::Guard, |loss| loss.times[1]),
+        Vec::<Duration>::new(),
+        "guards were to be valid too long"
+    );
     assert!(guards > 0);
 }
