@@ -18,7 +18,7 @@ pub(crate) static ZOOKEEPER: Store = Store {
     parameters: "session_timeout=30s",
     version,
     // Java compiles what it runs often: who came first would wait for that.
-    warm_up: 5,
+    warm_up: 10,
     yardstick: "creates",
     peers: &[CURATOR, KAZOO],
     goals: &GOALS,
