@@ -116,3 +116,16 @@ fn unknown(scheme: &str, feature: Option<&str>) -> Error {
     };
     Error::new(ErrorKind::UnknownScheme, format!("{why}; it has {compiled}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c13_a_store_that_was_left_out_is_refused_with_the_feature_that_it_needs() {
+        let error = unknown("zk", Some("zookeeper"));
+        assert_eq!(error.kind(), ErrorKind::UnknownScheme);
+        let said = "zk:// needs the feature `zookeeper`, which this build of yourturn does not have; it has memory://";
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
+}
