@@ -9,7 +9,7 @@ use std::{any::Any, fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-pub use crate::{answer::Answer, claim::Left, record::Record};
+pub use crate::{answer::Answer, claim::Left, line::RawNames, record::Record};
 use crate::{
     capability::Capabilities,
     claim::{Claim, ClaimId, Grant, Payload, Ticket},

@@ -113,6 +113,19 @@ impl UriOptions {
         Ok(Some(duration))
     }
 
+    /// Takes the option `key`, which is one of these names, as what the name stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] when it is none of them.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Result<Option<T>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let chosen = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
+        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let refused = || invalid(format!("the option {key} is one of: {}; not {value:?}", names()));
+        chosen.map(Some).ok_or_else(refused)
+    }
+
     /// Takes `alias` for another name of the option `key`, which somebody else takes later.
     ///
     /// # Errors

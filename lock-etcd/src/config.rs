@@ -164,8 +164,8 @@ impl Config {
                 .ok_or_else(|| invalid("credentials look like etcd://user:password@host:2379"))?;
             config = config.credentials(decoded(user)?, decoded(password)?);
         }
-        if let Some(layout) = options.take("layout") {
-            config = config.layout(named_layout(&layout)?);
+        if let Some(layout) = options.choice("layout", LAYOUTS)? {
+            config = config.layout(layout);
         }
         config.tls = Tls::from_uri(options)?;
         if let Some(timeout) = options.duration("connect_timeout")? {
@@ -200,14 +200,6 @@ pub(crate) fn invalid(message: impl Into<String>) -> Error {
 /// The namespace of who gives none.
 pub(crate) fn default_namespace() -> Result<Name> {
     NAMESPACE.parse()
-}
-
-fn named_layout(text: &str) -> Result<Layout> {
-    let found = LAYOUTS.iter().find(|(name, _)| *name == text).map(|(_, layout)| *layout);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = LAYOUTS.iter().map(|(name, _)| *name).collect();
-        invalid(format!("there is no layout {text:?}; the layouts are: {}", names.join(", ")))
-    })
 }
 
 fn within_limits(option: &str, timeout: Duration) -> Result<Duration> {

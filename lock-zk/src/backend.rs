@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lock_core::{
-    Error, ErrorKind, Lease, LostReason, Name, Result, SessionOptions,
+    Error, ErrorKind, Lease, LostReason, Name, Result, SessionId, SessionOptions,
     backend::{Backend, SharedSession},
     runtime::SharedRuntime,
 };
@@ -13,11 +13,13 @@ use zookeeper_client::{self as zk, Acls, Client, MultiWriteError, SessionInfo};
 use crate::{
     beats::Beats,
     cell::make_own_node,
-    config::{Config, default_namespace, path_of},
+    claims::{Claims, Protocol},
+    classic::{Classic, Fleet},
+    config::{Config, Layout, default_namespace, path_of},
     connection::{Connection, persist},
     error::{of_change, translated},
     paths::Namespace,
-    queue::Queue,
+    queue::Native,
     renewal::Renewal,
     session::ZkSession,
 };
@@ -40,7 +42,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Zk {
     ensemble: Ensemble,
-    namespace: Namespace,
+    place: Place,
     tick: Option<Duration>,
     connect_timeout: Duration,
     acls: Acls<'static>,
@@ -50,6 +52,35 @@ pub struct Zk {
 enum Ensemble {
     Servers(Box<Config>),
     Client(Box<Client>),
+}
+
+/// Where locks lie.
+#[derive(Clone, Debug)]
+enum Place {
+    Native(Namespace),
+    Classic(Classic),
+}
+
+impl Place {
+    fn new(layout: Layout, namespace: Option<&Name>) -> Result<Self> {
+        if let Some(namespace) = namespace {
+            path_of(namespace)?;
+        }
+        Ok(match (layout, namespace) {
+            (Layout::Curator, namespace) => Self::Classic(Classic::new(Fleet::Curator, namespace)),
+            (Layout::Kazoo, namespace) => Self::Classic(Classic::new(Fleet::Kazoo, namespace)),
+            (Layout::Native, Some(namespace)) => Self::Native(Namespace::new(&path_of(namespace)?)),
+            (Layout::Native, None) => Self::Native(Namespace::new(&path_of(&default_namespace()?)?)),
+        })
+    }
+
+    /// Where sessions' own nodes and cells are.
+    fn namespace(&self) -> Namespace {
+        match self {
+            Self::Native(namespace) => namespace.clone(),
+            Self::Classic(classic) => Namespace::new(&classic.own()),
+        }
+    }
 }
 
 /// A session whose end is ours to tell.
@@ -69,9 +100,8 @@ impl Zk {
     ///
     /// [`ErrorKind::InvalidName`] for a namespace that ZooKeeper keeps for itself.
     pub fn new(config: Config) -> Result<Self> {
-        let name = config.namespace.clone().map_or_else(default_namespace, Ok)?;
         Ok(Self {
-            namespace: Namespace::new(&path_of(&name)?),
+            place: Place::new(config.layout, config.namespace.as_ref())?,
             tick: config.tick,
             connect_timeout: config.connect_timeout,
             acls: if config.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() },
@@ -93,10 +123,25 @@ impl Zk {
     ///
     /// [`ErrorKind::InvalidName`]: the rules for a namespace are those of a [`Name`].
     pub fn from_client(client: Client, namespace: &str, tick: Option<Duration>) -> Result<Self> {
-        let name: Name = namespace.parse()?;
-        let namespace = Namespace::new(&path_of(&name)?);
+        Self::from_client_in(Layout::Native, client, Some(namespace), tick)
+    }
+
+    /// As [`from_client`](Self::from_client), in another [`Layout`]. Without a namespace, locks lie where the
+    /// layout has them by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_client`](Self::from_client).
+    pub fn from_client_in(
+        layout: Layout,
+        client: Client,
+        namespace: Option<&str>,
+        tick: Option<Duration>,
+    ) -> Result<Self> {
+        let namespace = namespace.map(str::parse).transpose()?;
+        let place = Place::new(layout, namespace.as_ref())?;
         let (ensemble, acls) = (Ensemble::Client(Box::new(client)), Acls::anyone_all());
-        Ok(Self { ensemble, namespace, tick, connect_timeout: TIMEOUT, acls })
+        Ok(Self { ensemble, place, tick, connect_timeout: TIMEOUT, acls })
     }
 
     /// Gives all rights on the nodes that it makes to whoever its sessions are authenticated as, and none to
@@ -114,7 +159,7 @@ impl fmt::Debug for Zk {
         let mut debug = f.debug_struct("Zk");
         match &self.ensemble {
             Ensemble::Servers(config) => debug.field("config", config),
-            Ensemble::Client(_) => debug.field("namespace", &self.namespace.root()),
+            Ensemble::Client(_) => debug.field("place", &self.place),
         };
         debug.finish_non_exhaustive()
     }
@@ -133,6 +178,16 @@ impl Backend for Zk {
             }
         }
     }
+}
+
+/// A session of ZooKeeper's that nothing has been done with yet.
+struct Opened {
+    id: SessionId,
+    client: Client,
+    owned: Option<Owned>,
+    beats: Beats,
+    lease: Arc<Lease>,
+    runtime: SharedRuntime,
 }
 
 /// Ends the session that was not opened after all.
@@ -165,17 +220,26 @@ impl Zk {
         let (client, owned, beats) = self.session(ttl, &runtime).await?;
         let base = beats.base().unwrap_or_else(|| runtime.now());
         let lease = Arc::new(Lease::new(runtime.clone(), base, client.session_timeout()));
-        let states = client.state_watcher();
-        let connection =
-            Arc::new(Connection::new(client, self.namespace.root(), self.acls, lease, runtime.clone()));
-        let mut unless_opened = UnlessOpened(Some((connection.clone(), runtime.clone(), owned.clone())));
-        make_own_node(&connection, &self.namespace, id).await?;
+        let opened = Opened { id, client, owned, beats, lease, runtime };
+        match &self.place {
+            Place::Native(namespace) => self.begin(opened, Native::new(namespace.clone())).await,
+            Place::Classic(classic) => self.begin(opened, classic.clone()).await,
+        }
+    }
 
-        let (queue, driver) = Queue::new(id, self.namespace.clone(), connection.clone());
+    async fn begin(&self, opened: Opened, protocol: impl Protocol) -> Result<SharedSession> {
+        let Opened { id, client, owned, beats, lease, runtime } = opened;
+        let (states, namespace, ttl) = (client.state_watcher(), self.place.namespace(), lease.ttl());
+        let connection =
+            Arc::new(Connection::new(client, namespace.root(), self.acls, lease, runtime.clone()));
+        let mut unless_opened = UnlessOpened(Some((connection.clone(), runtime.clone(), owned.clone())));
+        make_own_node(&connection, &namespace, id).await?;
+
+        let (claims, driver) = Claims::new(id, namespace, connection.clone(), protocol);
         runtime.spawn(Box::pin(Renewal { connection, states, beats }.run()));
         runtime.spawn(Box::pin(driver.run()));
         unless_opened.0 = None;
-        Ok(Arc::new(ZkSession::new(queue, owned, self.slack(ttl))))
+        Ok(Arc::new(ZkSession::new(claims, owned, self.slack(ttl))))
     }
 
     /// A session of ZooKeeper's, and since when it is known to live.
@@ -252,7 +316,7 @@ impl Owned {
     }
 }
 
-impl Queue {
+impl<P: Protocol> Claims<P> {
     /// Takes away what is left of the session.
     pub(crate) async fn end_session(&self, owned: Option<&Owned>) -> Result<()> {
         let (client, own) = (self.connection.client()?, self.namespace.session(self.session));

@@ -12,10 +12,10 @@ use lock_core::{
 use zookeeper_client::{self as zk, CreateMode, Stat};
 
 use crate::{
+    claims::{Claims, Protocol},
     connection::{Connection, Failed, Step, persist},
     error::{denied, not_granted, of_change, translated},
     paths::{LinePaths, Namespace},
-    queue::Queue,
 };
 
 /// A cell that is there.
@@ -24,7 +24,7 @@ struct There {
     incarnation: String,
 }
 
-impl Queue {
+impl<P: Protocol> Claims<P> {
     pub(crate) async fn cell(&self, line: &LineId) -> Result<Cell> {
         let (client, cell) = (self.connection.client()?, self.namespace.line(line).cell());
         let said = persist!(self.connection, async {

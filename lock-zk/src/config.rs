@@ -17,6 +17,7 @@ use crate::error::translated;
 /// | option | default | |
 /// |---|---|---|
 /// | `session_timeout` | `10s` | another name of `ttl`, as ZooKeeper calls it |
+/// | `layout` | `native` | how locks lie in the ensemble: `native`, `curator` or `kazoo` ([`Layout`]) |
 /// | `tick` | at most half the ttl | the ensemble's `tickTime`: [`Config::tick`] |
 /// | `connect_timeout` | `5s` | for how long a session may take to open |
 #[derive(Clone)]
@@ -24,18 +25,42 @@ use crate::error::translated;
 pub struct Config {
     servers: Vec<String>,
     pub(crate) namespace: Option<Name>,
+    pub(crate) layout: Layout,
     pub(crate) credentials: Option<(String, String)>,
     pub(crate) tick: Option<Duration>,
     pub(crate) connect_timeout: Duration,
 }
 
+/// How locks lie in ZooKeeper. Those of different layouts never meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Layout {
+    /// The queue of this library, at a constant cost per turn (`docs/zookeeper-protocol.md`).
+    #[default]
+    Native,
+    /// As Curator's `InterProcessMutex` and `LeaderSelector` do it, to take turns with them and with
+    /// go-zookeeper's `Lock` (`docs/zookeeper-layouts.md`).
+    ///
+    /// - Names go in as they are: `mutex("billing")` and `new InterProcessMutex(client, "/billing")` exclude
+    ///   each other. With the namespace `eu` that is `/eu/billing`.
+    /// - Kinds share names, and a name must not lie inside another.
+    /// - Exclusive claims only. To join costs more the longer the queue is: it is listed once.
+    Curator,
+    /// As kazoo's `Lock` and `Election` do it, to take turns with them. Otherwise as with
+    /// [`Curator`](Self::Curator), but that a lock's node stays when nobody is in line.
+    Kazoo,
+}
+
+const LAYOUTS: &[(&str, Layout)] =
+    &[("native", Layout::Native), ("curator", Layout::Curator), ("kazoo", Layout::Kazoo)];
 const NAMESPACE: &str = "yourturn";
 const PORT: &str = "2181";
 const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const TICKS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
 
 impl Config {
-    /// The ensemble with these servers, as `host:port`, where every lock lies under the node `/yourturn`.
+    /// The ensemble with these servers, as `host:port`, where every lock lies under the node `/yourturn`, or
+    /// in the layouts of [Curator](Layout::Curator) and [kazoo](Layout::Kazoo) under none.
     ///
     /// # Errors
     ///
@@ -47,7 +72,8 @@ impl Config {
             return Err(invalid("an ensemble has at least one server: zk://host:2181"));
         }
         let connect_timeout = Duration::from_secs(5);
-        Ok(Self { servers, namespace: None, credentials: None, tick: None, connect_timeout })
+        let (layout, namespace, credentials, tick) = (Layout::default(), None, None, None);
+        Ok(Self { servers, namespace, layout, credentials, tick, connect_timeout })
     }
 
     /// Under which node everything lies; the rules are those of a [`Name`], and its segments are nodes.
@@ -61,6 +87,12 @@ impl Config {
         path_of(&name)?;
         self.namespace = Some(name);
         Ok(self)
+    }
+
+    /// How locks lie in the ensemble. Default: [`Layout::Native`].
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
     }
 
     /// As whom to authenticate, by ZooKeeper's scheme `digest`. Every node that is made then belongs to this
@@ -130,6 +162,9 @@ impl Config {
             }
             config = config.credentials(user, decoded(password)?);
         }
+        if let Some(layout) = options.choice("layout", LAYOUTS)? {
+            config = config.layout(layout);
+        }
         if let Some(tick) = options.duration("tick")? {
             config = config.tick(tick)?;
         }
@@ -166,6 +201,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("servers", &self.servers)
             .field("namespace", &self.namespace)
+            .field("layout", &self.layout)
             .field("user", &self.credentials.as_ref().map(|(user, _)| user))
             .field("tick", &self.tick)
             .field("connect_timeout", &self.connect_timeout)
@@ -236,11 +272,13 @@ mod tests {
 
     #[test]
     fn the_parts_come_out() {
-        let config = config("zk://me:p%40ss@h1,h2:2182,[::1]:7/billing/eu?tick=500ms&connect_timeout=3s");
+        let config =
+            config("zk://me:p%40ss@h1,h2:2182,[::1]:7/billing/eu?layout=kazoo&tick=500ms&connect_timeout=3s");
         let config = config.unwrap();
         assert_eq!(config.credentials, Some(("me".to_owned(), "p@ss".to_owned())));
         assert_eq!(config.servers, ["h1:2181", "h2:2182", "[::1]:7"]);
         assert_eq!(path_of(&config.namespace.unwrap()).unwrap(), "/billing/eu");
+        assert_eq!(config.layout, Layout::Kazoo);
         assert_eq!((config.tick, config.connect_timeout), {
             (Some(Duration::from_millis(500)), Duration::from_secs(3))
         });
@@ -250,7 +288,7 @@ mod tests {
     fn what_is_left_out_has_defaults() {
         let config = config("zk://[::1]").unwrap();
         assert_eq!(config.servers, ["[::1]:2181"]);
-        assert_eq!((config.namespace, config.tick), (None, None));
+        assert_eq!((config.namespace, config.layout, config.tick), (None, Layout::Native, None));
         assert_eq!(path_of(&default_namespace().unwrap()).unwrap(), "/yourturn");
     }
 
@@ -267,6 +305,7 @@ mod tests {
             "zk://us%3Aer:hunter2@h:port",
             "zk://h/a//b",
             "zk://h/zookeeper/quota",
+            "zk://h?layout=Curator",
             "zk://h?tick=0s",
             "zk://h?connect_timeout=1h",
             "zk://h?conect_timeout=1s",

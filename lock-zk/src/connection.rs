@@ -161,8 +161,17 @@ impl Connection {
 
     /// Makes these containers, each in the one before it, as far as they are not there.
     pub(crate) async fn make_containers<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<()> {
+        self.make_all(CreateMode::Container, paths).await
+    }
+
+    /// Makes these nodes, each in the one before it, as far as they are not there.
+    pub(crate) async fn make_all<'a>(
+        &self,
+        mode: CreateMode,
+        paths: impl Iterator<Item = &'a str>,
+    ) -> Result<()> {
         let client = self.client()?;
-        let options = CreateMode::Container.with_acls(self.acls);
+        let options = mode.with_acls(self.acls);
         for path in paths {
             match persist!(self, client.create(path, b"", &options)) {
                 // The server removes one that is empty at any time: who needs it comes again.

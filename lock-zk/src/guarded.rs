@@ -6,8 +6,10 @@ use lock_core::{Error, ErrorKind, Guard, Result, Ticket};
 use zookeeper_client::{self as zk, MultiWriteError, MultiWriteResult, MultiWriter};
 
 use crate::{
+    claims::{Claims, Protocol},
+    classic::Classic,
     error::{Said, not_granted, of_change, translated},
-    queue::Queue,
+    queue::Native,
     session::ZkSession,
 };
 
@@ -60,12 +62,16 @@ async fn under(
     guard.check()?;
     let (session, ticket) = guard.held();
     let session: &dyn Any = session;
-    let unsupported = || Error::new(ErrorKind::Unsupported, "the guard is not one of ZooKeeper's");
-    let session = session.downcast_ref::<ZkSession>().ok_or_else(unsupported)?;
-    session.queue().transact(ticket, then).await
+    if let Some(session) = session.downcast_ref::<ZkSession<Native>>() {
+        return session.claims().transact(ticket, then).await;
+    }
+    if let Some(session) = session.downcast_ref::<ZkSession<Classic>>() {
+        return session.claims().transact(ticket, then).await;
+    }
+    Err(Error::new(ErrorKind::Unsupported, "the guard is not one of ZooKeeper's"))
 }
 
-impl Queue {
+impl<P: Protocol> Claims<P> {
     async fn transact(
         &self,
         ticket: &Ticket,

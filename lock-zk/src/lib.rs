@@ -11,21 +11,20 @@
 mod backend;
 mod beats;
 mod cell;
+mod claims;
+mod classic;
 mod config;
 mod connection;
 mod error;
-mod floor;
 mod guarded;
 mod mirror;
 mod paths;
-mod place;
 mod queue;
 mod renewal;
 mod session;
-mod view;
 
 pub use backend::Zk;
-pub use config::Config;
+pub use config::{Config, Layout};
 pub use guarded::transact;
 /// ZooKeeper's client, in the version that this crate takes and gives its types in.
 pub use zookeeper_client as client;

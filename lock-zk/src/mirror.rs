@@ -6,21 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use futures_core::stream::BoxStream;
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, join_all},
-    stream::{FuturesUnordered, unfold},
+    stream::FuturesUnordered,
 };
-use lock_core::{Error, Line, LineId, Result};
+use lock_core::Result;
 use zookeeper_client::{self as zk, Client, EventType, Stat, WatchedEvent};
 
 use crate::{
+    claims::Watch,
     connection::{Connection, persist},
     error::{Said, translated},
     paths::{LinePaths, is_queue},
-    queue::Queue,
-    view::Seen,
 };
 
 /// The containers of a line.
@@ -84,7 +82,7 @@ impl Mirror {
         }
     }
 
-    fn lasting() -> Self {
+    pub(crate) fn lasting() -> Self {
         Self { observes: true, ..Self::of_a_moment() }
     }
 
@@ -132,12 +130,33 @@ impl Mirror {
         Ok(Listed { paths: all, names, strangers, revision, settled })
     }
 
+    /// The children of the node at `path`, and the last transaction that changed which there are.
+    pub(crate) async fn list_one(
+        &mut self,
+        connection: &Connection,
+        path: &str,
+    ) -> Result<(Vec<String>, i64)> {
+        let client = connection.client()?;
+        let listed = persist!(connection, children(&client, path, self.watches(path))).map_err(translated)?;
+        self.listen_to(path, listed.watch);
+        let revision = match listed.stat {
+            Some(stat) => stat.pzxid,
+            // The end of a container shows above it.
+            None => {
+                let above: Vec<&str> =
+                    path.match_indices('/').filter_map(|(at, _)| path.get(..at.max(1))).collect();
+                lowest(connection, &above.into_iter().rev().collect::<Vec<_>>()).await?
+            }
+        };
+        Ok((listed.names, revision))
+    }
+
     /// Whether the container at `path` is to be watched, and is not.
     fn watches(&self, path: &str) -> bool {
         self.observes && !self.watched.contains(path)
     }
 
-    fn listen_to(&mut self, container: &str, watch: Option<BoxFuture<'static, WatchedEvent>>) {
+    fn listen_to(&mut self, container: &str, watch: Option<Watch>) {
         if let Some(watch) = watch {
             self.watched.insert(container.to_owned());
             self.listen(container.to_owned(), watch);
@@ -180,12 +199,12 @@ impl Mirror {
         self.kept.values().map(|kept| kept.stat.mzxid).max().unwrap_or_default()
     }
 
-    fn listen(&self, path: String, watch: BoxFuture<'static, WatchedEvent>) {
+    fn listen(&self, path: String, watch: Watch) {
         self.events.push(Box::pin(async move { (path, watch.await) }));
     }
 
     /// Waits until something has changed.
-    async fn changed(&mut self) -> Result<()> {
+    pub(crate) async fn changed(&mut self) -> Result<()> {
         let Some((path, event)) = self.events.next().await else { return Ok(()) };
         if event.event_type == EventType::Session {
             return Err(translated(zk::Error::SessionExpired));
@@ -201,7 +220,7 @@ struct Children {
     names: Vec<String>,
     /// None when the container is not there.
     stat: Option<Stat>,
-    watch: Option<BoxFuture<'static, WatchedEvent>>,
+    watch: Option<Watch>,
 }
 
 /// The children of the node at `path`; asked for now.
@@ -240,12 +259,12 @@ fn children<'a>(client: &'a Client, path: &'a str, watch: bool) -> BoxFuture<'a,
     })
 }
 
-type Read = (String, Kept, Option<BoxFuture<'static, WatchedEvent>>);
+type Read = (String, Kept, Option<Watch>);
 
 async fn read_one(connection: &Connection, client: &Client, path: &str, watch: bool) -> Result<Option<Read>> {
     let said = if watch {
         persist!(connection, client.get_and_watch_data(path)).map(|(data, stat, watch)| {
-            let watch: BoxFuture<'static, WatchedEvent> = Box::pin(watch.changed());
+            let watch: Watch = Box::pin(watch.changed());
             (data, stat, Some(watch))
         })
     } else {
@@ -269,60 +288,4 @@ async fn lowest(connection: &Connection, paths: &[&str]) -> Result<i64> {
         }
     }
     Ok(0)
-}
-
-/// Somebody who follows a line.
-struct Observer {
-    queue: Arc<Queue>,
-    id: LineId,
-    paths: LinePaths,
-    mirror: Mirror,
-    last: Option<Line>,
-}
-
-impl Queue {
-    /// The line as it is, and whenever it has changed.
-    pub(crate) fn changes(self: &Arc<Self>, id: &LineId) -> BoxStream<'static, Result<Line>> {
-        let (paths, mirror) = (self.namespace.line(id), Mirror::lasting());
-        let observer = Observer { queue: self.clone(), id: id.clone(), paths, mirror, last: None };
-        Box::pin(unfold(Some(observer), |observer| async {
-            let mut observer = observer?;
-            let line = observer.next().await;
-            let goes_on = line.is_ok().then_some(observer);
-            Some((line, goes_on))
-        }))
-    }
-}
-
-impl Observer {
-    async fn next(&mut self) -> Result<Line> {
-        let lease = self.queue.connection.lease.clone();
-        tokio::select! { biased;
-            reason = lease.lost() => Err(Error::lost(reason)),
-            line = self.next_line() => line,
-        }
-    }
-
-    async fn next_line(&mut self) -> Result<Line> {
-        loop {
-            if self.last.is_some() {
-                self.mirror.changed().await?;
-            } else {
-                // The first look is no older than the call.
-                self.queue.connection.sync(self.paths.line()).await?;
-            }
-            let seen = Seen::read(&self.queue, &self.paths, &mut self.mirror).await?;
-            let mut line = seen.line(&self.id)?;
-            let Some(last) = &self.last else {
-                self.last = Some(line.clone());
-                return Ok(line);
-            };
-            line.revision = line.revision.max(last.revision);
-            let unchanged = last.places == line.places;
-            self.last = Some(line.clone());
-            if !unchanged {
-                return Ok(line);
-            }
-        }
-    }
 }

@@ -17,11 +17,14 @@ use lock_core::{
     backend::{Answer, Cell, CellVersion, Session},
 };
 
-use crate::{backend::Owned, queue::Queue};
+use crate::{
+    backend::Owned,
+    claims::{Claims, Protocol},
+};
 
 /// A session with ZooKeeper.
-pub(crate) struct ZkSession {
-    queue: Arc<Queue>,
+pub(crate) struct ZkSession<P: Protocol> {
+    claims: Arc<Claims<P>>,
     /// How its end is told to the ensemble; none when the client is the user's.
     owned: Option<Owned>,
     slack: Duration,
@@ -29,13 +32,13 @@ pub(crate) struct ZkSession {
     closed: AtomicBool,
 }
 
-impl ZkSession {
-    pub(crate) fn new(queue: Arc<Queue>, owned: Option<Owned>, slack: Duration) -> Self {
-        Self { queue, owned, slack, closed: AtomicBool::new(false) }
+impl<P: Protocol> ZkSession<P> {
+    pub(crate) fn new(claims: Arc<Claims<P>>, owned: Option<Owned>, slack: Duration) -> Self {
+        Self { claims, owned, slack, closed: AtomicBool::new(false) }
     }
 
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.queue
+    pub(crate) fn claims(&self) -> &Claims<P> {
+        &self.claims
     }
 
     /// Ends a wait with the session. What was asked for meanwhile may have been done.
@@ -53,65 +56,66 @@ impl ZkSession {
     }
 }
 
-impl fmt::Debug for ZkSession {
+impl<P: Protocol> fmt::Debug for ZkSession<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ZkSession").field("id", &self.queue.session).finish_non_exhaustive()
+        f.debug_struct("ZkSession").field("id", &self.claims.session).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl Session for ZkSession {
+impl<P: Protocol> Session for ZkSession<P> {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::strongest();
         capabilities.recovery_slack = self.slack;
+        (capabilities.modes, capabilities.names) = (P::MODES, P::NAMES);
         capabilities
     }
 
     fn lease(&self) -> &Arc<Lease> {
-        &self.queue.connection.lease
+        &self.claims.connection.lease
     }
 
     fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
-        let (queue, line, claim) = (self.queue.clone(), line.clone(), claim.clone());
-        self.while_alive(async move { queue.join(&line, &claim).await })
+        let (claims, line, claim) = (self.claims.clone(), line.clone(), claim.clone());
+        self.while_alive(async move { claims.join(&line, &claim).await })
     }
 
     fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
-        let (queue, ticket) = (self.queue.clone(), ticket.clone());
+        let (claims, ticket) = (self.claims.clone(), ticket.clone());
         Answer::later(async move {
-            let standing = queue.standing(&ticket)?;
-            queue.granted(&standing).await
+            let standing = claims.standing(&ticket)?;
+            claims.granted(&standing).await
         })
     }
 
     fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
-        let (queue, line, claim) = (self.queue.clone(), line.clone(), claim.clone());
-        self.while_alive(async move { queue.try_join(&line, &claim).await })
+        let (claims, line, claim) = (self.claims.clone(), line.clone(), claim.clone());
+        self.while_alive(async move { claims.try_join(&line, &claim).await })
     }
 
     fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
-        let (queue, line) = (self.queue.clone(), line.clone());
-        Answer::later(async move { queue.leave(&line, claim).await })
+        let (claims, line) = (self.claims.clone(), line.clone());
+        Answer::later(async move { claims.leave(&line, claim).await })
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
-        self.queue.update(ticket, payload).await
+        self.claims.update(ticket, payload).await
     }
 
     async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
-        self.queue.set_mode(ticket, weaker).await
+        self.claims.set_mode(ticket, weaker).await
     }
 
     async fn inspect(&self, line: &LineId) -> Result<Line> {
-        self.queue.inspect(line).await
+        self.claims.inspect(line).await
     }
 
     async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
-        Ok(self.queue.changes(line))
+        Ok(self.claims.changes(line))
     }
 
     async fn cell(&self, line: &LineId) -> Result<Cell> {
-        self.queue.cell(line).await
+        self.claims.cell(line).await
     }
 
     async fn put_cell(
@@ -121,15 +125,15 @@ impl Session for ZkSession {
         bytes: &[u8],
         under: Option<&Ticket>,
     ) -> Result<CellVersion> {
-        self.queue.put_cell(line, expected, bytes, under).await
+        self.claims.put_cell(line, expected, bytes, under).await
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {
-        self.queue.forget_cell(line).await
+        self.claims.forget_cell(line).await
     }
 
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
-        self.queue.evict(line, claim).await
+        self.claims.evict(line, claim).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -137,8 +141,8 @@ impl Session for ZkSession {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.queue.leave_all(LostReason::Closed).await;
-        self.queue.end_session(self.owned.as_ref()).await?;
+        self.claims.leave_all(LostReason::Closed).await;
+        self.claims.end_session(self.owned.as_ref()).await?;
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -146,6 +150,6 @@ impl Session for ZkSession {
     fn abandon(&self) {
         // The tasks of the session stop when the lease is lost; nothing else ever speaks for it.
         self.lease().lose(LostReason::Abandoned);
-        drop(self.queue.connection.cut());
+        drop(self.claims.connection.cut());
     }
 }

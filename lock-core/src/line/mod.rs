@@ -16,8 +16,10 @@
 //! definition that shares no code with them.
 
 mod decide;
+mod raw;
 
 pub use decide::{Entrant, Verdict, decide};
+pub use raw::RawNames;
 
 use std::fmt;
 

@@ -7,8 +7,7 @@ use std::{
 
 use lock_core::{
     Claim, ClaimId, Error, ErrorKind, Fate, Kind, LineId, Mode, Result,
-    backend::Left,
-    backend::Record,
+    backend::{Left, RawNames, Record},
     sync::{Signal, locked},
 };
 
@@ -22,8 +21,9 @@ use crate::watch::Watch;
 #[derive(Default)]
 pub(super) struct Table {
     claims: BTreeMap<u64, Arc<Standing>>,
-    /// By the prefix of their keys, so that names inside one another are neighbours.
+    /// By the prefix of their keys.
     lines: BTreeMap<String, InLine>,
+    names: RawNames,
     left: Left,
 }
 
@@ -73,24 +73,6 @@ impl Table {
     pub(super) fn leaves(&mut self, number: u64) {
         self.left.insert(number);
     }
-
-    /// Refuses a line that would be in the way of another that this session is in: both are one to Go.
-    fn check_name(&self, line: &LineId, keys: &LineKeys) -> Result<()> {
-        let prefix = keys.prefix();
-        let outer = prefix.match_indices('/').filter_map(|(at, _)| self.lines.get(prefix.get(..=at)?));
-        let inner = self.lines.range(prefix.to_owned()..).next();
-        let inner = inner.filter(|(other, _)| other.starts_with(prefix)).map(|(_, in_line)| in_line);
-        let Some(other) =
-            outer.chain(inner).find(|in_line| !in_line.claims.is_empty() && in_line.id != *line)
-        else {
-            return Ok(());
-        };
-        let message = format!(
-            "this session is in line for {}, and in the layout of Go the two would wait for each other",
-            other.id
-        );
-        Err(Error::new(ErrorKind::InvalidName, message))
-    }
 }
 
 impl Go {
@@ -111,7 +93,7 @@ impl Go {
         if let Some(standing) = table.claim(claim.id) {
             return Ok(Some(standing));
         }
-        table.check_name(line, &keys)?;
+        table.names.enter(line)?;
         let in_line =
             table.lines.entry(keys.prefix().to_owned()).or_insert_with(|| InLine::new(line.clone()));
         let number = in_line.take_place(claim.id);
@@ -144,6 +126,7 @@ impl Go {
         }
         if in_line.claims.is_empty() {
             table.lines.remove(standing.keys.prefix());
+            table.names.leave(&standing.line);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who stands ahead in the queue. Sequences are dense, so the name of the one in front is known without a
 //! listing.
 
-use crate::floor::Floor;
+use super::floor::Floor;
 
 /// Who of those ahead has not been seen to be gone. Nobody comes in ahead, so this only shrinks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,14 +55,14 @@ impl Queue {
         let names = self.names(&queues).await?;
         let Some(name) = names.iter().find(|name| is_queue(name)) else { return Ok(None) };
         let queue = format!("{queues}/{name}").into();
-        self.current.remember(line, &queue);
+        self.protocol.current.remember(line, &queue);
         Ok(Some(queue))
     }
 
     /// The line's queue as it was seen last, or as it is now; made if there is none.
     pub(super) async fn queue_to_join(&self, line: &LineId, paths: &LinePaths) -> Result<Arc<str>> {
         loop {
-            if let Some(queue) = self.current.of(line) {
+            if let Some(queue) = self.protocol.current.of(line) {
                 return Ok(queue);
             }
             if let Some(queue) = self.look_for_queue(line, paths).await? {
@@ -79,7 +79,7 @@ impl Queue {
         let anew = [Step::Delete(&queues), container(&queues), container(&queue)];
         let error = match self.connection.commit(&anew).await? {
             Ok(_) => {
-                self.current.remember(line, &queue.into());
+                self.protocol.current.remember(line, &queue.into());
                 return Ok(());
             }
             Err(failed) if failed.is_unanswered() => return self.connection.go_on(failed.error).await,

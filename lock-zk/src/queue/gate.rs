@@ -4,19 +4,14 @@
 //! Only the head lets itself in, so while a claim is the head, those behind the gate only become fewer: what
 //! it reads of them may be old, and is safe.
 
-use futures_util::future::BoxFuture;
-use lock_core::{Error, Mode, Result, line::Occupancy};
-use zookeeper_client::{self as zk, CreateMode, WatchedEvent};
+use lock_core::{Error, Mode, Result, backend::Record, line::Occupancy};
+use zookeeper_client::{self as zk, CreateMode};
 
-use super::{
-    Queue,
-    standing::{Doubt, Seat, Standing, Work},
-    wait::{News, Vigil},
-};
+use super::{Native, Queue, Standing, Work, floor::Floor};
 use crate::{
-    connection::{Step, persist},
-    error::{of_change, translated},
-    floor::Floor,
+    claims::{At, Doubt, News, Protocol, Seat, Vigil, Watch},
+    connection::{Failed, Step, persist},
+    error::{Said, of_change, translated},
     paths::holder,
 };
 
@@ -25,7 +20,7 @@ struct Holders {
     /// The names of their nodes.
     names: Vec<String>,
     /// What wakes when they change, if that was asked for.
-    watch: Option<BoxFuture<'static, WatchedEvent>>,
+    watch: Option<Watch>,
 }
 
 impl Holders {
@@ -40,12 +35,7 @@ impl Holders {
 
 impl Queue {
     /// Waits until the claim holds; the watch on its node, if there is one.
-    pub(super) async fn take_turn(
-        &self,
-        standing: &Standing,
-        work: &mut Work,
-    ) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
-        self.locate(standing, work).await?;
+    pub(super) async fn reach_its_seat(&self, standing: &Standing, work: &mut Work) -> Result<Option<Watch>> {
         match work.seat.clone() {
             Seat::Nowhere => return Err(self.missing(standing).await),
             Seat::Beyond(_) => Ok(None),
@@ -69,9 +59,8 @@ impl Queue {
         match work.seat {
             Seat::Nowhere => Ok(false),
             Seat::Beyond(_) => Ok(true),
-            Seat::Queue(_) => {
-                Ok(work.ahead.nearest(work.floor).is_none() && self.gate_admits(standing, work, None).await?)
-            }
+            Seat::Queue(_) => Ok(work.way.ahead.nearest(work.way.floor).is_none()
+                && self.gate_admits(standing, work, None).await?),
         }
     }
 
@@ -83,14 +72,14 @@ impl Queue {
         vigil: Option<&mut Vigil>,
     ) -> Result<bool> {
         let mode = work.record.mode;
-        if !work.floor.held {
+        if !work.way.floor.held {
             return Ok(true);
         }
         // Any of those who have permits may make room; of others, each must go.
         let one_will_do = matches!(mode, Mode::Permits { .. }) && vigil.is_some();
         let holders = self.holders(standing, one_will_do).await?;
         if holders.admit(mode) {
-            work.floor.held = mode != Mode::Exclusive;
+            work.way.floor.held = mode != Mode::Exclusive;
             if let Some(vigil) = vigil {
                 vigil.spent = holders.watch;
             }
@@ -153,7 +142,7 @@ impl Queue {
     /// From the head of the queue to a seat behind the gate.
     async fn pass_the_gate(&self, standing: &Standing, work: &mut Work) -> Result<()> {
         let Some(to) = standing.paths.seat(work.record.mode, standing.id) else { return Ok(()) };
-        let record = work.record_beyond(standing.place());
+        let record = work.record.clone();
         self.move_to(standing, work, to, record).await
     }
 
@@ -167,16 +156,16 @@ impl Queue {
         standing: &Standing,
         work: &mut Work,
         to: String,
-        record: lock_core::backend::Record,
+        record: Record,
     ) -> Result<()> {
-        let data = record.write();
+        let data = Native::data(standing, &Seat::Beyond(to.clone()), &record);
         while work.seat != Seat::Beyond(to.clone()) {
-            let Some(from) = standing.path(&work.seat) else { return Err(self.missing(standing).await) };
+            let Some(from) = work.seat.path() else { return Err(self.missing(standing).await) };
             let mut steps = vec![Step::Delete(&from), Step::Create(&to, &data, CreateMode::Ephemeral)];
             let floor;
             let seat = work.seat.clone();
             if let Seat::Queue(at) = &seat {
-                let held = work.floor.held || record.mode != Mode::Present;
+                let held = work.way.floor.held || record.mode != Mode::Present;
                 floor = Floor { gone: at.sequence, held }.write();
                 steps.push(Step::SetData(&at.queue, floor.as_bytes(), None));
             }
@@ -185,7 +174,7 @@ impl Queue {
             match self.connection.commit(&steps).await? {
                 Ok(_) => {
                     (work.doubt, work.record) = (None, record.clone());
-                    standing.is_beyond(work, to.clone(), 0);
+                    standing.sits(work, Seat::Beyond(to.clone()), 0);
                 }
                 Err(failed) if failed.has_no_node(0) => {
                     work.doubt = None;
@@ -207,5 +196,19 @@ impl Queue {
             }
         }
         Ok(())
+    }
+
+    /// Tells whoever is behind, in the same transaction, that nobody is left ahead of the claim.
+    pub(super) async fn leave_as_head(&self, at: &At, held: bool, path: &str) -> Result<Said<()>> {
+        let floor = Floor { gone: at.sequence, held }.write();
+        let steps = [Step::Delete(path), Step::SetData(&at.queue, floor.as_bytes(), None)];
+        match self.connection.commit(&steps).await? {
+            Ok(_) => Ok(Ok(())),
+            // Without the right to write there, those behind look for themselves.
+            Err(Failed { at: Some(1), error: zk::Error::NoAuth }) => {
+                Ok(self.connection.client()?.delete(path, None).await)
+            }
+            Err(Failed { error, .. }) => Ok(Err(error)),
+        }
     }
 }

@@ -1,155 +1,155 @@
-//! The queue (`docs/zookeeper-protocol.md`).
+//! The queue at a constant cost (`docs/zookeeper-protocol.md`).
 //!
 //! | file | |
 //! |---|---|
-//! | `standing` | one claim of this session: where it stands |
-//! | `ahead` | who is ahead of it |
+//! | `place`, `floor` | what nodes say |
 //! | `current` | which queue a line has at present |
-//! | `enter` | joining, trying |
-//! | `locate` | finding a claim whose request was not answered |
+//! | `enter` | coming into the queue |
+//! | `ahead` | who is ahead of a claim |
 //! | `wait` | from joined to the head of the queue |
 //! | `gate` | from the head to holding |
-//! | `leave` | withdrawing, releasing |
-//! | `change` | what a holder may change |
-//! | `evict` | leaving for somebody else |
-//! | `drive` | the task that does so for all claims of a session |
+//! | `search` | finding anybody's claim |
+//! | `view` | a line as others see it |
 
 mod ahead;
-mod change;
 mod current;
-mod drive;
 mod enter;
-mod evict;
+mod floor;
 mod gate;
-mod leave;
-mod locate;
-pub(crate) mod standing;
+mod place;
+mod search;
+mod view;
 mod wait;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
+use lock_core::{ClaimId, Line, LineId, Mode, Modes, Moment, Names, Result, backend::Record};
+
+use self::{ahead::Ahead, current::Current, floor::Floor, place::Place, view::Seen};
+use crate::{
+    claims::{self, Claims, Counted, Protocol, Seat, Watch},
+    error::Said,
+    mirror::Mirror,
+    paths::{LinePaths, Namespace},
 };
 
-use lock_core::{
-    Claim, Error, ErrorKind, Grant, LineId, LostReason, Result, SessionId, Ticket, backend::Left,
-    sync::locked,
-};
-use tokio::sync::mpsc;
+/// The claims of a session, in this layout.
+type Queue = Claims<Native>;
+type Standing = claims::Standing<Native>;
+type Work = claims::Work<Native>;
 
-pub(crate) use drive::Driver;
-
-use self::{current::Current, locate::Census, standing::Standing};
-use crate::{connection::Connection, error::not_held, paths::Namespace};
-
-/// Every claim of one session, and the way to the store.
-pub(crate) struct Queue {
-    pub(crate) session: SessionId,
-    pub(crate) namespace: Namespace,
-    pub(crate) connection: Arc<Connection>,
-    /// To the task that drives claims on.
-    joined: mpsc::UnboundedSender<Arc<Standing>>,
-    table: Mutex<Table>,
+/// The layout that is this library's own.
+pub(crate) struct Native {
+    namespace: Namespace,
     current: Current,
-    /// One write of a cell at a time.
-    pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
-struct Table {
-    claims: BTreeMap<u64, Arc<Standing>>,
-    lines: HashMap<LineId, InLine>,
-    left: Left,
+/// How far a claim has come.
+pub(crate) struct Way {
+    /// Who is still ahead in the queue.
+    ahead: Ahead,
+    /// What the queue's data said last.
+    floor: Floor,
 }
 
-/// What this session has in one line.
-#[derive(Default)]
-struct InLine {
-    claims: BTreeMap<u64, Arc<Standing>>,
-    census: Arc<Census>,
+impl Way {
+    /// What the queue's own node says: this claim has been in it.
+    fn learn(&mut self, data: &[u8]) {
+        self.floor = Floor::read(data);
+    }
 }
 
-impl Queue {
-    pub(crate) fn new(
-        session: SessionId,
-        namespace: Namespace,
-        connection: Arc<Connection>,
-    ) -> (Arc<Self>, Driver) {
-        let (joined, receiver) = mpsc::unbounded_channel();
-        let (table, current, writing) = (Mutex::default(), Current::default(), tokio::sync::Mutex::default());
-        let queue = Arc::new(Self { session, namespace, connection, joined, table, current, writing });
-        let driver = Driver::new(&queue, receiver);
-        (queue, driver)
+impl Native {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        Self { namespace, current: Current::default() }
+    }
+}
+
+impl Protocol for Native {
+    const MODES: Modes = Modes::All;
+    const NAMES: Names = Names::Independent;
+
+    type Paths = LinePaths;
+    type Way = Way;
+
+    fn paths(&self, line: &LineId) -> Result<LinePaths> {
+        Ok(self.namespace.line(line))
     }
 
-    /// The claim behind a ticket of this session.
-    pub(crate) fn standing(&self, ticket: &Ticket) -> Result<Arc<Standing>> {
-        let standing = locked(&self.table).claims.get(&ticket.claim.number).cloned();
-        let mine = |standing: &Arc<Standing>| standing.id == ticket.claim && standing.line == ticket.line;
-        standing.filter(mine).ok_or_else(|| match self.connection.lease.check() {
-            Err(lost) => lost,
-            Ok(()) => not_held("the claim is not in line"),
-        })
+    fn way(seat: &Seat) -> Way {
+        let ahead = match seat {
+            Seat::Queue(at) => Ahead::Below(at.sequence),
+            Seat::Nowhere | Seat::Beyond(_) => Ahead::Nobody,
+        };
+        Way { ahead, floor: Floor::FRESH }
     }
 
-    /// Waits for the claim's turn. Nothing is granted under a session that is over (C10).
-    pub(crate) async fn granted(&self, standing: &Standing) -> Result<Grant> {
-        tokio::select! { biased;
-            reason = self.connection.lease.lost() => Err(Error::lost(reason)),
-            granted = standing.granted() => Ok(Grant { token: granted?, fate: standing.fate.clone() }),
+    fn holds(work: &Work) -> bool {
+        let is_head = work.way.ahead == Ahead::Nobody && !work.way.floor.held;
+        matches!(work.seat, Seat::Beyond(_)) || (work.record.mode == Mode::Exclusive && is_head)
+    }
+
+    fn data(standing: &Standing, seat: &Seat, record: &Record) -> Vec<u8> {
+        match seat {
+            Seat::Beyond(_) => Record { place: Some(standing.place()), ..record.clone() }.write(),
+            Seat::Nowhere | Seat::Queue(_) => Place { claim: standing.id, record: record.clone() }.write(),
         }
     }
 
-    /// Why the claim is not in line any more.
-    fn ended(&self, standing: &Standing) -> Error {
-        let why = standing.fate.end_reason().unwrap_or(LostReason::Released);
-        self.connection.lease.check().err().unwrap_or_else(|| Error::lost(why))
+    async fn come_in(queue: &Queue, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
+        match work.record.mode {
+            Mode::Present => queue.be_present(standing, work).await,
+            _ => queue.queue_up(standing, work).await,
+        }
     }
 
-    /// Makes the claim known here, before anything is said to the store; `None` when it has left.
-    fn enrol(&self, line: &LineId, claim: &Claim) -> Result<Option<Arc<Standing>>> {
-        claim.mode.validate()?;
-        if claim.id.session != self.session {
-            return Err(Error::new(ErrorKind::Refused, "the claim belongs to another session"));
-        }
-        let mut table = locked(&self.table);
-        if table.left.contains(claim.id.number) {
-            return Ok(None);
-        }
-        if let Some(standing) = table.claims.get(&claim.id.number) {
-            return Ok(Some(standing.clone()));
-        }
-        let standing = Arc::new(Standing::new(&self.namespace, line, claim));
-        table.claims.insert(claim.id.number, standing.clone());
-        table.lines.entry(line.clone()).or_default().claims.insert(claim.id.number, standing.clone());
-        Ok(Some(standing))
+    async fn looks_free(queue: &Queue, standing: &Standing, mode: Mode) -> Result<bool> {
+        queue.looks_free_to(standing, mode).await
     }
 
-    /// The claim is no more; `for_good` unless it may be made again.
-    fn forget(&self, standing: &Standing, for_good: bool) {
-        let (number, mut table) = (standing.id.number, locked(&self.table));
-        table.claims.remove(&number);
-        if for_good {
-            table.left.insert(number);
+    async fn passes_soon(queue: &Queue, standing: &Standing) -> Result<bool> {
+        queue.passes_behind_others(standing).await
+    }
+
+    async fn take_turn(queue: &Queue, standing: &Standing, work: &mut Work) -> Result<Option<Watch>> {
+        queue.reach_its_seat(standing, work).await
+    }
+
+    async fn find(
+        queue: &Queue,
+        standing: &Standing,
+        mode: Mode,
+        sent: Moment,
+    ) -> Result<Option<(Seat, i64)>> {
+        if mode != Mode::Present {
+            return queue.counted(standing, sent).await;
         }
-        if let Some(line) = table.lines.get_mut(&standing.line) {
-            line.claims.remove(&number);
-            if line.claims.is_empty() {
-                table.lines.remove(&standing.line);
+        let Some(path) = standing.paths.seat(mode, standing.id) else { return Ok(None) };
+        let there = queue.is_ours(&path).await?;
+        Ok(there.map(|stat| (Seat::Beyond(path), stat.czxid)))
+    }
+
+    async fn count(queue: &Queue, paths: &LinePaths) -> Result<Counted> {
+        queue.count_places(paths).await
+    }
+
+    async fn go(queue: &Queue, work: &Work, path: &str) -> Result<Said<()>> {
+        match &work.seat {
+            Seat::Queue(at) if work.way.ahead == Ahead::Nobody => {
+                queue.leave_as_head(at, work.way.floor.held, path).await
             }
+            _ => Ok(queue.connection.client()?.delete(path, None).await),
         }
     }
 
-    /// The claim's node is not there any more: an operator's doing, unless the whole session has ended. All
-    /// that a session has goes in one transaction, so the session's own node tells.
-    async fn missing(&self, standing: &Standing) -> Error {
-        let own = self.connection.stat(&self.namespace.session(self.session)).await;
-        let reason = if matches!(own, Ok(Some(_))) { LostReason::Evicted } else { LostReason::Expired };
-        if reason == LostReason::Expired {
-            self.connection.lease.lose(reason);
-        }
-        tracing::warn!(claim = %standing.id, line = %standing.line, %reason, "the claim's node is gone");
-        standing.end(reason);
-        self.ended(standing)
+    async fn weaken(queue: &Queue, standing: &Standing, work: &mut Work, record: Record) -> Result<()> {
+        let Some(to) = standing.paths.seat(record.mode, standing.id) else { return Ok(()) };
+        queue.move_to(standing, work, to, record).await
+    }
+
+    async fn see(queue: &Queue, line: &LineId, mirror: &mut Mirror) -> Result<Line> {
+        Seen::read(queue, &queue.namespace.line(line), mirror).await?.line(line)
+    }
+
+    async fn nodes_of(queue: &Queue, line: &LineId, claim: ClaimId) -> Result<Vec<String>> {
+        queue.nodes_of_claim(line, claim).await
     }
 }

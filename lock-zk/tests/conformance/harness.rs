@@ -17,7 +17,7 @@ use lock_testkit::{
     proxy::{Fault, Proxy},
     server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions},
 };
-use lock_zk::{Config, Zk, client::Client};
+use lock_zk::{Config, Layout, Zk, client::Client};
 
 /// Short, because cases wait for sessions to end.
 const TTL: Duration = Duration::from_secs(2);
@@ -25,6 +25,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Lends servers to cases.
 pub(crate) struct ZkHarness {
+    layout: Layout,
     free: Arc<Mutex<Vec<Arc<ZooKeeper>>>>,
     at_once: usize,
     cases: AtomicU64,
@@ -32,14 +33,14 @@ pub(crate) struct ZkHarness {
 
 impl ZkHarness {
     /// Starts so many ensembles of so many servers; behind proxies when there are several.
-    pub(crate) async fn start(servers: usize, at_once: usize) -> Self {
+    pub(crate) async fn start(layout: Layout, servers: usize, at_once: usize) -> Self {
         let mut free = Vec::new();
         for _ in 0..at_once {
             let proxied = servers > 1;
             let options = ZooKeeperOptions { servers, proxied, tick: TICK, ..ZooKeeperOptions::default() };
             free.push(Arc::new(ZooKeeper::with(options).await.unwrap()));
         }
-        Self { free: Arc::new(Mutex::new(free)), at_once, cases: AtomicU64::new(0) }
+        Self { layout, free: Arc::new(Mutex::new(free)), at_once, cases: AtomicU64::new(0) }
     }
 }
 
@@ -51,7 +52,8 @@ impl Harness for ZkHarness {
         let machine = Machine::new().map_err(|error| error.to_string())?;
         let spy = Client::connect(&server.endpoints().join(",")).await.map_err(|error| error.to_string())?;
         let (free, ways) = (self.free.clone(), Arc::default());
-        Ok(Box::new(Store { server: Some(server), free, namespace, machine, spy, ways }))
+        let layout = self.layout;
+        Ok(Box::new(Store { layout, server: Some(server), free, namespace, machine, spy, ways }))
     }
 
     fn at_once(&self) -> usize {
@@ -66,6 +68,7 @@ struct Way {
 }
 
 struct Store {
+    layout: Layout,
     server: Option<Arc<ZooKeeper>>,
     free: Arc<Mutex<Vec<Arc<ZooKeeper>>>>,
     namespace: String,
@@ -112,7 +115,7 @@ impl harness::Store for Store {
         }
         self.ways.lock().unwrap().extend(ways.iter().cloned());
         let config = Config::new(ways.iter().map(|way| way.proxy.address().to_string())).unwrap();
-        let config = config.namespace(&self.namespace).unwrap().tick(TICK).unwrap();
+        let config = config.namespace(&self.namespace).unwrap().layout(self.layout).tick(TICK).unwrap();
         Box::new(Party {
             backend: Arc::new(Zk::new(config).unwrap()),
             ways,

@@ -6,21 +6,13 @@ use futures_util::{StreamExt, stream};
 use lock_core::{ClaimId, Error, Health, LineId, LostReason, Result, sync::locked};
 use zookeeper_client as zk;
 
-use super::{
-    Queue,
-    ahead::Ahead,
-    standing::{At, Doubt, Seat, Standing, Work},
-};
-use crate::{
-    connection::{Failed, Step},
-    error::{Said, is_unanswered, of_change},
-    floor::Floor,
-};
+use super::{Claims, Doubt, Protocol, Seat, Standing, Work};
+use crate::error::{is_unanswered, of_change};
 
 /// How many claims leave at a time when all do.
 const LEAVING_AT_ONCE: usize = 32;
 
-impl Queue {
+impl<P: Protocol> Claims<P> {
     /// Leaves the line, wherever the claim stands; see
     /// [`Session::leave`](lock_core::backend::Session::leave).
     pub(crate) async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
@@ -29,7 +21,7 @@ impl Queue {
         let mut work = standing.work.lock().await;
         let left = async {
             self.locate(&standing, &mut work).await?;
-            while let Some(path) = standing.path(&work.seat) {
+            while let Some(path) = work.seat.path() {
                 self.leave_from(&standing, &mut work, &path).await?;
             }
             Ok::<(), Error>(())
@@ -58,7 +50,7 @@ impl Queue {
     }
 
     /// From here on no join of this claim is sent.
-    fn is_leaving(&self, line: &LineId, claim: ClaimId) -> Option<Arc<Standing>> {
+    fn is_leaving(&self, line: &LineId, claim: ClaimId) -> Option<Arc<Standing<P>>> {
         let mut table = locked(&self.table);
         if claim.session == self.session {
             table.left.insert(claim.number);
@@ -68,19 +60,13 @@ impl Queue {
     }
 
     /// Tries to take its node away.
-    async fn leave_from(&self, standing: &Standing, work: &mut Work, path: &str) -> Result<()> {
+    async fn leave_from(&self, standing: &Standing<P>, work: &mut Work<P>, path: &str) -> Result<()> {
         // A session that was abandoned says nothing more.
         if let Health::Lost(reason @ LostReason::Abandoned) = self.connection.lease.health() {
             return Err(Error::lost(reason));
         }
         work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        let said = match &work.seat {
-            Seat::Queue(at) if work.ahead == Ahead::Nobody => {
-                self.leave_as_head(at, work.floor.held, path).await?
-            }
-            _ => self.connection.client()?.delete(path, None).await,
-        };
-        match said {
+        match P::go(self, work, path).await? {
             Ok(()) | Err(zk::Error::NoNode) => (work.doubt, work.seat) = (None, Seat::Nowhere),
             Err(error) if is_unanswered(&error) => {
                 self.connection.go_on(error).await?;
@@ -92,19 +78,5 @@ impl Queue {
             }
         }
         Ok(())
-    }
-
-    /// Tells whoever is behind, in the same transaction, that nobody is left ahead of it.
-    async fn leave_as_head(&self, at: &At, held: bool, path: &str) -> Result<Said<()>> {
-        let floor = Floor { gone: at.sequence, held }.write();
-        let steps = [Step::Delete(path), Step::SetData(&at.queue, floor.as_bytes(), None)];
-        match self.connection.commit(&steps).await? {
-            Ok(_) => Ok(Ok(())),
-            // Without the right to write there, those behind look for themselves.
-            Err(Failed { at: Some(1), error: zk::Error::NoAuth }) => {
-                Ok(self.connection.client()?.delete(path, None).await)
-            }
-            Err(Failed { error, .. }) => Ok(Err(error)),
-        }
     }
 }

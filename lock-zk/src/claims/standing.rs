@@ -11,18 +11,14 @@ use lock_core::{
 };
 use tokio::sync::Mutex;
 
-use super::ahead::Ahead;
-use crate::{
-    error::has_left,
-    floor::Floor,
-    paths::{LinePaths, Namespace, place},
-};
+use super::Protocol;
+use crate::error::has_left;
 
 /// One claim.
-pub(crate) struct Standing {
+pub(crate) struct Standing<P: Protocol> {
     pub(crate) id: ClaimId,
     pub(crate) line: LineId,
-    pub(crate) paths: LinePaths,
+    pub(crate) paths: P::Paths,
     pub(crate) fate: Arc<Fate>,
     /// The transaction that brought it into line; 0 before.
     place: AtomicU64,
@@ -30,22 +26,18 @@ pub(crate) struct Standing {
     /// What keeps it from being driven on.
     trouble: Signal<Option<Error>>,
     /// Held by whoever takes the claim a step further: one at a time.
-    pub(crate) work: Mutex<Work>,
+    pub(crate) work: Mutex<Work<P>>,
 }
 
 /// What the next step depends on.
-pub(crate) struct Work {
+pub(crate) struct Work<P: Protocol> {
     /// As it is in the store, or is to be.
     pub(crate) record: Record,
     pub(crate) seat: Seat,
     /// A request that takes it elsewhere and that was not answered, or not yet.
     pub(crate) doubt: Option<Doubt>,
-    /// Whether nobody else was in the queue when it came.
-    pub(crate) alone: bool,
-    /// Who is still ahead in the queue.
-    pub(crate) ahead: Ahead,
-    /// What the queue's data said last.
-    pub(crate) floor: Floor,
+    /// How far it has come.
+    pub(crate) way: P::Way,
 }
 
 /// Where a claim's node is.
@@ -55,7 +47,7 @@ pub(crate) enum Seat {
     Nowhere,
     /// In the queue.
     Queue(At),
-    /// Behind the gate, or among those present, at this path.
+    /// Out of the queue, at this path: behind the gate, or among those present.
     Beyond(String),
 }
 
@@ -64,12 +56,14 @@ pub(crate) enum Seat {
 pub(crate) struct At {
     /// The queue's path.
     pub(crate) queue: Arc<str>,
+    /// The node's own name.
+    pub(crate) name: Arc<str>,
     pub(crate) sequence: i64,
 }
 
 impl At {
     pub(crate) fn path(&self) -> String {
-        place(&self.queue, self.sequence)
+        format!("{}/{}", self.queue, self.name)
     }
 }
 
@@ -82,22 +76,25 @@ pub(crate) struct Doubt {
     pub(crate) to: Option<(String, Record)>,
 }
 
-impl Standing {
-    pub(super) fn new(namespace: &Namespace, line: &LineId, claim: &Claim) -> Self {
-        let Claim { id, mode, owner, payload, since } = claim.clone();
-        let record = Record { owner, mode, since, payload, place: None };
-        let work = Work {
-            record,
-            seat: Seat::Nowhere,
-            doubt: None,
-            alone: false,
-            ahead: Ahead::Nobody,
-            floor: Floor::FRESH,
-        };
+impl Seat {
+    /// The path of the claim's node.
+    pub(crate) fn path(&self) -> Option<String> {
+        match self {
+            Self::Nowhere => None,
+            Self::Queue(at) => Some(at.path()),
+            Self::Beyond(path) => Some(path.clone()),
+        }
+    }
+}
+
+impl<P: Protocol> Standing<P> {
+    pub(super) fn new(paths: P::Paths, line: &LineId, claim: &Claim) -> Self {
+        let (seat, record) = (Seat::Nowhere, Record::from(claim));
+        let work = Work { record, way: P::way(&seat), seat, doubt: None };
         Self {
-            id,
+            id: claim.id,
             line: line.clone(),
-            paths: namespace.line(line),
+            paths,
             fate: Arc::default(),
             place: AtomicU64::new(0),
             driven: AtomicBool::new(false),
@@ -106,9 +103,13 @@ impl Standing {
         }
     }
 
-    /// It is in line since this transaction.
-    pub(super) fn took(&self, place: i64) {
-        self.place.store(place.cast_unsigned(), Ordering::Release);
+    /// The claim is here, in line since this transaction unless it was in line before.
+    pub(crate) fn sits(&self, work: &mut Work<P>, seat: Seat, place: i64) {
+        work.way = P::way(&seat);
+        work.seat = seat;
+        if self.place() == 0 {
+            self.place.store(place.cast_unsigned(), Ordering::Release);
+        }
     }
 
     pub(crate) fn place(&self) -> u64 {
@@ -121,22 +122,22 @@ impl Standing {
     }
 
     /// It is this claim's turn.
-    pub(super) fn grant(&self) -> Result<()> {
+    pub(crate) fn grant(&self) -> Result<()> {
         self.fate.grant(FencingToken::new(self.place())?);
         Ok(())
     }
 
-    pub(super) fn end(&self, reason: LostReason) {
+    pub(crate) fn end(&self, reason: LostReason) {
         self.fate.end(reason);
     }
 
     /// Whether it has been given to the task that drives claims on.
-    pub(super) fn is_driven(&self) -> bool {
+    pub(crate) fn is_driven(&self) -> bool {
         self.driven.load(Ordering::Acquire)
     }
 
     /// It is given to that task now; tells whether it was before.
-    pub(super) fn drives(&self) -> bool {
+    pub(crate) fn drives(&self) -> bool {
         self.driven.swap(true, Ordering::AcqRel)
     }
 
@@ -151,23 +152,7 @@ impl Standing {
     }
 
     /// It is not driven on any more. Who waits for it is told, once; whoever holds is told by its fate.
-    pub(super) fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, error: Error) {
         self.trouble.update(|trouble| *trouble = Some(error));
-    }
-
-    /// The path of the claim's node.
-    pub(crate) fn path(&self, seat: &Seat) -> Option<String> {
-        match seat {
-            Seat::Nowhere => None,
-            Seat::Queue(at) => Some(at.path()),
-            Seat::Beyond(path) => Some(path.clone()),
-        }
-    }
-}
-
-impl Work {
-    /// The record as it is written where the claim does not stand in the queue.
-    pub(super) fn record_beyond(&self, place: u64) -> Record {
-        Record { place: Some(place), ..self.record.clone() }
     }
 }

@@ -4,28 +4,28 @@
 
 use std::sync::{Arc, Weak};
 
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use lock_core::{LostReason, Result};
 use tokio::sync::mpsc;
-use zookeeper_client::{self as zk, WatchedEvent};
+use zookeeper_client as zk;
 
-use super::{Queue, standing::Standing, wait::news};
+use super::{Claims, Protocol, Standing, Watch, vigil::news};
 use crate::{connection::persist, error::translated};
 
 /// Drives the claims of one session.
-pub(crate) struct Driver {
-    queue: Weak<Queue>,
-    joined: mpsc::UnboundedReceiver<Arc<Standing>>,
+pub(crate) struct Driver<P: Protocol> {
+    claims: Weak<Claims<P>>,
+    joined: mpsc::UnboundedReceiver<Arc<Standing<P>>>,
 }
 
-impl Driver {
-    pub(super) fn new(queue: &Arc<Queue>, joined: mpsc::UnboundedReceiver<Arc<Standing>>) -> Self {
-        Self { queue: Arc::downgrade(queue), joined }
+impl<P: Protocol> Driver<P> {
+    pub(super) fn new(claims: &Arc<Claims<P>>, joined: mpsc::UnboundedReceiver<Arc<Standing<P>>>) -> Self {
+        Self { claims: Arc::downgrade(claims), joined }
     }
 
     /// Until the session is over.
     pub(crate) async fn run(mut self) {
-        let Some(lease) = self.queue.upgrade().map(|queue| queue.connection.lease.clone()) else { return };
+        let Some(lease) = self.claims.upgrade().map(|claims| claims.connection.lease.clone()) else { return };
         let mut driven = FuturesUnordered::new();
         loop {
             tokio::select! { biased;
@@ -35,38 +35,36 @@ impl Driver {
                 }
                 Some(()) = driven.next(), if !driven.is_empty() => {}
                 joined = self.joined.recv() => match joined {
-                    Some(standing) => driven.push(drive(self.queue.clone(), standing)),
+                    Some(standing) => driven.push(drive(self.claims.clone(), standing)),
                     None => return,
                 },
             }
         }
     }
-}
 
-impl Driver {
     /// A session whose deadline has passed may live on in the store, and the client keeps it alive: its
     /// claims would keep their lines waiting for as long.
     async fn leave_unless_told(self, reason: LostReason) {
         if !matches!(reason, LostReason::Closed | LostReason::Abandoned)
-            && let Some(queue) = self.queue.upgrade()
+            && let Some(claims) = self.claims.upgrade()
         {
-            queue.leave_all(reason).await;
+            claims.leave_all(reason).await;
         }
     }
 }
 
 /// From joined to the claim's end.
-async fn drive(queue: Weak<Queue>, standing: Arc<Standing>) {
+async fn drive<P: Protocol>(claims: Weak<Claims<P>>, standing: Arc<Standing<P>>) {
     let outcome = async {
         let turn = async {
-            let Some(queue) = queue.upgrade() else { return Ok(None) };
-            queue.reach_its_turn(&standing).await
+            let Some(claims) = claims.upgrade() else { return Ok(None) };
+            claims.reach_its_turn(&standing).await
         };
         let watch = tokio::select! { biased;
             _ = standing.fate.ended() => return Ok(()),
             watch = turn => watch?,
         };
-        watch_over(&queue, &standing, watch).await
+        watch_over(&claims, &standing, watch).await
     };
     if let Err(error) = outcome.await {
         tracing::debug!(claim = %standing.id, %error, "is not driven any more");
@@ -76,16 +74,16 @@ async fn drive(queue: Weak<Queue>, standing: Arc<Standing>) {
 
 /// Until the node of a claim that holds has gone for good. A watch is not given up before: that would cost a
 /// request.
-async fn watch_over(
-    queue: &Weak<Queue>,
-    standing: &Standing,
-    mut watch: Option<BoxFuture<'static, WatchedEvent>>,
+async fn watch_over<P: Protocol>(
+    claims: &Weak<Claims<P>>,
+    standing: &Standing<P>,
+    mut watch: Option<Watch>,
 ) -> Result<()> {
     while standing.fate.end_reason().is_none() {
         if let Some(watch) = watch.take() {
             news(&watch.await)?;
-        } else if let Some(queue) = queue.upgrade() {
-            watch = queue.watch_holder(standing).await?;
+        } else if let Some(claims) = claims.upgrade() {
+            watch = claims.watch_holder(standing).await?;
         } else {
             return Ok(());
         }
@@ -96,9 +94,9 @@ async fn watch_over(
     Ok(())
 }
 
-impl Queue {
+impl<P: Protocol> Claims<P> {
     /// Has the claim driven on, once.
-    pub(super) fn set_off(&self, standing: &Arc<Standing>) {
+    pub(super) fn set_off(&self, standing: &Arc<Standing<P>>) {
         if standing.drives() {
             return;
         }
@@ -107,12 +105,13 @@ impl Queue {
     }
 
     /// Waits for the claim's turn; the watch on its node, if there is one.
-    async fn reach_its_turn(&self, standing: &Standing) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
+    async fn reach_its_turn(&self, standing: &Standing<P>) -> Result<Option<Watch>> {
         let mut work = standing.work.lock().await;
         if standing.fate.token().is_some() {
             return Ok(None);
         }
-        let watch = self.take_turn(standing, &mut work).await?;
+        self.locate(standing, &mut work).await?;
+        let watch = P::take_turn(self, standing, &mut work).await?;
         // Nothing is granted under a session that is over (C10).
         self.connection.lease.check()?;
         standing.grant()?;
@@ -120,7 +119,7 @@ impl Queue {
     }
 
     /// Watches the node of a claim that holds, wherever it is now; `None` when it has left.
-    async fn watch_holder(&self, standing: &Standing) -> Result<Option<BoxFuture<'static, WatchedEvent>>> {
+    async fn watch_holder(&self, standing: &Standing<P>) -> Result<Option<Watch>> {
         let client = self.connection.client()?;
         while let Some(path) = self.holds_at(standing).await? {
             // Meanwhile it may be released, or taken to another seat: neither waits for this answer.
@@ -138,14 +137,14 @@ impl Queue {
     }
 
     /// Where the node of a claim that holds is; `None` when it has left.
-    async fn holds_at(&self, standing: &Standing) -> Result<Option<String>> {
+    async fn holds_at(&self, standing: &Standing<P>) -> Result<Option<String>> {
         // It may be on its way to another seat.
         let mut work = standing.work.lock().await;
         if standing.fate.end_reason().is_some() {
             return Ok(None);
         }
         self.locate(standing, &mut work).await?;
-        match standing.path(&work.seat) {
+        match work.seat.path() {
             None => Err(self.missing(standing).await),
             path => Ok(path),
         }

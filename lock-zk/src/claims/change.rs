@@ -4,24 +4,20 @@ use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, backend::Record
 use tokio::sync::MutexGuard;
 use zookeeper_client as zk;
 
-use super::{
-    Queue,
-    standing::{Seat, Standing, Work},
-};
+use super::{Claims, Protocol, Standing, Work};
 use crate::{
     connection::persist,
     error::{not_granted, of_change},
-    place::Place,
 };
 
-impl Queue {
+impl<P: Protocol> Claims<P> {
     /// The node that says that the claim holds.
-    pub(crate) async fn holding_at(&self, standing: &Standing) -> Result<String> {
+    pub(crate) async fn holding_at(&self, standing: &Standing<P>) -> Result<String> {
         self.holder(standing).await.map(|(_, path)| path)
     }
 
     /// A claim that holds, and where; nobody else changes it meanwhile.
-    async fn holder<'a>(&self, standing: &'a Standing) -> Result<(MutexGuard<'a, Work>, String)> {
+    async fn holder<'a>(&self, standing: &'a Standing<P>) -> Result<(MutexGuard<'a, Work<P>>, String)> {
         let holds = || {
             self.connection.lease.check()?;
             standing.fate.token().map(drop).ok_or_else(not_granted)
@@ -31,7 +27,7 @@ impl Queue {
         let mut work = standing.work.lock().await;
         holds()?;
         self.locate(standing, &mut work).await?;
-        let path = standing.path(&work.seat).ok_or_else(not_granted)?;
+        let path = work.seat.path().ok_or_else(not_granted)?;
         Ok((work, path))
     }
 
@@ -40,10 +36,7 @@ impl Queue {
         let standing = self.standing(ticket)?;
         let (mut work, path) = self.holder(&standing).await?;
         let record = Record { payload, ..work.record.clone() };
-        let data = match work.seat {
-            Seat::Queue(_) => Place { claim: standing.id, record: record.clone() }.write(),
-            _ => Record { place: Some(standing.place()), ..record.clone() }.write(),
-        };
+        let data = P::data(&standing, &work.seat, &record);
         let client = self.connection.client()?;
         match persist!(self.connection, client.set_data(&path, &data, None)) {
             Ok(_) => work.record = record,
@@ -66,8 +59,7 @@ impl Queue {
             let message = format!("a claim that is {mode} cannot become {weaker}");
             return Err(Error::new(ErrorKind::InvalidOption, message));
         }
-        let Some(to) = standing.paths.seat(weaker, standing.id) else { return Ok(()) };
-        let record = Record { mode: weaker, place: Some(standing.place()), ..work.record.clone() };
-        self.move_to(&standing, &mut work, to, record).await
+        let record = Record { mode: weaker, ..work.record.clone() };
+        P::weaken(self, &standing, &mut work, record).await
     }
 }

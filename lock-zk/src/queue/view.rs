@@ -2,12 +2,11 @@
 
 use lock_core::{ClaimId, FencingToken, Line, LineId, LinePlace, Mode, Result, backend::Record};
 
+use super::{Queue, place::Place};
 use crate::{
     error::record,
     mirror::{Dir, Mirror},
     paths::{LinePaths, holder, sequence},
-    place::Place,
-    queue::Queue,
 };
 
 /// How often a line is read again that changed meanwhile.
@@ -107,13 +106,4 @@ impl Seen {
 fn line_place(claim: ClaimId, record: Record, place: u64, token: Option<FencingToken>) -> LinePlace {
     let Record { owner, mode, since, payload, .. } = record;
     LinePlace { claim, place, mode, owner, payload, since, token }
-}
-
-impl Queue {
-    /// The line as it is.
-    pub(crate) async fn inspect(&self, id: &LineId) -> Result<Line> {
-        let paths = self.namespace.line(id);
-        self.connection.sync(paths.line()).await?;
-        Seen::read(self, &paths, &mut Mirror::of_a_moment()).await?.line(id)
-    }
 }

@@ -1,0 +1,70 @@
+//! Looking at a line, once or for as long as it changes.
+
+use std::sync::Arc;
+
+use futures_core::stream::BoxStream;
+use futures_util::stream::unfold;
+use lock_core::{Error, Line, LineId, Result};
+
+use super::{Claims, Protocol};
+use crate::mirror::Mirror;
+
+/// Somebody who follows a line.
+struct Observer<P: Protocol> {
+    claims: Arc<Claims<P>>,
+    id: LineId,
+    mirror: Mirror,
+    last: Option<Line>,
+}
+
+impl<P: Protocol> Claims<P> {
+    /// The line as it is.
+    pub(crate) async fn inspect(&self, id: &LineId) -> Result<Line> {
+        self.connection.sync(self.namespace.root()).await?;
+        P::see(self, id, &mut Mirror::of_a_moment()).await
+    }
+
+    /// The line as it is, and whenever it has changed.
+    pub(crate) fn changes(self: &Arc<Self>, id: &LineId) -> BoxStream<'static, Result<Line>> {
+        let observer =
+            Observer { claims: self.clone(), id: id.clone(), mirror: Mirror::lasting(), last: None };
+        Box::pin(unfold(Some(observer), |observer| async {
+            let mut observer = observer?;
+            let line = observer.next().await;
+            let goes_on = line.is_ok().then_some(observer);
+            Some((line, goes_on))
+        }))
+    }
+}
+
+impl<P: Protocol> Observer<P> {
+    async fn next(&mut self) -> Result<Line> {
+        let lease = self.claims.connection.lease.clone();
+        tokio::select! { biased;
+            reason = lease.lost() => Err(Error::lost(reason)),
+            line = self.next_line() => line,
+        }
+    }
+
+    async fn next_line(&mut self) -> Result<Line> {
+        loop {
+            if self.last.is_some() {
+                self.mirror.changed().await?;
+            } else {
+                // The first look is no older than the call.
+                self.claims.connection.sync(self.claims.namespace.root()).await?;
+            }
+            let mut line = P::see(&self.claims, &self.id, &mut self.mirror).await?;
+            let Some(last) = &self.last else {
+                self.last = Some(line.clone());
+                return Ok(line);
+            };
+            line.revision = line.revision.max(last.revision);
+            let unchanged = last.places == line.places;
+            self.last = Some(line.clone());
+            if !unchanged {
+                return Ok(line);
+            }
+        }
+    }
+}

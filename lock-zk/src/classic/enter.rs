@@ -1,0 +1,108 @@
+//! Joining and trying.
+
+use std::collections::HashMap;
+
+use futures_util::future::join;
+use lock_core::Result;
+use zookeeper_client::{self as zk, CreateMode};
+
+use super::{Classic, Fleet, Queue, Standing, Work, names::Contender};
+use crate::{
+    claims::{At, Counted, Doubt, Protocol, Seat},
+    connection::persist,
+    error::{Said, translated},
+};
+
+impl Queue {
+    /// A place at the end of the line, and in the same breath who stands before it.
+    pub(super) async fn queue_up(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
+        let (client, path) = (self.connection.client()?, &standing.paths);
+        let prefix = self.protocol.fleet.prefix(standing.id);
+        let new = format!("{path}/{prefix}");
+        let data = Classic::data(standing, &Seat::Nowhere, &work.record);
+        let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
+        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
+        let (made, listed) = join(client.create(&new, &data, &options), client.list_children(path)).await;
+        match made {
+            Ok((stat, sequence)) => {
+                let sequence = sequence.into_i64();
+                let name = format!("{prefix}{sequence:010}");
+                // Who is not in it has been evicted meanwhile.
+                let listed = listed.ok().filter(|names| names.contains(&name));
+                let at = At { queue: path.as_str().into(), name: name.into(), sequence };
+                standing.sits(work, Seat::Queue(at), stat.czxid);
+                work.way = listed.map(|names| before(self.protocol.fleet, sequence, names));
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                if error == zk::Error::NoNode {
+                    work.doubt = None;
+                    self.make_line(path).await?;
+                }
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// Makes the lock's node, and those above it.
+    async fn make_line(&self, path: &str) -> Result<()> {
+        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+        self.connection.make_all(self.protocol.room(), ends.filter_map(|end| path.get(..end))).await
+    }
+
+    /// Whether nobody is in line.
+    pub(super) async fn nobody_is_there(&self, standing: &Standing) -> Result<bool> {
+        self.connection.sync(&standing.paths).await?;
+        Ok(self.contenders(&standing.paths).await?.is_empty())
+    }
+
+    /// Whether whoever came before the claim has gone since.
+    pub(super) async fn nobody_was_before(&self, standing: &Standing) -> Result<bool> {
+        let at = match &standing.work.lock().await.seat {
+            Seat::Queue(at) => at.clone(),
+            Seat::Nowhere | Seat::Beyond(_) => return Ok(false),
+        };
+        let there = self.contenders(&standing.paths).await?;
+        Ok(there.values().all(|other| other.sequence >= at.sequence))
+    }
+
+    /// Who is in line, by the names of their nodes.
+    pub(super) async fn contenders(&self, path: &str) -> Result<HashMap<String, Contender>> {
+        let client = self.connection.client()?;
+        let names = match persist!(self.connection, client.list_children(path)) {
+            Err(zk::Error::NoNode) => Vec::new(),
+            said => said.map_err(translated)?,
+        };
+        let contender = |name: String| {
+            let contender = self.protocol.fleet.contender(&name)?;
+            Some((name, contender))
+        };
+        Ok(names.into_iter().filter_map(contender).collect())
+    }
+
+    /// What this session has in the line, by the claims that the names of nodes name.
+    pub(super) async fn count_nodes(&self, path: &str) -> Result<Counted> {
+        let client = self.connection.client()?;
+        let mut counted = Counted::new();
+        for (name, Contender { sequence, claim }) in self.contenders(path).await? {
+            if claim.session != self.session {
+                continue;
+            }
+            let at = At { queue: path.into(), name: name.into(), sequence };
+            let stat = persist!(self.connection, client.check_stat(&at.path())).map_err(translated)?;
+            if let Some(stat) = stat.filter(|stat| stat.ephemeral_owner == self.connection.owner) {
+                counted.insert(claim, (at, stat.czxid));
+            }
+        }
+        Ok(counted)
+    }
+}
+
+/// Those of these nodes that stand before the place with this sequence.
+pub(super) fn before(fleet: Fleet, sequence: i64, names: Vec<String>) -> Vec<String> {
+    let placed = |name: String| Some((fleet.contender(&name)?.sequence, name));
+    let mut before: Vec<(i64, String)> =
+        names.into_iter().filter_map(placed).filter(|(other, _)| *other < sequence).collect();
+    before.sort_unstable();
+    before.into_iter().map(|(_, name)| name).collect()
+}

@@ -1,0 +1,196 @@
+//! Those who take turns: Curator or kazoo, coordinators in this process, and this program in another process.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lock_core::{Coordinator, Guard, Mutex, Options, Result};
+use lock_testkit::server::zookeeper::ZooKeeper;
+use lock_zk::{Config, Layout, Zk, client::Client};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
+};
+
+const TTL: Duration = Duration::from_secs(10);
+
+/// For those who are killed.
+const SHORT_TTL: Duration = Duration::from_secs(2);
+
+/// Everything that must happen does so within this. A Java program takes seconds to start.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// With whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fleet {
+    Curator,
+    Kazoo,
+}
+
+impl Fleet {
+    pub(crate) fn named(name: &str) -> Self {
+        if name == "Curator" { Self::Curator } else { Self::Kazoo }
+    }
+
+    fn layout(self) -> Layout {
+        match self {
+            Self::Curator => Layout::Curator,
+            Self::Kazoo => Layout::Kazoo,
+        }
+    }
+
+    /// Their program.
+    fn command(self) -> Command {
+        let named = |variable, otherwise: &str| env::var_os(variable).unwrap_or_else(|| otherwise.into());
+        let file = |name| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/layouts").join(name);
+        match self {
+            Self::Curator => {
+                let mut command = Command::new(named("YOURTURN_JAVA", "java"));
+                command.arg("-cp").arg(named("YOURTURN_CURATOR_CLASSPATH", "/usr/share/java/*"));
+                command.arg(file("CuratorPeer.java"));
+                command
+            }
+            Self::Kazoo => {
+                let mut command = Command::new(named("YOURTURN_PYTHON", "/usr/bin/python3"));
+                command.arg(file("kazoo_peer.py"));
+                command
+            }
+        }
+    }
+}
+
+/// One server, and a look into it.
+pub(crate) struct Meeting<'a> {
+    pub(crate) fleet: Fleet,
+    server: &'a ZooKeeper,
+    pub(crate) spy: Client,
+}
+
+impl<'a> Meeting<'a> {
+    pub(crate) async fn of(fleet: Fleet, server: &'a ZooKeeper) -> Self {
+        let spy = Client::connect(&server.endpoints().join(",")).await.unwrap();
+        Self { fleet, server, spy }
+    }
+
+    /// A name that nobody had before.
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{:?}/{name}", self.fleet)
+    }
+
+    fn servers(&self) -> String {
+        self.server.endpoints().join(",")
+    }
+
+    pub(crate) async fn user(&self) -> Coordinator {
+        coordinator(self.fleet, &self.servers(), TTL).await
+    }
+
+    /// A program of theirs.
+    pub(crate) async fn peer(&self) -> Peer {
+        let mut command = self.fleet.command();
+        command.args([self.servers(), SHORT_TTL.as_millis().to_string()]);
+        let mut peer = Peer::start(command);
+        assert_eq!(peer.says().await, "ready");
+        peer
+    }
+
+    /// One that holds the lock.
+    pub(crate) async fn their_holder(&self, name: &str) -> Peer {
+        let mut peer = self.peer().await;
+        peer.tell(&format!("hold /{name}")).await;
+        assert_eq!(peer.says().await, "held");
+        peer
+    }
+
+    /// A process of ours that says "held" when it holds.
+    pub(crate) fn our_process(&self, name: &str) -> Peer {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["holder", &format!("{:?}", self.fleet), &self.servers(), name]);
+        Peer::start(command)
+    }
+
+    pub(crate) async fn nodes(&self, name: &str) -> Vec<String> {
+        self.spy.sync("/").await.unwrap();
+        self.spy.list_children(&format!("/{name}")).await.unwrap_or_default()
+    }
+
+    /// Waits until that many stand in line.
+    pub(crate) async fn in_line(&self, name: &str, count: usize) {
+        until(&format!("{count} in line for {name}"), async || self.nodes(name).await.len() == count).await;
+    }
+}
+
+async fn coordinator(fleet: Fleet, servers: &str, ttl: Duration) -> Coordinator {
+    let config = Config::new(servers.split(',')).unwrap().layout(fleet.layout());
+    Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(ttl)).await.unwrap()
+}
+
+/// Takes the lock, says so, and keeps it.
+pub(crate) async fn hold(fleet: Fleet, servers: &str, lock: &str) {
+    let coordinator = coordinator(fleet, servers, SHORT_TTL).await;
+    let guard = coordinator.mutex(lock).unwrap().lock().await.unwrap();
+    println!("held");
+    guard.lost().await;
+}
+
+/// A process.
+pub(crate) struct Peer {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    told: ChildStdin,
+}
+
+impl Peer {
+    fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let told = process.stdin.take().unwrap();
+        Self { process, lines, told }
+    }
+
+    pub(crate) async fn tell(&mut self, command: &str) {
+        self.told.write_all(format!("{command}\n").as_bytes()).await.unwrap();
+    }
+
+    /// The next line that it prints.
+    pub(crate) async fn says(&mut self) -> String {
+        soon("its next line", self.lines.next_line()).await.unwrap().expect("it ended early")
+    }
+
+    /// Lets go of what it holds.
+    pub(crate) async fn release(mut self) {
+        self.tell("release").await;
+        assert_eq!(self.says().await, "released");
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+}
+
+/// Polls until the condition holds.
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits for what must happen.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// Waits for the lock in a task.
+pub(crate) fn waiting(mutex: &Mutex) -> JoinHandle<Result<Guard>> {
+    let mutex = mutex.clone();
+    tokio::spawn(async move { mutex.lock().await })
+}
