@@ -38,8 +38,8 @@ pub enum Layout {
     /// The queue of this library, at a constant cost per turn (`docs/zookeeper-protocol.md`).
     #[default]
     Native,
-    /// As Curator's `InterProcessMutex` and `LeaderSelector` do it, to take turns with them and with
-    /// go-zookeeper's `Lock` (`docs/zookeeper-layouts.md`).
+    /// As Curator's `InterProcessMutex` and `LeaderSelector` do it, to take turns with them
+    /// (`docs/zookeeper-layouts.md`).
     ///
     /// - Names go in as they are: `mutex("billing")` and `new InterProcessMutex(client, "/billing")` exclude
     ///   each other. With the namespace `eu` that is `/eu/billing`.

@@ -29,9 +29,11 @@ enum Kind {
     Include,
     /// In a folder of its own; a class path.
     Jar { folder: &'static str },
+    /// In a folder of its own; the Python that has it.
+    Module { folder: &'static str },
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 9] = [
     Tool { name: "etcd", kind: Kind::Program, variable: "YOURTURN_ETCD", package: "etcd-server" },
     Tool { name: "etcdctl", kind: Kind::Program, variable: "YOURTURN_ETCDCTL", package: "etcd-client" },
     Tool { name: "protoc", kind: Kind::Program, variable: PROTOC, package: "protobuf-compiler" },
@@ -43,12 +45,25 @@ const TOOLS: [Tool; 6] = [
         package: "libprotobuf-dev",
     },
     Tool { name: "java", kind: Kind::Program, variable: "YOURTURN_JAVA", package: "default-jre-headless" },
+    Tool { name: "javac", kind: Kind::Program, variable: "YOURTURN_JAVAC", package: "default-jdk-headless" },
     // Without the package's scripts, which want a JRE that shows windows.
     Tool {
         name: "zookeeper.jar",
         kind: Kind::Jar { folder: "/usr/share/java" },
         variable: "YOURTURN_ZOOKEEPER_CLASSPATH",
         package: "libzookeeper-java",
+    },
+    Tool {
+        name: "curator-recipes.jar",
+        kind: Kind::Jar { folder: "/usr/share/java" },
+        variable: "YOURTURN_CURATOR_CLASSPATH",
+        package: "libcurator-recipes-java",
+    },
+    Tool {
+        name: "kazoo",
+        kind: Kind::Module { folder: "/usr/lib/python3/dist-packages" },
+        variable: "YOURTURN_PYTHON",
+        package: "python3-kazoo",
     },
 ];
 
@@ -99,18 +114,21 @@ impl Tool {
             Kind::Program => on_path(self.name, is_program),
             Kind::Include => on_path(&format!("../include/{}", self.name), Path::is_file),
             Kind::Jar { folder } => Path::new(folder).join(self.name).is_file(),
+            Kind::Module { folder } => Path::new(folder).join(self.name).is_dir(),
         }
     }
 
     /// An error when it is not where its variable says.
     fn check(&self, named: &OsStr) -> Result<()> {
         let absent = match self.kind {
-            Kind::Program => Some(PathBuf::from(named)).filter(|file| !is_program(file)),
+            Kind::Program | Kind::Module { .. } => {
+                Some(PathBuf::from(named)).filter(|file| !is_program(file))
+            }
             Kind::Include => Some(Path::new(named).join(self.name)).filter(|file| !file.is_file()),
             Kind::Jar { .. } => env::split_paths(named).find(|entry| !is_on_class_path(entry)),
         };
         let Some(absent) = absent else { return Ok(()) };
-        let what = if self.kind == Kind::Program { "program " } else { "" };
+        let what = if matches!(self.kind, Kind::Program | Kind::Module { .. }) { "program " } else { "" };
         Err(format!("{}: there is no {what}{}", self.variable, absent.display()).into())
     }
 }
@@ -191,10 +209,10 @@ mod tests {
     #[test]
     fn what_is_neither_named_nor_installed_is_missing() {
         let itself = env::current_exe().unwrap();
-        let others = ["etcd", "etcdctl", "java", "zookeeper.jar"];
+        let others = ["etcd", "etcdctl", "java", "javac", "zookeeper.jar", "curator-recipes.jar", "kazoo"];
         assert_eq!(names(&named("protoc", itself).unwrap()), others);
         let installed = |tool: &Tool| tool.name == "etcd" || tool.name.ends_with(".jar");
-        let others = ["etcdctl", "protoc", TYPES, "java"];
+        let others = ["etcdctl", "protoc", TYPES, "java", "javac", "kazoo"];
         assert_eq!(names(&missing(|_| None, installed).unwrap()), others);
         // An empty variable names nothing.
         assert_eq!(names(&missing(|_| Some(OsString::new()), installed).unwrap()), others);
@@ -229,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_complaint_says_how_to_name_each_missing_program() {
-        let [etcd, _, protoc, _, _, zookeeper] = &TOOLS;
+        let [etcd, _, protoc, _, _, _, zookeeper, ..] = &TOOLS;
         let text = complaint(&[etcd, protoc, zookeeper]);
         assert!(text.contains("YOURTURN_ETCD (") && text.contains("PROTOC (") && !text.contains("etcdctl"));
         assert!(text.contains("etcd-server") && text.contains("protobuf-compiler"));

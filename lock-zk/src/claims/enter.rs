@@ -5,8 +5,22 @@ use std::sync::Arc;
 use lock_core::{Claim, Effect, Error, ErrorKind, Grant, LineId, Result, Ticket};
 use zookeeper_client as zk;
 
-use super::{Claims, Protocol, Standing};
+use super::{At, Claims, Protocol, Seat, Standing, Work};
 use crate::error::{has_left, is_unanswered, of_change};
+
+impl<P: Protocol> Standing<P> {
+    /// The claim has come into the queue at this place.
+    ///
+    /// # Errors
+    ///
+    /// ZooKeeper counts in an `i32` (ZOOKEEPER-2944). Beyond its end, creates that are under way get names
+    /// with negative numbers, and nobody would know their order.
+    pub(crate) fn queues_at(&self, work: &mut Work<P>, at: At, place: i64) -> Result<()> {
+        let counted = at.sequence >= 0;
+        self.sits(work, Seat::Queue(at), place);
+        if counted { Ok(()) } else { Err(used_up().with_unknown_effect()) }
+    }
+}
 
 impl<P: Protocol> Claims<P> {
     /// Takes a place in the line; see [`Session::join`](lock_core::backend::Session::join).
@@ -103,10 +117,10 @@ impl<P: Protocol> Claims<P> {
 }
 
 fn refused(error: zk::Error) -> Error {
-    if error == zk::Error::NodeExists {
-        // ZOOKEEPER-2944: the counter is an i32.
-        let full = "this line has used up ZooKeeper's 2147483647 sequences: once it is empty, remove it, or wait until the server does";
-        return Error::new(ErrorKind::Full, full).with_source(error);
-    }
-    of_change(error)
+    if error == zk::Error::NodeExists { used_up().with_source(error) } else { of_change(error) }
+}
+
+fn used_up() -> Error {
+    let full = "this line has used up ZooKeeper's 2147483647 sequences: once it is empty, remove it, or wait until the server does";
+    Error::new(ErrorKind::Full, full)
 }

@@ -30,7 +30,7 @@ impl Queue {
                 // Who is not in it has been evicted meanwhile.
                 let listed = listed.ok().filter(|names| names.contains(&name));
                 let at = At { queue: path.as_str().into(), name: name.into(), sequence };
-                standing.sits(work, Seat::Queue(at), stat.czxid);
+                standing.queues_at(work, at, stat.czxid)?;
                 work.way = listed.map(|names| before(self.protocol.fleet, sequence, names));
                 Ok(Ok(()))
             }

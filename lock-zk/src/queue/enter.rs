@@ -41,7 +41,7 @@ impl Queue {
             }
         };
         let sequence = sequence.into_i64();
-        standing.sits(work, Seat::Queue(At { queue, name: name_of(sequence).into(), sequence }), stat.czxid);
+        standing.queues_at(work, At { queue, name: name_of(sequence).into(), sequence }, stat.czxid)?;
         if let Ok((data, queue)) = floor {
             work.way.learn(&data);
             // Nobody has come or gone since, so it is this claim that is alone.

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +11,7 @@ use std::{
 use lock_core::{Coordinator, Guard, Mutex, Options, Result};
 use lock_testkit::server::zookeeper::ZooKeeper;
 use lock_zk::{Config, Layout, Zk, client::Client};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -22,8 +23,8 @@ const TTL: Duration = Duration::from_secs(10);
 /// For those who are killed.
 const SHORT_TTL: Duration = Duration::from_secs(2);
 
-/// Everything that must happen does so within this. A Java program takes seconds to start.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Everything that must happen does so within this.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// With whom.
 #[derive(Clone, Copy, Debug)]
@@ -44,24 +45,49 @@ impl Fleet {
         }
     }
 
-    /// Their program.
-    fn command(self) -> Command {
-        let named = |variable, otherwise: &str| env::var_os(variable).unwrap_or_else(|| otherwise.into());
-        let file = |name| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/layouts").join(name);
+    /// Their program, in a folder where what it needs was put.
+    fn command(self, folder: &Path) -> Command {
         match self {
             Self::Curator => {
-                let mut command = Command::new(named("YOURTURN_JAVA", "java"));
-                command.arg("-cp").arg(named("YOURTURN_CURATOR_CLASSPATH", "/usr/share/java/*"));
-                command.arg(file("CuratorPeer.java"));
+                let class_path = format!("{}:{}", folder.display(), CURATOR.get());
+                let mut command = Command::new(JAVA.get());
+                command.args(["-cp", &class_path, "CuratorPeer"]);
                 command
             }
             Self::Kazoo => {
-                let mut command = Command::new(named("YOURTURN_PYTHON", "/usr/bin/python3"));
-                command.arg(file("kazoo_peer.py"));
+                let mut command = Command::new(PYTHON.get());
+                command.arg(source("kazoo_peer.py"));
                 command
             }
         }
     }
+
+    async fn prepare(self, folder: &Path) {
+        if let Self::Curator = self {
+            let mut javac = Command::new(JAVAC.get());
+            let class_path = CURATOR.get();
+            javac.args(["-cp", &class_path, "-d"]).arg(folder).arg(source("CuratorPeer.java"));
+            assert!(javac.status().await.unwrap().success());
+        }
+    }
+}
+
+/// Where something is, unless a variable names another.
+struct Named(&'static str, &'static str);
+
+const JAVA: Named = Named("YOURTURN_JAVA", "java");
+const JAVAC: Named = Named("YOURTURN_JAVAC", "javac");
+const CURATOR: Named = Named("YOURTURN_CURATOR_CLASSPATH", "/usr/share/java/*");
+const PYTHON: Named = Named("YOURTURN_PYTHON", "/usr/bin/python3");
+
+impl Named {
+    fn get(&self) -> String {
+        env::var(self.0).ok().filter(|named| !named.is_empty()).unwrap_or_else(|| self.1.to_owned())
+    }
+}
+
+fn source(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/layouts").join(name)
 }
 
 /// One server, and a look into it.
@@ -69,12 +95,15 @@ pub(crate) struct Meeting<'a> {
     pub(crate) fleet: Fleet,
     server: &'a ZooKeeper,
     pub(crate) spy: Client,
+    folder: TempDir,
 }
 
 impl<'a> Meeting<'a> {
     pub(crate) async fn of(fleet: Fleet, server: &'a ZooKeeper) -> Self {
         let spy = Client::connect(&server.endpoints().join(",")).await.unwrap();
-        Self { fleet, server, spy }
+        let folder = tempfile::tempdir().unwrap();
+        fleet.prepare(folder.path()).await;
+        Self { fleet, server, spy, folder }
     }
 
     /// A name that nobody had before.
@@ -92,7 +121,7 @@ impl<'a> Meeting<'a> {
 
     /// A program of theirs.
     pub(crate) async fn peer(&self) -> Peer {
-        let mut command = self.fleet.command();
+        let mut command = self.fleet.command(self.folder.path());
         command.args([self.servers(), SHORT_TTL.as_millis().to_string()]);
         let mut peer = Peer::start(command);
         assert_eq!(peer.says().await, "ready");
