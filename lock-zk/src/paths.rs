@@ -3,8 +3,8 @@
 //! | node, under the namespace | what | data |
 //! |---|---|---|
 //! | `session/<session>` | ephemeral | the number of the session's last write of a cell |
-//! | `<kind>/<name>/q/<number>` | container | the queue's [`Floor`](crate::queue::floor::Floor); the number is drawn at random |
-//! | `<kind>/<name>/q/<number>/c-<sequence>` | ephemeral, sequential | a place in the queue ([`Place`](crate::queue::place::Place)) |
+//! | `<kind>/<name>/q/<number>` | container | how far the queue has come (`queue::floor`); the number is drawn at random |
+//! | `<kind>/<name>/q/<number>/c-<sequence>` | ephemeral, sequential | a place in the queue (`queue::place`) |
 //! | `<kind>/<name>/h/s-<claim>` | ephemeral | a shared holder ([`Record`](lock_core::backend::Record)) |
 //! | `<kind>/<name>/h/p<count>-<claim>` | ephemeral | a holder of permits (`Record`) |
 //! | `<kind>/<name>/m/<claim>` | ephemeral | somebody present (`Record`) |
