@@ -16,7 +16,7 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Election, Entrance, Mutex, Task},
+    recipe::{Election, Entrance, Mutant, Mutex, Task},
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -187,6 +187,19 @@ impl Coordinator {
 }
 
 impl Shared {
+    /// Whether recipes are broken in this way, on purpose.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn is(&self, mutant: Mutant) -> bool {
+        self.options.mutant == Some(mutant)
+    }
+
+    /// Nothing is broken on purpose.
+    #[cfg(not(feature = "testkit"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) const fn is(&self, _mutant: Mutant) -> bool {
+        false
+    }
+
     /// How long those pause at most who failed together with many others.
     pub(crate) fn longest_pause(&self) -> Duration {
         (self.options.ttl / 10).min(Duration::from_secs(1))

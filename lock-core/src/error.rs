@@ -55,6 +55,14 @@ pub enum ErrorKind {
     Conflict,
     /// A payload or a cell's value is larger than the limit.
     TooLarge,
+    /// As many claims as the caller allows are in line already. Nothing stays in line.
+    QueueFull,
+    /// Clients disagree on what a primitive is, such as how many permits a semaphore has.
+    Disagreement,
+    /// A participant of the barrier has gone before all had come, or before all had left.
+    Broken,
+    /// The call would wait for its own caller, for ever.
+    Deadlock,
     /// The coordinator was closed or abandoned.
     Closed,
     /// There is no async runtime, or the one that the coordinator was opened on has ended.

@@ -146,9 +146,37 @@ pub enum Kind {
     Election,
     /// [`Task`](crate::Task)
     Task,
+    /// [`RwLock`](crate::RwLock)
+    RwLock,
+    /// [`Semaphore`](crate::Semaphore)
+    Semaphore,
+    /// [`Group`](crate::Group)
+    Group,
+    /// [`Barrier`](crate::Barrier)
+    Barrier,
+    /// [`DoubleBarrier`](crate::DoubleBarrier)
+    DoubleBarrier,
+    /// [`Latch`](crate::Latch)
+    Latch,
+    /// What a namespace of a store is known by, for those who lock in several of them; nobody queues here.
+    Store,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Mutex,
+        Self::Election,
+        Self::Task,
+        Self::RwLock,
+        Self::Semaphore,
+        Self::Group,
+        Self::Barrier,
+        Self::DoubleBarrier,
+        Self::Latch,
+        Self::Store,
+    ];
+
     /// The first component of the line's key.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -156,6 +184,13 @@ impl Kind {
             Self::Mutex => "mutex",
             Self::Election => "election",
             Self::Task => "task",
+            Self::RwLock => "rwlock",
+            Self::Semaphore => "semaphore",
+            Self::Group => "group",
+            Self::Barrier => "barrier",
+            Self::DoubleBarrier => "double-barrier",
+            Self::Latch => "latch",
+            Self::Store => "store",
         }
     }
 }
@@ -322,7 +357,7 @@ mod tests {
 
         #[test]
         fn c11_two_names_or_kinds_never_share_or_nest_keys(a in names(), b in names()) {
-            let lines: Vec<LineId> = [Kind::Mutex, Kind::Election, Kind::Task]
+            let lines: Vec<LineId> = Kind::ALL
                 .into_iter()
                 .flat_map(|kind| [LineId::new(kind, a.clone()), LineId::new(kind, b.clone())])
                 .collect();

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "testkit")]
+use crate::recipe::Mutant;
 use crate::{
     error::{Error, ErrorKind, Result},
     runtime::SharedRuntime,
@@ -17,6 +19,8 @@ pub struct Options {
     ttl: Duration,
     owner: Option<String>,
     runtime: Option<SharedRuntime>,
+    #[cfg(feature = "testkit")]
+    mutant: Option<Mutant>,
 }
 
 const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
@@ -25,7 +29,13 @@ const MAX_OWNER_BYTES: usize = 256;
 impl Default for Options {
     /// A ttl of 10 s, this process as the owner, the tokio runtime that it is opened in.
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(10), owner: None, runtime: None }
+        Self {
+            ttl: Duration::from_secs(10),
+            owner: None,
+            runtime: None,
+            #[cfg(feature = "testkit")]
+            mutant: None,
+        }
     }
 }
 
@@ -48,6 +58,13 @@ impl Options {
     /// coordinator is opened in.
     pub fn runtime(mut self, runtime: SharedRuntime) -> Self {
         self.runtime = Some(runtime);
+        self
+    }
+
+    /// Breaks recipes on purpose, for tests of what must notice it.
+    #[cfg(feature = "testkit")]
+    pub const fn mutant(mut self, mutant: Mutant) -> Self {
+        self.mutant = Some(mutant);
         self
     }
 
@@ -82,7 +99,13 @@ impl Options {
             Some(runtime) => runtime,
             None => Arc::new(crate::runtime::TokioRuntime::current()?),
         };
-        Ok(Resolved { ttl: self.ttl, owner: owner.into(), runtime })
+        Ok(Resolved {
+            ttl: self.ttl,
+            owner: owner.into(),
+            runtime,
+            #[cfg(feature = "testkit")]
+            mutant: self.mutant,
+        })
     }
 }
 
@@ -91,6 +114,8 @@ pub(crate) struct Resolved {
     pub(crate) ttl: Duration,
     pub(crate) owner: Arc<str>,
     pub(crate) runtime: SharedRuntime,
+    #[cfg(feature = "testkit")]
+    pub(crate) mutant: Option<Mutant>,
 }
 
 /// `host/pid`

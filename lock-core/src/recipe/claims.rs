@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     backend::{Cell, CellVersion, Line},
-    claim::{ClaimId, Payload},
+    claim::ClaimId,
     coordinator::Coordinator,
     error::Result,
     guard::Guard,
@@ -40,7 +40,7 @@ impl Claims {
     ///
     /// As [`Mutex::lock`](crate::Mutex::lock).
     pub async fn acquire(&self, mode: Mode) -> Result<Guard> {
-        self.entrance.acquire("acquire", &request(mode)).await
+        self.entrance.acquire("acquire", &Request::new(mode)).await
     }
 
     /// As [`Mutex::try_lock`](crate::Mutex::try_lock), in this mode.
@@ -49,7 +49,7 @@ impl Claims {
     ///
     /// As [`Mutex::lock`](crate::Mutex::lock).
     pub async fn try_acquire(&self, mode: Mode) -> Result<Option<Guard>> {
-        self.entrance.try_acquire("try_acquire", &request(mode), Patience::None).await
+        self.entrance.try_acquire("try_acquire", &Request::new(mode), Patience::None).await
     }
 
     /// As [`Mutex::try_lock_for`](crate::Mutex::try_lock_for), in this mode.
@@ -59,7 +59,7 @@ impl Claims {
     /// As [`Mutex::lock`](crate::Mutex::lock).
     pub async fn try_acquire_for(&self, mode: Mode, patience: Duration) -> Result<Option<Guard>> {
         let end = self.entrance.now() + patience;
-        self.entrance.try_acquire("try_acquire_for", &request(mode), Patience::Until(end)).await
+        self.entrance.try_acquire("try_acquire_for", &Request::new(mode), Patience::Until(end)).await
     }
 
     /// The line's cell.
@@ -97,8 +97,4 @@ impl Claims {
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }
-}
-
-fn request(mode: Mode) -> Request {
-    Request { mode, payload: Payload::default(), max_hold: None }
 }

@@ -6,15 +6,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_core::stream::BoxStream;
-
 use crate::{
     backend::{Line, SharedSession},
     claim::{ClaimId, Payload},
     error::{Error, ErrorKind, Result},
     guard::{Guard, Lost},
-    line::Mode,
-    recipe::{Entrance, Request},
+    recipe::{Entrance, LineWatch, Request},
     runtime::Moment,
     session::{Health, LostReason},
     sync::locked,
@@ -145,7 +142,7 @@ impl Election {
     /// Dropping the future withdraws the candidate in the background.
     pub async fn campaign(&self, value: impl AsRef<[u8]>) -> Result<Leadership> {
         let payload = Payload::new(value.as_ref()).map_err(self.entrance.context("campaign"))?;
-        let request = Request { mode: Mode::Exclusive, payload, max_hold: None };
+        let request = Request { payload, ..Request::exclusive() };
         let guard = Arc::new(self.entrance.acquire("campaign", &request).await?);
         *locked(&self.current) = Arc::downgrade(&guard);
         Ok(Leadership { guard, proclaimed: Arc::default() })
@@ -205,7 +202,7 @@ impl Election {
     /// Follows who leads. Needs no candidacy.
     #[must_use]
     pub fn observe(&self) -> Observer {
-        Observer { entrance: self.entrance.clone(), changes: None, seen: None, last_term: None, revision: 0 }
+        Observer { watch: LineWatch::new(self.entrance.clone()), seen: None, last_term: None }
     }
 
     /// How this candidate stands, by the clock as it is now; for a health check. It knows the leaderships
@@ -390,13 +387,12 @@ fn leader_of(line: &Line) -> Option<Leader> {
 }
 
 /// Follows an election; see [`Election::observe`].
+#[derive(Debug)]
 pub struct Observer {
-    entrance: Entrance,
-    changes: Option<BoxStream<'static, Result<Line>>>,
+    watch: LineWatch,
     /// What was told last.
     seen: Option<Option<Leader>>,
     last_term: Option<FencingToken>,
-    revision: u64,
 }
 
 impl Observer {
@@ -413,13 +409,7 @@ impl Observer {
     /// Safe to drop and to call again.
     pub async fn next(&mut self) -> Result<Option<Leader>> {
         loop {
-            let line = self.next_line().await?;
-            // A new session must not take us back to what was before.
-            if line.revision < self.revision {
-                continue;
-            }
-            self.revision = line.revision;
-            let leader = leader_of(&line);
+            let leader = leader_of(&self.watch.next("observe").await?);
             if let Some(leader) = &leader {
                 if Some(leader.term) < self.last_term {
                     continue;
@@ -431,35 +421,5 @@ impl Observer {
                 return Ok(leader);
             }
         }
-    }
-
-    async fn next_line(&mut self) -> Result<Line> {
-        loop {
-            if self.changes.is_none() {
-                match self.entrance.changes().await {
-                    Ok(changes) => self.changes = Some(changes),
-                    Err(error) if error.kind() == ErrorKind::SessionLost => continue,
-                    Err(error) => return Err(error),
-                }
-            }
-            let Some(changes) = &mut self.changes else { continue };
-            match std::future::poll_fn(|context| changes.as_mut().poll_next(context)).await {
-                Some(Ok(line)) => return Ok(line),
-                Some(Err(error)) if error.kind() != ErrorKind::SessionLost => {
-                    self.changes = None;
-                    return Err(self.entrance.context("observe")(error));
-                }
-                Some(Err(_)) | None => self.changes = None,
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Observer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Observer")
-            .field("entrance", &self.entrance)
-            .field("seen", &self.seen)
-            .finish_non_exhaustive()
     }
 }

@@ -3,14 +3,18 @@
 #[cfg(feature = "testkit")]
 mod claims;
 mod election;
+mod mutant;
 mod mutex;
 mod task;
+mod watch;
 
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
+pub use mutant::Mutant;
 pub use mutex::Mutex;
 pub use task::{Outcome, Task, Turn};
+pub(crate) use watch::LineWatch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +53,41 @@ enum Patience {
 struct Request {
     mode: Mode,
     payload: Payload,
+    terms: Terms,
+}
+
+/// What a user asks for beyond a turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Terms {
+    /// How long a guard lasts at most.
     max_hold: Option<Duration>,
+}
+
+/// What a change of a cell comes to; see [`Entrance::amend_cell`].
+enum Amendment<T> {
+    /// The cell says what it must already.
+    Stands(T),
+    /// These bytes are to be written.
+    Write(Vec<u8>, T),
+}
+
+impl Request {
+    fn new(mode: Mode) -> Self {
+        Self { mode, payload: Payload::default(), terms: Terms::default() }
+    }
+
+    fn exclusive() -> Self {
+        Self::new(Mode::Exclusive)
+    }
+}
+
+impl Terms {
+    fn check(&self) -> Result<()> {
+        if self.max_hold.is_some_and(|max_hold| max_hold.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidOption, "a hold of no time at all is not a hold"));
+        }
+        Ok(())
+    }
 }
 
 impl Entrance {
@@ -76,7 +114,7 @@ impl Entrance {
             Ok((place, grant, now))
         };
         let (place, grant, now) = self.under_a_session(operation, request, claimed, attempt).await?;
-        Ok(Guard::new(self.shared.clone(), place, grant, (claimed, now), request.max_hold))
+        Ok(Guard::new(self.shared.clone(), place, grant, (claimed, now), request.terms.max_hold))
     }
 
     /// Waits for a turn as long as `patience` lasts.
@@ -90,7 +128,7 @@ impl Entrance {
         let attempt = |via| self.try_turn(via, request, patience);
         let turn = self.under_a_session(operation, request, claimed, attempt).await?;
         let guard = |(place, grant, now)| {
-            Guard::new(self.shared.clone(), place, grant, (claimed, now), request.max_hold)
+            Guard::new(self.shared.clone(), place, grant, (claimed, now), request.terms.max_hold)
         };
         Ok(turn.map(guard))
     }
@@ -142,7 +180,7 @@ impl Entrance {
         attempt: impl Fn(Arc<Via>) -> A,
     ) -> Result<T> {
         let context = self.context(operation);
-        check_max_hold(request.max_hold).map_err(&context)?;
+        request.terms.check().map_err(&context)?;
         let mut now = claimed;
         loop {
             let via = self.shared.session(now).await.map_err(&context)?;
@@ -165,9 +203,9 @@ impl Entrance {
         self.look("inspect", call).await
     }
 
-    async fn changes(&self) -> Result<BoxStream<'static, Result<Line>>> {
+    async fn changes(&self, operation: &'static str) -> Result<BoxStream<'static, Result<Line>>> {
         let call = |session: SharedSession, line: LineId| async move { session.changes(&line).await };
-        self.look("observe", call).await
+        self.look(operation, call).await
     }
 
     async fn cell(&self, operation: &'static str) -> Result<Cell> {
@@ -238,6 +276,41 @@ impl Entrance {
         }
     }
 
+    /// Changes the cell until it says what it must, whoever else writes: `amend` looks at it and says what is
+    /// to be written. It must find its own change when it looks again, for the reply to a write may be lost
+    /// (C9). With `guard`, only while that holds (C17).
+    async fn amend_cell<T>(
+        &self,
+        operation: &'static str,
+        guard: Option<&Guard>,
+        amend: impl Fn(&Cell) -> Result<Amendment<T>>,
+    ) -> Result<T> {
+        let context = self.context(operation);
+        loop {
+            let cell = self.cell(operation).await?;
+            let (bytes, then) = match amend(&cell).map_err(&context)? {
+                Amendment::Stands(value) => return Ok(value),
+                Amendment::Write(bytes, then) => (bytes, then),
+            };
+            let (via, under) = match guard {
+                Some(guard) => (guard.place().via().clone(), Some(guard.place().ticket())),
+                None => (self.shared.session(self.now()).await.map_err(&context)?, None),
+            };
+            let put = via.guarded(|| via.session.put_cell(&self.line, cell.version, &bytes, under)).await;
+            match put {
+                Ok(_) => return Ok(then),
+                // Somebody else was faster, or the reply to our own write was lost.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(context(error)),
+            }
+        }
+    }
+
+    /// Whether the recipe is broken in this way, on purpose.
+    fn is(&self, mutant: Mutant) -> bool {
+        self.shared.is(mutant)
+    }
+
     /// Lets a random part of a tenth of the ttl pass, and no more than a second.
     async fn pause(&self) {
         jitter(&*self.shared.runtime, self.shared.longest_pause()).await;
@@ -246,11 +319,4 @@ impl Entrance {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.shared.runtime.spawn(Box::pin(task));
     }
-}
-
-fn check_max_hold(max_hold: Option<Duration>) -> Result<()> {
-    if max_hold.is_some_and(|max_hold| max_hold.is_zero()) {
-        return Err(Error::new(ErrorKind::InvalidOption, "a hold of no time at all is not a hold"));
-    }
-    Ok(())
 }

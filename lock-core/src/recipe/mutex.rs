@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use crate::{
     backend::Line,
-    claim::{ClaimId, Payload},
+    claim::ClaimId,
     error::Result,
     guard::Guard,
-    line::Mode,
-    recipe::{Entrance, Patience, Request},
+    recipe::{Entrance, Patience, Request, Terms},
 };
 
 /// A lock that one holder has at a time, first come, first served. Cheap to clone.
@@ -39,12 +38,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Mutex {
     entrance: Entrance,
-    max_hold: Option<Duration>,
+    terms: Terms,
 }
 
 impl Mutex {
     pub(crate) fn new(entrance: Entrance) -> Self {
-        Self { entrance, max_hold: None }
+        Self { entrance, terms: Terms::default() }
     }
 
     /// Ends each guard this long after its grant, whatever its owner does: the guard is lost, and the next in
@@ -52,7 +51,7 @@ impl Mutex {
     /// lost.
     #[must_use]
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
-        self.max_hold = Some(max_hold);
+        self.terms.max_hold = Some(max_hold);
         self
     }
 
@@ -123,6 +122,6 @@ impl Mutex {
     }
 
     fn request(&self) -> Request {
-        Request { mode: Mode::Exclusive, payload: Payload::default(), max_hold: self.max_hold }
+        Request { terms: self.terms, ..Request::exclusive() }
     }
 }

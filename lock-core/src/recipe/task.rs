@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     backend::{CellVersion, Line},
-    claim::{ClaimId, Payload},
+    claim::ClaimId,
     error::{Error, ErrorKind, Result},
     guard::Guard,
-    line::Mode,
-    recipe::{Entrance, Request, check_max_hold},
+    recipe::{Entrance, Request, Terms},
     runtime::Moment,
     token::FencingToken,
 };
@@ -223,7 +222,7 @@ impl Task {
     }
 
     fn check_options(&self) -> Result<()> {
-        check_max_hold(self.at_most_for)?;
+        self.terms().check()?;
         match self.at_most_for {
             Some(longest) if self.at_least_for > longest => {
                 let shortest = self.at_least_for;
@@ -235,9 +234,12 @@ impl Task {
     }
 
     async fn turn(&self) -> Result<Guard> {
-        let max_hold = self.at_most_for;
-        let request = Request { mode: Mode::Exclusive, payload: Payload::default(), max_hold };
+        let request = Request { terms: self.terms(), ..Request::exclusive() };
         self.entrance.acquire(RUN, &request).await
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { max_hold: self.at_most_for }
     }
 
     /// The last tick that was started, and the version of the cell that says so.

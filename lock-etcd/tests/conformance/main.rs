@@ -12,8 +12,8 @@ use harness::EtcdHarness;
 use lock_etcd::Layout;
 use lock_testkit::suite;
 
-/// 23 cases in 4 modes.
-const CASES: usize = 23 * 4;
+/// Every case of a store in 4 modes, and those of the recipes.
+const CASES: usize = suite::OUTCOMES;
 
 /// In the layout of Go: every case in the exclusive mode but two, of which one weakens modes and the other
 /// needs names of its own; and the refusal of each other mode.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lock_core::{
-    Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost, Mode, Options,
+    Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost, Mode, Mutant, Options,
     Payload, SessionId, SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
 };
 
@@ -55,12 +55,14 @@ pub(super) struct Context {
     pub(super) runtime: SharedRuntime,
     pub(super) ttl: Duration,
     pub(super) grace: Duration,
+    /// How the recipes of all coordinators are broken.
+    mutant: Option<Mutant>,
 }
 
 impl Context {
-    pub(super) fn new(store: Box<dyn Store>) -> Self {
+    pub(super) fn new(store: Box<dyn Store>, mutant: Option<Mutant>) -> Self {
         let (runtime, ttl, grace) = (store.runtime(), store.ttl(), store.grace());
-        Self { store, runtime, ttl, grace }
+        Self { store, runtime, ttl, grace, mutant }
     }
 
     /// Whether the store has claims in this mode.
@@ -86,7 +88,10 @@ impl Context {
     /// A coordinator of its own client.
     pub(super) async fn user(&self) -> Check<User> {
         let client = self.store.client().await;
-        let options = Options::default().ttl(self.ttl).runtime(client.runtime());
+        let mut options = Options::default().ttl(self.ttl).runtime(client.runtime());
+        if let Some(mutant) = self.mutant {
+            options = options.mutant(mutant);
+        }
         let coordinator = Coordinator::open(client.backend(), options).await?;
         Ok(User { client, coordinator })
     }

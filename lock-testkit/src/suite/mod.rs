@@ -20,16 +20,18 @@ mod grants;
 mod lines;
 mod losses;
 mod observers;
+mod recipes;
 mod report;
 mod requests;
 
+pub use recipes::clause_of;
 pub use report::{Clause, Outcome, Report};
 
 use std::pin::Pin;
 
 use context::{Check, Context, Stop};
 use futures_util::{StreamExt, stream};
-use lock_core::Mode;
+use lock_core::{Mode, Mutant};
 
 use crate::harness::Harness;
 
@@ -78,32 +80,82 @@ const CASES: [(Clause, &str, Case); 23] = [
 pub const MODES: [Mode; 4] =
     [Mode::Exclusive, Mode::Shared, Mode::Permits { count: 2, limit: 3 }, Mode::Present];
 
+/// How many outcomes a report has: a case of a store in each mode, a case of a recipe once.
+pub const OUTCOMES: usize = CASES.len() * MODES.len() + recipes::CASES.len();
+
 /// Runs every case on a store of its own.
 pub async fn run(harness: &dyn Harness) -> Report {
-    let cases = CASES.into_iter().flat_map(|case| MODES.map(|mode| (case, mode)));
-    let outcomes = stream::iter(cases).map(|((clause, name, case), mode)| async move {
-        (clause, name, mode, run_case(harness, clause, case, mode).await)
+    run_with(harness, None).await
+}
+
+/// As [`run`], with recipes that are broken in this way. For tests of the suite itself.
+pub async fn run_broken(harness: &dyn Harness, mutant: Mutant) -> Report {
+    run_with(harness, Some(mutant)).await
+}
+
+/// One case in one mode.
+struct Trial {
+    clause: Clause,
+    name: &'static str,
+    mode: Mode,
+    /// The modes that the store must declare for it.
+    needs: &'static [Mode],
+    check: Run,
+}
+
+enum Run {
+    InMode(Case),
+    Recipe(recipes::Case),
+}
+
+fn trials() -> impl Iterator<Item = Trial> {
+    let of_stores = CASES.into_iter().flat_map(|(clause, name, case)| {
+        MODES.iter().map(move |mode| {
+            // C15 is what holds a store to the modes that it does not declare.
+            let needs = if clause == Clause::C15Capability { &[] } else { std::slice::from_ref(mode) };
+            Trial { clause, name, mode: *mode, needs, check: Run::InMode(case) }
+        })
     });
-    let collect = |mut report: Report, (clause, name, mode, outcome)| async move {
-        report.add(clause, name, mode, outcome);
+    let of_recipes = recipes::CASES.into_iter().map(|case| Trial {
+        clause: case.clause,
+        name: case.name,
+        mode: case.modes.first().copied().unwrap_or(Mode::Exclusive),
+        needs: case.modes,
+        check: Run::Recipe(case),
+    });
+    of_stores.chain(of_recipes)
+}
+
+async fn run_with(harness: &dyn Harness, mutant: Option<Mutant>) -> Report {
+    let outcomes = stream::iter(trials()).map(|trial| async move {
+        let outcome = run_trial(harness, &trial, mutant).await;
+        (trial, outcome)
+    });
+    let collect = |mut report: Report, (trial, outcome): (Trial, Outcome)| async move {
+        report.add(trial.clause, trial.name, trial.mode, outcome);
         report
     };
     outcomes.buffered(harness.at_once()).fold(Report::default(), collect).await
 }
 
-async fn run_case(harness: &dyn Harness, clause: Clause, case: Case, mode: Mode) -> Outcome {
+async fn run_trial(harness: &dyn Harness, trial: &Trial, mutant: Option<Mutant>) -> Outcome {
     let store = match harness.store().await {
         Ok(store) => store,
         Err(error) => return Outcome::Failed(format!("there is no store: {error}")),
     };
-    let context = Context::new(store);
+    let context = Context::new(store, mutant);
     let check = async {
-        if clause != Clause::C15Capability && !context.declares(mode).await? {
-            return Err(Stop::Unsupported(
-                "the store does not declare this mode; C15 holds it to that".to_owned(),
-            ));
+        for mode in trial.needs {
+            if !context.declares(*mode).await? {
+                return Err(Stop::Unsupported(format!(
+                    "the store does not declare {mode} claims; C15 holds it to that"
+                )));
+            }
         }
-        case(&context, mode).await
+        match &trial.check {
+            Run::InMode(case) => case(&context, trial.mode).await,
+            Run::Recipe(case) => (case.run)(&context).await,
+        }
     };
     let outcome = context.within_patience(check).await;
     context.store.finish().await;

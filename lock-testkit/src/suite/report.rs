@@ -27,6 +27,15 @@ pub enum Clause {
     C15Capability,
     C16Close,
     C17Cells,
+    C18RwLock,
+    C19Semaphore,
+    C20Reentry,
+    C21MultiLock,
+    C22Group,
+    C23Barrier,
+    C24Latch,
+    C25LockDelay,
+    C26QueueCap,
 }
 
 impl fmt::Display for Clause {
@@ -92,7 +101,7 @@ impl Report {
     }
 }
 
-/// A row for each case, a column for each mode, and then the reasons.
+/// A row for each case, a column for each mode (a case of a recipe has one), and then the reasons.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<44}", "clause")?;
@@ -101,11 +110,12 @@ impl fmt::Display for Report {
         }
         for ((clause, case), outcomes) in &self.outcomes {
             write!(f, "\n{:<44}", format!("{clause}: {case}"))?;
-            for (_, outcome) in outcomes {
-                let word = match outcome {
-                    Outcome::Passed => "pass",
-                    Outcome::Unsupported(_) => "unsupported",
-                    Outcome::Failed(_) => "FAIL",
+            for mode in MODES {
+                let word = match outcomes.iter().find(|(in_mode, _)| *in_mode == mode) {
+                    Some((_, Outcome::Passed)) => "pass",
+                    Some((_, Outcome::Unsupported(_))) => "unsupported",
+                    Some((_, Outcome::Failed(_))) => "FAIL",
+                    None => "",
                 };
                 write!(f, "{word:<16}")?;
             }

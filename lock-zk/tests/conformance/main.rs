@@ -9,8 +9,8 @@ use harness::ZkHarness;
 use lock_testkit::suite;
 use lock_zk::Layout;
 
-/// 23 cases in 4 modes.
-const CASES: usize = 23 * 4;
+/// Every case of a store in 4 modes, and those of the recipes.
+const CASES: usize = suite::OUTCOMES;
 
 /// In the layouts of others: every case in the exclusive mode but two, of which one weakens modes and the
 /// other needs names of its own; and the refusal of each other mode.

@@ -1,0 +1,13 @@
+//! Recipes that are broken on purpose, one way at a time, chosen when a coordinator is opened. The conformance
+//! suite must find each of them out, on the clause that it breaks. In a build without the feature `testkit`
+//! there is none.
+
+/// What is wrong with a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mutant {}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 0] = [];
+}

@@ -1,0 +1,34 @@
+//! What each recipe adds to the contract (C18–C26), and recipes that are broken on purpose.
+//!
+//! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
+//! of a case are broken in that way.
+
+use std::pin::Pin;
+
+use lock_core::{Mode, Mutant};
+
+use super::{
+    context::{Check, Context},
+    report::Clause,
+};
+
+/// A case of a recipe.
+#[derive(Clone, Copy)]
+pub(super) struct Case {
+    pub(super) clause: Clause,
+    pub(super) name: &'static str,
+    /// The modes of the claims that it makes; the first says in which column it is reported.
+    pub(super) modes: &'static [Mode],
+    pub(super) run: for<'a> fn(&'a Context) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>,
+}
+
+/// The cases, in the order of the clauses.
+pub(super) const CASES: [Case; 0] = [];
+
+/// The clause that a broken recipe breaks.
+#[must_use]
+pub const fn clause_of(mutant: Mutant) -> Clause {
+    match mutant {
+        _ => Clause::C18RwLock,
+    }
+}
