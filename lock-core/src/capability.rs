@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     error::{Error, ErrorKind, Result},
     line::Mode,
+    name::Kind,
 };
 
 /// In which order waiting claims are granted.
@@ -67,17 +68,33 @@ pub enum WakeUp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Modes {
-    /// [`Mode::Exclusive`] only.
+    /// [`Mode::Exclusive`] only, and no read-write locks.
     Exclusive,
+    /// As [`Exclusive`](Self::Exclusive), and read-write locks, in which there are [`Mode::Shared`] claims too.
+    ReadWrite,
     /// Every mode.
     All,
 }
 
 impl Modes {
-    /// Whether claims in this mode can be made.
+    /// Whether claims in this mode can be made in lines of this kind.
     #[must_use]
-    pub fn include(self, mode: Mode) -> bool {
-        self == Self::All || mode == Mode::Exclusive
+    pub fn include(self, kind: Kind, mode: Mode) -> bool {
+        match (self, kind, mode) {
+            (Self::All, ..) | (Self::ReadWrite, Kind::RwLock, Mode::Shared | Mode::Exclusive) => true,
+            (_, Kind::RwLock, _) => false,
+            (_, _, mode) => mode == Mode::Exclusive,
+        }
+    }
+}
+
+/// What is made of claims in this mode.
+fn kind_of(mode: Mode) -> Kind {
+    match mode {
+        Mode::Exclusive => Kind::Mutex,
+        Mode::Shared => Kind::RwLock,
+        Mode::Permits { .. } => Kind::Semaphore,
+        Mode::Present => Kind::Group,
     }
 }
 
@@ -148,7 +165,7 @@ impl Capabilities {
             Requirement::Tokens(least) if self.tokens < least => missing(&self.tokens),
             Requirement::Consistency(least) if self.consistency < least => missing(&self.consistency),
             Requirement::WakeUp(least) if self.wake_up < least => missing(&self.wake_up),
-            Requirement::Mode(mode) if !self.modes.include(mode) => missing(&self.modes),
+            Requirement::Mode(mode) if !self.modes.include(kind_of(mode), mode) => missing(&self.modes),
             Requirement::Names(least) if self.names < least => missing(&self.names),
             Requirement::Hold(least) if self.longest_hold.is_some_and(|longest| longest < least) => {
                 missing(&self.longest_hold)
@@ -170,7 +187,7 @@ pub enum Requirement {
     Consistency(Consistency),
     /// Waiters woken at least like this.
     WakeUp(WakeUp),
-    /// Claims in this mode.
+    /// What is made of claims in this mode: mutexes, read-write locks, semaphores, groups.
     Mode(Mode),
     /// Lines that are at least this independent.
     Names(Names),
@@ -210,6 +227,23 @@ mod tests {
         for needed in refused {
             assert_eq!(weak.require(needed).unwrap_err().kind(), ErrorKind::Unsupported, "{needed:?}");
             assert!(Capabilities::strongest().require(needed).is_ok(), "{needed:?}");
+        }
+    }
+
+    #[test]
+    fn c15_shared_claims_may_be_those_of_read_write_locks_alone() {
+        let permits = Mode::Permits { count: 1, limit: 1 };
+        let cases = [
+            (Modes::Exclusive, [true, false, false, false]),
+            (Modes::ReadWrite, [true, true, false, false]),
+            (Modes::All, [true; 4]),
+        ];
+        for (modes, included) in cases {
+            let asked = [Mode::Exclusive, Mode::Shared, permits, Mode::Present];
+            assert_eq!(asked.map(|mode| modes.include(kind_of(mode), mode)), included, "{modes:?}");
+            assert_eq!(modes.include(Kind::Mutex, Mode::Shared), modes == Modes::All);
+            // One in which nobody may read is none.
+            assert_eq!(modes.include(Kind::RwLock, Mode::Exclusive), modes != Modes::Exclusive);
         }
     }
 }

@@ -44,10 +44,12 @@ pub enum Layout {
     /// - Names go in as they are: `mutex("billing")` and `new InterProcessMutex(client, "/billing")` exclude
     ///   each other. With the namespace `eu` that is `/eu/billing`.
     /// - Kinds share names, and a name must not lie inside another.
-    /// - Exclusive claims only. To join costs more the longer the queue is: it is listed once.
+    /// - Mutexes, elections and tasks, and read-write locks (`InterProcessReadWriteLock`), without downgrading.
+    ///   To join costs more the longer the queue is: it is listed once.
     Curator,
     /// As kazoo's `Lock` and `Election` do it, to take turns with them. Otherwise as with
-    /// [`Curator`](Self::Curator), but that a lock's node stays when nobody is in line.
+    /// [`Curator`](Self::Curator), but that a lock's node stays when nobody is in line, and that there are no
+    /// read-write locks.
     Kazoo,
 }
 

@@ -67,7 +67,7 @@ impl<P: Protocol> Session for ZkSession<P> {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::strongest();
         capabilities.recovery_slack = self.slack;
-        (capabilities.modes, capabilities.names) = (P::MODES, P::NAMES);
+        (capabilities.modes, capabilities.names) = (self.claims.protocol.modes(), P::NAMES);
         capabilities
     }
 

@@ -147,7 +147,7 @@ impl Session for MemorySession {
 
     async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
         weaker.validate()?;
-        if !self.modes().include(weaker) {
+        if !self.modes().include(ticket.line.kind(), weaker) {
             return Err(Error::new(ErrorKind::Unsupported, format!("the store has no {weaker} claims")));
         }
         self.answer(self.store.set_mode(ticket, weaker)).await

@@ -184,7 +184,7 @@ impl Entrance {
         let mut now = claimed;
         loop {
             let via = self.shared.session(now).await.map_err(&context)?;
-            if !via.session.capabilities().modes.include(request.mode) {
+            if !via.session.capabilities().modes.include(self.line.kind(), request.mode) {
                 let message = format!("the store has no {} claims", request.mode);
                 return Err(context(Error::new(ErrorKind::Unsupported, message)));
             }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use lock_core::{
-    Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost, Mode, Mutant, Options,
-    Payload, SessionId, SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
+    Capabilities, Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost,
+    Mode, Mutant, Options, Payload, Requirement, SessionId, SessionOptions, Ticket, backend::SharedSession,
+    runtime::SharedRuntime,
 };
 
 use crate::harness::{Client, Control, Store};
@@ -65,12 +66,21 @@ impl Context {
         Self { store, runtime, ttl, grace, mutant }
     }
 
-    /// Whether the store has claims in this mode.
+    /// Whether the store has claims in this mode, in lines like those of its own cases.
     pub(super) async fn declares(&self, mode: Mode) -> Check<bool> {
+        Ok(self.capabilities().await?.modes.include(line("any").kind(), mode))
+    }
+
+    /// Whether the store has what is made of claims in this mode.
+    pub(super) async fn has_recipes_of(&self, mode: Mode) -> Check<bool> {
+        Ok(self.capabilities().await?.require(Requirement::Mode(mode)).is_ok())
+    }
+
+    async fn capabilities(&self) -> Check<Capabilities> {
         let party = self.party().await?;
-        let declared = party.session.capabilities().modes.include(mode);
+        let capabilities = party.session.capabilities();
         party.session.close().await?;
-        Ok(declared)
+        Ok(capabilities)
     }
 
     /// A session of its own client, to be driven call by call.

@@ -146,7 +146,11 @@ async fn run_trial(harness: &dyn Harness, trial: &Trial, mutant: Option<Mutant>)
     let context = Context::new(store, mutant);
     let check = async {
         for mode in trial.needs {
-            if !context.declares(*mode).await? {
+            let declared = match trial.check {
+                Run::InMode(_) => context.declares(*mode).await?,
+                Run::Recipe(_) => context.has_recipes_of(*mode).await?,
+            };
+            if !declared {
                 return Err(Stop::Unsupported(format!(
                     "the store does not declare {mode} claims; C15 holds it to that"
                 )));

@@ -221,9 +221,10 @@ pub(super) async fn errors(context: &Context, mode: Mode) -> Check {
 /// A mode that is declared works; one that is not is refused before any request.
 pub(super) async fn capability(context: &Context, mode: Mode) -> Check {
     let user = context.user().await?;
-    let claims = user.coordinator.claims(line("capability"));
+    let line = line("capability");
+    let claims = user.coordinator.claims(line.clone());
     let before = context.store.requests().await;
-    if user.coordinator.capabilities().modes.include(mode) {
+    if user.coordinator.capabilities().modes.include(line.kind(), mode) {
         return Ok(claims.acquire(mode).await?.release().await?);
     }
     let error = claims.acquire(mode).await.err();

@@ -126,8 +126,11 @@ impl<P: Protocol> Claims<P> {
     /// Makes the claim known here, before anything is said to the store; `None` when it has left.
     fn enrol(&self, line: &LineId, claim: &Claim) -> Result<Option<Arc<Standing<P>>>> {
         claim.mode.validate()?;
-        if !P::MODES.include(claim.mode) {
-            let message = format!("there are no {} claims in this layout of ZooKeeper's nodes", claim.mode);
+        if !self.protocol.modes().include(line.kind(), claim.mode) {
+            let message = format!(
+                "there are no {} claims in this layout of ZooKeeper's nodes, or not here",
+                claim.mode
+            );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         if claim.id.session != self.session {

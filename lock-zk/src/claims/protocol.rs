@@ -7,8 +7,10 @@ use crate::{error::Said, mirror::Mirror};
 
 /// How claims take turns.
 pub(crate) trait Protocol: Sized + Send + Sync + 'static {
-    const MODES: Modes;
     const NAMES: Names;
+
+    /// The modes that there are.
+    fn modes(&self) -> Modes;
 
     /// Where the nodes of a line lie.
     type Paths: Send + Sync;

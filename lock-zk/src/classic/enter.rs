@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use futures_util::future::join;
-use lock_core::Result;
+use lock_core::{Error, ErrorKind, Mode, Result};
 use zookeeper_client::{self as zk, CreateMode};
 
-use super::{Classic, Fleet, Queue, Standing, Work, names::Contender};
+use super::{
+    Classic, Lock, Queue, Standing, Work,
+    names::{Contender, Names},
+};
 use crate::{
     claims::{At, Counted, Doubt, Protocol, Seat},
     connection::persist,
@@ -16,8 +19,11 @@ use crate::{
 impl Queue {
     /// A place at the end of the line, and in the same breath who stands before it.
     pub(super) async fn queue_up(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
-        let (client, path) = (self.connection.client()?, &standing.paths);
-        let prefix = self.protocol.fleet.prefix(standing.id);
+        let (client, Lock { path, names }) = (self.connection.client()?, &standing.paths);
+        let mode = work.record.mode;
+        let prefix = names.prefix(standing.id, mode).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("no node of this line is called {mode}"))
+        })?;
         let new = format!("{path}/{prefix}");
         let data = Classic::data(standing, &Seat::Nowhere, &work.record);
         let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
@@ -31,7 +37,7 @@ impl Queue {
                 let listed = listed.ok().filter(|names| names.contains(&name));
                 let at = At { queue: path.as_str().into(), name: name.into(), sequence };
                 standing.queues_at(work, at, stat.czxid)?;
-                work.way = listed.map(|names| before(self.protocol.fleet, sequence, names));
+                work.way = listed.map(|listed| before(*names, (sequence, mode), listed));
                 Ok(Ok(()))
             }
             Err(error) => {
@@ -50,45 +56,47 @@ impl Queue {
         self.connection.make_all(self.protocol.room(), ends.filter_map(|end| path.get(..end))).await
     }
 
-    /// Whether nobody is in line.
-    pub(super) async fn nobody_is_there(&self, standing: &Standing) -> Result<bool> {
-        self.connection.sync(&standing.paths).await?;
-        Ok(self.contenders(&standing.paths).await?.is_empty())
+    /// Whether nobody is in line for whom a claim in this mode would have to wait.
+    pub(super) async fn nobody_is_in_the_way(&self, standing: &Standing, mode: Mode) -> Result<bool> {
+        self.connection.sync(&standing.paths.path).await?;
+        let there = self.contenders(&standing.paths).await?;
+        Ok(!there.values().any(|other| other.is_in_the_way_of(mode)))
     }
 
-    /// Whether whoever came before the claim has gone since.
+    /// Whether whoever came before the claim, and is in its way, has gone since.
     pub(super) async fn nobody_was_before(&self, standing: &Standing) -> Result<bool> {
-        let at = match &standing.work.lock().await.seat {
-            Seat::Queue(at) => at.clone(),
-            Seat::Nowhere | Seat::Beyond(_) => return Ok(false),
+        let (at, mode) = {
+            let work = standing.work.lock().await;
+            let Seat::Queue(at) = &work.seat else { return Ok(false) };
+            (at.clone(), work.record.mode)
         };
         let there = self.contenders(&standing.paths).await?;
-        Ok(there.values().all(|other| other.sequence >= at.sequence))
+        Ok(!there.values().any(|other| other.sequence < at.sequence && other.is_in_the_way_of(mode)))
     }
 
     /// Who is in line, by the names of their nodes.
-    pub(super) async fn contenders(&self, path: &str) -> Result<HashMap<String, Contender>> {
+    pub(super) async fn contenders(&self, lock: &Lock) -> Result<HashMap<String, Contender>> {
         let client = self.connection.client()?;
-        let names = match persist!(self.connection, client.list_children(path)) {
+        let names = match persist!(self.connection, client.list_children(&lock.path)) {
             Err(zk::Error::NoNode) => Vec::new(),
             said => said.map_err(translated)?,
         };
         let contender = |name: String| {
-            let contender = self.protocol.fleet.contender(&name)?;
+            let contender = lock.names.contender(&name)?;
             Some((name, contender))
         };
         Ok(names.into_iter().filter_map(contender).collect())
     }
 
     /// What this session has in the line, by the claims that the names of nodes name.
-    pub(super) async fn count_nodes(&self, path: &str) -> Result<Counted> {
+    pub(super) async fn count_nodes(&self, lock: &Lock) -> Result<Counted> {
         let client = self.connection.client()?;
         let mut counted = Counted::new();
-        for (name, Contender { sequence, claim }) in self.contenders(path).await? {
+        for (name, Contender { sequence, claim, .. }) in self.contenders(lock).await? {
             if claim.session != self.session {
                 continue;
             }
-            let at = At { queue: path.into(), name: name.into(), sequence };
+            let at = At { queue: lock.path.as_str().into(), name: name.into(), sequence };
             let stat = persist!(self.connection, client.check_stat(&at.path())).map_err(translated)?;
             if let Some(stat) = stat.filter(|stat| stat.ephemeral_owner == self.connection.owner) {
                 counted.insert(claim, (at, stat.czxid));
@@ -98,11 +106,13 @@ impl Queue {
     }
 }
 
-/// Those of these nodes that stand before the place with this sequence.
-pub(super) fn before(fleet: Fleet, sequence: i64, names: Vec<String>) -> Vec<String> {
-    let placed = |name: String| Some((fleet.contender(&name)?.sequence, name));
-    let mut before: Vec<(i64, String)> =
-        names.into_iter().filter_map(placed).filter(|(other, _)| *other < sequence).collect();
+/// Those of these nodes that stand before a claim, by its sequence and mode, and are in its way.
+pub(super) fn before(names: Names, (sequence, mode): (i64, Mode), listed: Vec<String>) -> Vec<String> {
+    let placed = |name: String| {
+        let other = names.contender(&name)?;
+        (other.sequence < sequence && other.is_in_the_way_of(mode)).then_some((other.sequence, name))
+    };
+    let mut before: Vec<(i64, String)> = listed.into_iter().filter_map(placed).collect();
     before.sort_unstable();
     before.into_iter().map(|(_, name)| name).collect()
 }

@@ -22,6 +22,7 @@ use lock_core::{
 use zookeeper_client::CreateMode;
 
 pub(crate) use self::names::Fleet;
+use self::names::Names as NodeNames;
 use crate::{
     claims::{self, Claims, Counted, Protocol, Seat, Watch},
     error::Said,
@@ -64,15 +65,27 @@ impl Classic {
     }
 }
 
+/// One line: the lock's node, and what those in it are called.
+pub(crate) struct Lock {
+    path: String,
+    names: NodeNames,
+}
+
 impl Protocol for Classic {
-    const MODES: Modes = Modes::Exclusive;
     const NAMES: Names = Names::Raw;
 
-    /// The lock's node.
-    type Paths = String;
+    type Paths = Lock;
     type Way = Ahead;
 
-    fn paths(&self, line: &LineId) -> Result<String> {
+    /// A reader of kazoo waits for writers that wait for it.
+    fn modes(&self) -> Modes {
+        match self.fleet {
+            Fleet::Curator => Modes::ReadWrite,
+            Fleet::Kazoo => Modes::Exclusive,
+        }
+    }
+
+    fn paths(&self, line: &LineId) -> Result<Lock> {
         let path = format!("{}/{}", self.root, line.name());
         let mut segments = path.split('/').skip(1);
         if segments.clone().any(|segment| segment == self.fleet.own()) || segments.next() == Some("zookeeper")
@@ -83,7 +96,7 @@ impl Protocol for Classic {
             );
             return Err(Error::new(ErrorKind::InvalidName, message));
         }
-        Ok(path)
+        Ok(Lock { path, names: self.fleet.names(line.kind()) })
     }
 
     fn way(_: &Seat) -> Ahead {
@@ -106,8 +119,8 @@ impl Protocol for Classic {
         queue.queue_up(standing, work).await
     }
 
-    async fn looks_free(queue: &Queue, standing: &Standing, _: Mode) -> Result<bool> {
-        queue.nobody_is_there(standing).await
+    async fn looks_free(queue: &Queue, standing: &Standing, mode: Mode) -> Result<bool> {
+        queue.nobody_is_in_the_way(standing, mode).await
     }
 
     async fn passes_soon(queue: &Queue, standing: &Standing) -> Result<bool> {
@@ -122,16 +135,18 @@ impl Protocol for Classic {
         queue.counted(standing, sent).await
     }
 
-    async fn count(queue: &Queue, path: &String) -> Result<Counted> {
-        queue.count_nodes(path).await
+    async fn count(queue: &Queue, lock: &Lock) -> Result<Counted> {
+        queue.count_nodes(lock).await
     }
 
     async fn go(queue: &Queue, _: &Work, path: &str) -> Result<Said<()>> {
         Ok(queue.connection.client()?.delete(path, None).await)
     }
 
+    /// A reader's node would stand behind those writers who wait.
     async fn weaken(_: &Queue, _: &Standing, _: &mut Work, record: Record) -> Result<()> {
-        let message = format!("there are no {} claims in this layout of ZooKeeper's nodes", record.mode);
+        let message =
+            format!("in this layout of ZooKeeper's nodes, no claim that holds becomes {}", record.mode);
         Err(Error::new(ErrorKind::Unsupported, message))
     }
 

@@ -1,7 +1,7 @@
 //! From joined to granted: each claim watches the one before it.
 
 use futures_util::future::join;
-use lock_core::Result;
+use lock_core::{Mode, Result};
 use zookeeper_client as zk;
 
 use super::{Queue, Standing, Work, enter::before};
@@ -25,7 +25,7 @@ impl Queue {
         let mut vigil = Vigil::over(at.path());
         let mut ahead = match work.way.take() {
             Some(ahead) => ahead,
-            None => self.list(standing, &at).await?,
+            None => self.list(standing, &at, work.record.mode).await?,
         };
         while let Some(nearest) = ahead.last() {
             let nearest = format!("{}/{nearest}", at.queue);
@@ -43,11 +43,11 @@ impl Queue {
         Ok(vigil.hand_over())
     }
 
-    /// Who stands before the claim.
-    async fn list(&self, standing: &Standing, at: &At) -> Result<Vec<String>> {
+    /// Who stands before the claim, and is in its way.
+    async fn list(&self, standing: &Standing, at: &At, mode: Mode) -> Result<Vec<String>> {
         let client = self.connection.client()?;
         match persist!(self.connection, client.list_children(&at.queue)) {
-            Ok(names) => Ok(before(self.protocol.fleet, at.sequence, names)),
+            Ok(listed) => Ok(before(standing.paths.names, (at.sequence, mode), listed)),
             Err(zk::Error::NoNode) => Err(self.missing(standing).await),
             Err(error) => Err(translated(error)),
         }

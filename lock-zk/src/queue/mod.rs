@@ -64,11 +64,14 @@ impl Native {
 }
 
 impl Protocol for Native {
-    const MODES: Modes = Modes::All;
     const NAMES: Names = Names::Independent;
 
     type Paths = LinePaths;
     type Way = Way;
+
+    fn modes(&self) -> Modes {
+        Modes::All
+    }
 
     fn paths(&self, line: &LineId) -> Result<LinePaths> {
         Ok(self.namespace.line(line))

@@ -9,6 +9,7 @@ import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.recipes.leader.LeaderSelector;
 import org.apache.curator.framework.recipes.leader.LeaderSelectorListenerAdapter;
 import org.apache.curator.framework.recipes.locks.InterProcessMutex;
+import org.apache.curator.framework.recipes.locks.InterProcessReadWriteLock;
 import org.apache.curator.retry.ExponentialBackoffRetry;
 import org.apache.zookeeper.data.Stat;
 
@@ -17,7 +18,11 @@ import org.apache.zookeeper.data.Stat;
  *
  * <pre>
  * turn LOCK NAME LOG   writes into the file LOG when it enters and leaves
+ * read LOCK NAME LOG   the same in a read lock
+ * write LOCK NAME LOG  the same in a write lock
  * hold LOCK            says "held" when it holds, until it is told
+ * hold-read LOCK       the same in a read lock
+ * hold-write LOCK      the same in a write lock
  * release
  * leader ELECTION      says who leads
  * </pre>
@@ -51,7 +56,11 @@ public class CuratorPeer {
     try (CuratorFramework client = client()) {
       switch (words[0]) {
         case "turn" -> turn(client, words[1], words[2], Path.of(words[3]));
-        case "hold" -> hold(client, words[1]);
+        case "read" -> turn(reads(client, words[1]), "-", words[2], Path.of(words[3]));
+        case "write" -> turn(writes(client, words[1]), "-", words[2], Path.of(words[3]));
+        case "hold" -> hold(new InterProcessMutex(client, words[1]));
+        case "hold-read" -> hold(reads(client, words[1]));
+        case "hold-write" -> hold(writes(client, words[1]));
         case "leader" -> System.out.println(leader(client, words[1]));
         default -> throw new IllegalArgumentException(words[0]);
       }
@@ -74,15 +83,30 @@ public class CuratorPeer {
       throws Exception {
     Mutex mutex = new Mutex(client, lock);
     mutex.acquire();
-    write(log, "enter " + name + " " + mutex.place(client));
+    turn(mutex, Long.toString(mutex.place(client)), name, log);
+    mutex.release();
+  }
+
+  private static void turn(InterProcessMutex mutex, String place, String name, Path log)
+      throws Exception {
+    // The second time for who holds already.
+    mutex.acquire();
+    write(log, "enter " + name + " " + place);
     // So that another who is let in at the same time shows.
     Thread.sleep(10);
     write(log, "leave " + name);
     mutex.release();
   }
 
-  private void hold(CuratorFramework client, String lock) throws Exception {
-    InterProcessMutex mutex = new InterProcessMutex(client, lock);
+  private static InterProcessMutex reads(CuratorFramework client, String lock) {
+    return new InterProcessReadWriteLock(client, lock).readLock();
+  }
+
+  private static InterProcessMutex writes(CuratorFramework client, String lock) {
+    return new InterProcessReadWriteLock(client, lock).writeLock();
+  }
+
+  private void hold(InterProcessMutex mutex) throws Exception {
     mutex.acquire();
     System.out.println("held");
     release.await();

@@ -1,4 +1,5 @@
-//! Turns taken with Curator's `InterProcessMutex` and kazoo's `Lock`, and elections that their clients read.
+//! Turns taken with Curator's `InterProcessMutex` and `InterProcessReadWriteLock`, with kazoo's `Lock`, and
+//! elections that their clients read.
 //!
 //! Processes are killed, so this program is its own child: started with `holder`, it takes a lock and keeps
 //! it.
@@ -9,6 +10,7 @@ mod kills;
 mod locks;
 mod peers;
 mod queue;
+mod read_write;
 
 use lock_testkit::server::zookeeper::ZooKeeper;
 use peers::{Fleet, Meeting};
@@ -34,6 +36,15 @@ fn main() {
             locks::nodes_of_others_are_ignored_and_counted(&meeting).await;
             locks::they_see_our_leader(&meeting).await;
             kills::c8_whoever_is_killed_delays_the_others_no_longer_than_its_session(&meeting).await;
+            match fleet {
+                Fleet::Curator => {
+                    read_write::c18_readers_and_writers_of_theirs_and_ours_take_turns_in_order(&meeting)
+                        .await;
+                    read_write::c18_readers_of_theirs_and_ours_read_together(&meeting).await;
+                    read_write::c8_a_reader_or_writer_that_is_killed_goes_with_its_session(&meeting).await;
+                }
+                Fleet::Kazoo => read_write::c15_kazoo_has_no_read_write_locks_to_share(&meeting).await,
+            }
             println!("{fleet:?}: all is well");
         }
     });

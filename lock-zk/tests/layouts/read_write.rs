@@ -1,0 +1,120 @@
+//! Read-write locks of Curator's and ours.
+
+use std::{fs::OpenOptions, io::Write as _, path::Path, time::Duration};
+
+use lock_core::{Coordinator, ErrorKind, RwLock};
+use tokio::task::JoinHandle;
+
+use crate::peers::{Meeting, soon, until};
+
+/// How often each of theirs and ours reads, and writes.
+const EACH: usize = 5;
+
+/// Who stands in line.
+struct Turn {
+    name: String,
+    writes: bool,
+}
+
+pub(crate) async fn c18_readers_and_writers_of_theirs_and_ours_take_turns_in_order(meeting: &Meeting<'_>) {
+    let name = meeting.name("read-write");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let (first, user) = (meeting.user().await, meeting.user().await);
+    let gate = first.rw_lock(&*name).unwrap().write().await.unwrap();
+    let mut peer = meeting.peer().await;
+    let (mut queue, mut ours) = (Vec::new(), Vec::new());
+    for number in 0..EACH {
+        for writes in [false, true] {
+            let (mine, theirs) = (format!("ours-{number}-{writes}"), format!("theirs-{number}-{writes}"));
+            ours.push(turn(&user, &name, writes, &mine, &log));
+            queue.push(Turn { name: mine, writes });
+            meeting.in_line(&name, queue.len() + 1).await;
+            let command = if writes { "write" } else { "read" };
+            peer.tell(&format!("{command} /{name} {theirs} {}", log.display())).await;
+            queue.push(Turn { name: theirs, writes });
+            meeting.in_line(&name, queue.len() + 1).await;
+        }
+    }
+    gate.release().await.unwrap();
+    for turn in ours {
+        soon("a turn of ours", turn).await.unwrap();
+    }
+    until("the last of theirs has left", async || meeting.nodes(&name).await.is_empty()).await;
+
+    let written = std::fs::read_to_string(&log).unwrap();
+    let when = |what: &str, turn: &Turn| {
+        let said = format!("{what} {}", turn.name);
+        written.lines().position(|line| line == said || line.starts_with(&format!("{said} "))).expect(&said)
+    };
+    for (place, turn) in queue.iter().enumerate() {
+        for ahead in queue[..place].iter().filter(|ahead| ahead.writes || turn.writes) {
+            let (left, entered) = (when("leave", ahead), when("enter", turn));
+            assert!(left < entered, "{} before {}:\n{written}", ahead.name, turn.name);
+        }
+    }
+    for user in [first, user] {
+        user.close().await.unwrap();
+    }
+}
+
+fn turn(user: &Coordinator, lock: &str, writes: bool, name: &str, log: &Path) -> JoinHandle<()> {
+    let (lock, name, log) = (user.rw_lock(lock).unwrap(), name.to_owned(), log.to_owned());
+    tokio::spawn(async move {
+        let guard = if writes { lock.write().await.unwrap().into() } else { lock.read().await.unwrap() };
+        let mut file = OpenOptions::new().create(true).append(true).open(log).unwrap();
+        file.write_all(format!("enter {name} {}\n", guard.token()).as_bytes()).unwrap();
+        // So that another who is let in at the same time shows.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        file.write_all(format!("leave {name}\n").as_bytes()).unwrap();
+        guard.release().await.unwrap();
+    })
+}
+
+pub(crate) async fn c18_readers_of_theirs_and_ours_read_together(meeting: &Meeting<'_>) {
+    let (name, user) = (meeting.name("together"), meeting.user().await);
+    let lock: RwLock = user.rw_lock(&*name).unwrap();
+    let ours = lock.read().await.unwrap();
+    let mut theirs = meeting.peer().await;
+    theirs.tell(&format!("hold-read /{name}")).await;
+    assert_eq!(theirs.says().await, "held");
+    assert!(lock.try_write().await.unwrap().is_none());
+    let another = lock.try_read().await.unwrap().expect("nobody writes");
+    let line = lock.inspect().await.unwrap();
+    assert_eq!((line.holders().count(), line.waiters().count()), (3, 0));
+    // What a reader's node would lose by it is its place.
+    another.release().await.unwrap();
+    ours.release().await.unwrap();
+    theirs.release().await;
+    let writing = lock.write().await.unwrap();
+    assert_eq!(writing.downgrade().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    until("nobody is left", async || meeting.nodes(&name).await.is_empty()).await;
+    user.close().await.unwrap();
+}
+
+pub(crate) async fn c8_a_reader_or_writer_that_is_killed_goes_with_its_session(meeting: &Meeting<'_>) {
+    let (name, user) = (meeting.name("killed"), meeting.user().await);
+    let lock = user.rw_lock(&*name).unwrap();
+    for hold in ["hold-read", "hold-write"] {
+        let mut theirs = meeting.peer().await;
+        theirs.tell(&format!("{hold} /{name}")).await;
+        assert_eq!(theirs.says().await, "held");
+        let next = tokio::spawn({
+            let lock = lock.clone();
+            async move { lock.write().await }
+        });
+        meeting.in_line(&name, 2).await;
+        theirs.kill().await;
+        soon("the grant", next).await.unwrap().unwrap().release().await.unwrap();
+    }
+    user.close().await.unwrap();
+}
+
+/// A reader of kazoo waits for the last writer in line, also for one that waits for it.
+pub(crate) async fn c15_kazoo_has_no_read_write_locks_to_share(meeting: &Meeting<'_>) {
+    let (name, user) = (meeting.name("none"), meeting.user().await);
+    let lock = user.rw_lock(&*name).unwrap();
+    assert_eq!(lock.read().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(lock.write().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    user.close().await.unwrap();
+}
