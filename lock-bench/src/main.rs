@@ -9,6 +9,9 @@
 //! Then turns are counted for so many seconds; then the clients stop, each after its turn, and the sessions
 //! are closed. What is printed is explained in `report.rs`.
 //!
+//! With `--releases` instead of a mode, it counts what one release asks of the store before many who wait
+//! (`releases.rs`).
+//!
 //! The exit code is 0 only if nothing went wrong: no client met an error, no session was lost, and where the
 //! order was judged, it was kept.
 #![forbid(unsafe_code)]
@@ -20,6 +23,7 @@ mod judge;
 mod load;
 mod meter;
 mod problems;
+mod releases;
 mod report;
 mod store;
 
@@ -41,8 +45,12 @@ struct Arguments {
     #[arg(long, value_name = "URI")]
     backend: String,
     /// Who is in whose way.
-    #[arg(long, value_enum)]
-    mode: Mode,
+    #[arg(long, value_enum, required_unless_present = "releases")]
+    mode: Option<Mode>,
+    /// Instead of turns, counts what one release asks of the store before so many clients who wait: readers,
+    /// writers, and for permits of a semaphore.
+    #[arg(long, conflicts_with_all = ["mode", "seconds"])]
+    releases: bool,
     /// How many clients there are.
     #[arg(long, default_value_t = 1)]
     clients: usize,
@@ -80,9 +88,10 @@ async fn main() -> ExitCode {
 /// Prints the report; answers what went wrong.
 async fn run(arguments: &Arguments) -> Result<Vec<String>> {
     let Arguments { mode, clients, sessions, seconds, .. } = *arguments;
-    let plan = Plan::new(mode, clients, sessions, seconds)?;
     let uri = arguments.backend.parse().map_err(|error: yourturn::Error| error.to_string())?;
     let store = store::from_uri(&uri)?;
+    let Some(mode) = mode else { return count_releases(arguments, store.as_deref()).await };
+    let plan = Plan::new(mode, clients, sessions, seconds)?;
     let (measured, mut problems) = load::run(&plan, &arguments.backend, store.as_deref()).await?;
     let mut report = Report::new(&plan, uri.scheme(), measured, &mut problems);
     if let Some(store) = &store {
@@ -96,4 +105,17 @@ async fn run(arguments: &Arguments) -> Result<Vec<String>> {
         println!("{report}");
     }
     Ok(problems)
+}
+
+/// Prints what releases cost.
+async fn count_releases(arguments: &Arguments, store: Option<&dyn store::Store>) -> Result<Vec<String>> {
+    let Arguments { backend, clients, sessions, json, .. } = arguments;
+    let store = store.ok_or("this store has no servers that count requests")?;
+    let releases = releases::run(backend, store, *clients, *sessions).await?;
+    if *json {
+        println!("{}", serde_json::to_string(&releases).map_err(|error| error.to_string())?);
+    } else {
+        releases.iter().for_each(|release| println!("{release}"));
+    }
+    Ok(Vec::new())
 }

@@ -57,6 +57,8 @@ enum Store {
     Etcd(bench::servers::Options),
     /// ZooKeeper with `lock-bench`, and the locks of Curator and of kazoo beside it.
     Zookeeper(bench::servers::Options),
+    /// What one release asks of each store with servers, before many who wait.
+    Releases,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,9 @@ fn main() -> ExitCode {
         Command::Bench { store: Store::Etcd(options) } => bench::servers::run(&bench::servers::ETCD, options),
         Command::Bench { store: Store::Zookeeper(options) } => {
             bench::servers::run(&bench::servers::ZOOKEEPER, options)
+        }
+        Command::Bench { store: Store::Releases } => {
+            bench::servers::releases::run(&[&bench::servers::ETCD, &bench::servers::ZOOKEEPER])
         }
         Command::Features => cargo::check_features(),
     };

@@ -13,6 +13,7 @@ mod page;
 mod plan;
 mod plot;
 mod programs;
+pub(crate) mod releases;
 mod store;
 mod zookeeper;
 

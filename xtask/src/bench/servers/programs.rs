@@ -12,6 +12,7 @@ use std::{
 use super::{
     figures::{Measures, Outcome, Program},
     plan::{Case, Environment},
+    releases::Release,
     store::{Built, Peer, Store},
 };
 use crate::cargo::{self, Result};
@@ -92,16 +93,32 @@ impl Programs {
         }
     }
 
-    fn ours(&self, cluster: &Cluster, case: Case, sessions: usize, seconds: u64) -> Result<Outcome> {
+    /// `lock-bench`, with so many clients and sessions of theirs.
+    fn bench(&self, cluster: &Cluster, clients: usize, sessions: usize) -> Command {
         let mut command = Command::new(&self.ours);
         let Store { scheme, parameters, .. } = self.store;
         let uri = format!("{scheme}://{}/bench?{parameters}", cluster.endpoints);
-        command.args(["--json", "--backend", &uri, "--mode", &case.mode.to_string()]);
-        for (name, value) in
-            [("--clients", case.clients as u64), ("--sessions", sessions as u64), ("--seconds", seconds)]
-        {
-            command.args([name, &value.to_string()]);
-        }
+        command.args(["--json", "--backend", &uri]);
+        command.args(["--clients", &clients.to_string(), "--sessions", &sessions.to_string()]);
+        command
+    }
+
+    /// What releases cost before so many who wait.
+    pub(super) fn releases(
+        &self,
+        cluster: &Cluster,
+        waiting: usize,
+        sessions: usize,
+    ) -> Result<Vec<Release>> {
+        let mut command = self.bench(cluster, waiting, sessions);
+        command.arg("--releases");
+        let run = finish(command, 5 * SLACK)?;
+        if run.success { Ok(serde_json::from_str(&run.output)?) } else { Err(run.complaints.into()) }
+    }
+
+    fn ours(&self, cluster: &Cluster, case: Case, sessions: usize, seconds: u64) -> Result<Outcome> {
+        let mut command = self.bench(cluster, case.clients, sessions);
+        command.args(["--mode", &case.mode.to_string(), "--seconds", &seconds.to_string()]);
         // Everybody gets in line, has a turn, and leaves, each within a time that it watches itself.
         let run = finish(command, 5 * limit(case, seconds))?;
         if run.success {
