@@ -16,7 +16,7 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Election, Entrance, Mutant, Mutex, Task},
+    recipe::{Election, Entrance, Mutant, Mutex, RwLock, Semaphore, Task},
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -87,6 +87,25 @@ impl Coordinator {
     /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
     pub fn mutex(&self, name: impl AsRef<str>) -> Result<Mutex> {
         self.entrance("mutex", Kind::Mutex, name.as_ref()).map(Mutex::new)
+    }
+
+    /// The read-write lock called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
+    pub fn rw_lock(&self, name: impl AsRef<str>) -> Result<RwLock> {
+        self.entrance("rw_lock", Kind::RwLock, name.as_ref()).map(RwLock::new)
+    }
+
+    /// The semaphore called `name`, which has `limit` permits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name). [`ErrorKind::InvalidOption`] for a limit of 0.
+    pub fn semaphore(&self, name: impl AsRef<str>, limit: u32) -> Result<Semaphore> {
+        let entrance = self.entrance("semaphore", Kind::Semaphore, name.as_ref())?;
+        Semaphore::new(entrance, limit)
     }
 
     /// The election called `name`.

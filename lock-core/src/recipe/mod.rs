@@ -5,6 +5,8 @@ mod claims;
 mod election;
 mod mutant;
 mod mutex;
+mod rwlock;
+mod semaphore;
 mod task;
 mod watch;
 
@@ -13,6 +15,8 @@ pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
 pub use mutant::Mutant;
 pub use mutex::Mutex;
+pub use rwlock::{RwLock, WriteGuard};
+pub use semaphore::Semaphore;
 pub use task::{Outcome, Task, Turn};
 pub(crate) use watch::LineWatch;
 
@@ -139,10 +143,7 @@ impl Entrance {
         request: &Request,
         patience: Patience,
     ) -> Result<Option<(Place, Grant, Moment)>> {
-        // A store that does not answer is asked again for a little while, or for as long as the caller would
-        // wait anyway.
-        let soon = self.now() + ASK_AGAIN_FOR;
-        let asked_until = if let Patience::Until(end) = patience { end.max(soon) } else { soon };
+        let asked_until = self.asked_until(patience);
         // Also for those who would wait: if it fails, a conflicting claim was in line, and giving up later is
         // right however slow the store is (C6).
         let taken = Place::try_join(via.clone(), &self.line, self.claim(&via, request), asked_until).await?;
@@ -166,6 +167,29 @@ impl Entrance {
         Ok(Some((place, grant, now)))
     }
 
+    /// A store that does not answer is asked again for a little while, or for as long as the caller would
+    /// wait anyway.
+    fn asked_until(&self, patience: Patience) -> Moment {
+        let soon = self.now() + ASK_AGAIN_FOR;
+        if let Patience::Until(end) = patience { end.max(soon) } else { soon }
+    }
+
+    /// What a try needs to know beside its turn, from a store that may not answer.
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        patience: Patience,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! { biased;
+            outcome = call => outcome,
+            () = self.shared.runtime.sleep_until(self.asked_until(patience)) => {
+                let error = Error::new(ErrorKind::Unavailable, "the store did not answer");
+                Err(self.context(operation)(error.with_unknown_effect()))
+            }
+        }
+    }
+
     fn claim(&self, via: &Via, request: &Request) -> Claim {
         self.shared.claim(via, request.mode, request.payload.clone())
     }
@@ -180,14 +204,9 @@ impl Entrance {
         attempt: impl Fn(Arc<Via>) -> A,
     ) -> Result<T> {
         let context = self.context(operation);
-        request.terms.check().map_err(&context)?;
         let mut now = claimed;
         loop {
-            let via = self.shared.session(now).await.map_err(&context)?;
-            if !via.session.capabilities().modes.include(self.line.kind(), request.mode) {
-                let message = format!("the store has no {} claims", request.mode);
-                return Err(context(Error::new(ErrorKind::Unsupported, message)));
-            }
+            let via = self.prepare(operation, request, now).await?;
             match attempt(via).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {
                     tracing::warn!(line = %self.line, %error, "the session was lost; once more, at the back");
@@ -196,6 +215,18 @@ impl Entrance {
                 outcome => return outcome.map_err(&context),
             }
         }
+    }
+
+    /// A session that can be asked for this; what cannot be asked for is refused before any I/O.
+    async fn prepare(&self, operation: &'static str, request: &Request, now: Moment) -> Result<Arc<Via>> {
+        let context = self.context(operation);
+        request.terms.check().map_err(&context)?;
+        let via = self.shared.session(now).await.map_err(&context)?;
+        if !via.session.capabilities().modes.include(self.line.kind(), request.mode) {
+            let message = format!("the store has no {} claims", request.mode);
+            return Err(context(Error::new(ErrorKind::Unsupported, message)));
+        }
+        Ok(via)
     }
 
     async fn inspect(&self) -> Result<Line> {

@@ -5,9 +5,14 @@
 /// What is wrong with a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Mutant {}
+pub enum Mutant {
+    /// Readers do not queue behind a writer who waits.
+    ReaderOvertakes,
+    /// Each client goes by the number of permits that it was told itself.
+    AnyLimit,
+}
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 0] = [];
+    pub const ALL: [Self; 2] = [Self::ReaderOvertakes, Self::AnyLimit];
 }

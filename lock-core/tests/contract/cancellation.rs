@@ -148,6 +148,8 @@ async fn drop_at_every_await<F: Future>(
             let leadership = other.election("x").unwrap().campaign("other").await.unwrap();
             let task_line = other.task("x").unwrap().at_least_for(HELD_FOR);
             let _ = task_line.run(1, async {}).await.unwrap();
+            let write_guard = other.rw_lock("x").unwrap().write().await.unwrap();
+            let permit = other.semaphore("x", 1).unwrap().acquire().await.unwrap();
             let runtime = world.runtime.clone();
             background(async move {
                 lock_core::runtime::Runtime::sleep_until(
@@ -155,7 +157,7 @@ async fn drop_at_every_await<F: Future>(
                     lock_core::runtime::Runtime::now(&runtime) + HELD_FOR,
                 )
                 .await;
-                drop((mutex_guard, leadership));
+                drop((mutex_guard, leadership, write_guard, permit));
             });
         }
         // Between two polls time passes and others run: a poll that finds nothing new stays where it is.
@@ -183,7 +185,9 @@ async fn drop_at_every_await<F: Future>(
         world.assert_clean_soon(&what).await;
         let guard = other.mutex("x").unwrap().try_lock().await.unwrap();
         assert!(guard.is_some(), "{what}: the lock is stuck");
-        drop(guard);
+        let writing = other.rw_lock("x").unwrap().try_write().await.unwrap();
+        assert!(writing.is_some(), "{what}: the read-write lock is stuck");
+        drop((guard, writing));
         world
             .until(&format!("no task is left after {what}"), async || {
                 tokio::runtime::Handle::current().metrics().num_alive_tasks() <= tasks
@@ -230,6 +234,33 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
         points.extend(
             drop_at_every_await("release", contention, async |c: Coordinator| {
                 let _ = c.mutex("x").unwrap().lock().await.unwrap().release().await;
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("read", contention, async |c: Coordinator| {
+                drop(c.rw_lock("x").unwrap().read().await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("write and downgrade", contention, async |c: Coordinator| {
+                let writing = c.rw_lock("x").unwrap().write().await.unwrap();
+                let _ = writing.downgrade().await.unwrap().release().await;
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("acquire", contention, async |c: Coordinator| {
+                drop(c.semaphore("x", 1).unwrap().acquire().await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("try_acquire_for and resize", contention, async |c: Coordinator| {
+                let semaphore = c.semaphore("x", 1).unwrap();
+                drop(semaphore.try_acquire_for(HELD_FOR / 2).await.unwrap());
+                semaphore.resize(2).await.unwrap();
             })
             .await,
         );
@@ -286,8 +317,8 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
     }
     println!("{} points", points.len());
     for call in [
-        "join", "granted", "try_join", "leave", "cell", "put_cell", "inspect", "evict", "update", "changes",
-        "close",
+        "join", "granted", "try_join", "leave", "cell", "put_cell", "inspect", "evict", "update", "set_mode",
+        "changes", "close",
     ] {
         for side in ["before", "after"] {
             let hit = points.iter().any(|point| point.ends_with(&format!("{side} {call}")));

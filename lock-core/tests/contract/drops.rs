@@ -7,8 +7,8 @@ use std::{
 };
 
 use lock_core::{
-    Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, Mutex, Options, Task,
-    runtime::SimulatedRuntime,
+    Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, Mutex, Options, RwLock,
+    Semaphore, Task, WriteGuard, runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
@@ -24,6 +24,9 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<Guard>();
     owned_and_shareable::<Coordinator>();
     owned_and_shareable::<Mutex>();
+    owned_and_shareable::<RwLock>();
+    owned_and_shareable::<WriteGuard>();
+    owned_and_shareable::<Semaphore>();
     owned_and_shareable::<Task>();
     owned_and_shareable::<Election>();
     owned_and_shareable::<Leadership>();
@@ -40,6 +43,14 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
         drop(sendable(guard.release()));
         drop(sendable(coordinator.watch_health().next()));
         drop(sendable(coordinator.close()));
+    };
+    let _ = |lock: RwLock, writing: WriteGuard, semaphore: Semaphore| {
+        drop(sendable(lock.read()));
+        drop(sendable(lock.try_write_for(TTL)));
+        drop(sendable(writing.downgrade()));
+        drop(sendable(semaphore.acquire_many(2)));
+        drop(sendable(semaphore.try_acquire_for(TTL)));
+        drop(sendable(semaphore.resize(2)));
     };
 }
 

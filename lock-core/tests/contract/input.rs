@@ -14,7 +14,12 @@ async fn a_bad_name_is_refused_by_every_primitive() {
     let world = World::new();
     let coordinator = world.coordinator().await;
     for name in ["", "a//b", "..", "a\0", "a\u{202e}b", &"x".repeat(600)] {
-        for error in [coordinator.mutex(name).unwrap_err(), coordinator.task(name).unwrap_err()] {
+        for error in [
+            coordinator.mutex(name).unwrap_err(),
+            coordinator.rw_lock(name).unwrap_err(),
+            coordinator.semaphore(name, 1).unwrap_err(),
+            coordinator.task(name).unwrap_err(),
+        ] {
             assert_eq!(error.kind(), ErrorKind::InvalidName, "{name:?}");
         }
     }

@@ -141,6 +141,29 @@ impl Context {
         }
     }
 
+    /// Waits until so many claims are in line, that of `waiting` among them, and then for the grace: it must
+    /// not be granted.
+    pub(super) async fn waits<T>(
+        &self,
+        spy: &Party,
+        line: &LineId,
+        count: usize,
+        waiting: Pin<&mut (impl Future<Output = T> + Send)>,
+    ) -> Check {
+        let in_line = async {
+            while spy.inspect(line).await?.places.len() < count {
+                self.sleep(Duration::from_millis(1)).await;
+            }
+            self.sleep(self.grace).await;
+            Ok(())
+        };
+        let what = format!("{count} in line of {line}");
+        tokio::select! { biased;
+            _ = waiting => Err(Stop::Failed(format!("granted as one of {count} in line of {line}"))),
+            outcome = self.within(self.ttl / 2 + self.grace, &what, in_line) => outcome?,
+        }
+    }
+
     /// What is left in the store is what was there before, at once.
     pub(super) async fn residue_is(&self, before: &[String], after: &str) -> Check {
         self.residue_becomes(before, Duration::ZERO, after).await
@@ -283,9 +306,13 @@ pub(super) fn is_unknown_or_done<T>(outcome: &lock_core::Result<T>) -> bool {
 }
 
 pub(super) fn line(name: &str) -> LineId {
+    line_of(Kind::Mutex, name)
+}
+
+pub(super) fn line_of(kind: Kind, name: &str) -> LineId {
     // The suite's own names are good.
     let name = name.parse().unwrap_or_else(|error| unreachable!("{error}"));
-    LineId::new(Kind::Mutex, name)
+    LineId::new(kind, name)
 }
 
 /// A mode whose holder keeps `mode` out; somebody present is never kept out.

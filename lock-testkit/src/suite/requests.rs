@@ -1,11 +1,13 @@
 //! What goes over the wire: C4, C9, C13, C15.
 
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
 use lock_core::{Effect, ErrorKind, Mode, Payload, backend::CellVersion};
 
 use super::context::{Check, Context, Stop, ensure, has_rival, is_unknown_or_done, line, needs, rival};
 
 /// Requests that each grant may cost, and that a release may cost by itself.
-const PER_GRANT: u64 = 4;
+pub(super) const PER_GRANT: u64 = 4;
 
 pub(super) async fn one_wake(context: &Context, mode: Mode) -> Check {
     let few = cost_of_a_release(context, mode, 3).await?;
@@ -30,34 +32,40 @@ async fn cost_of_a_release(context: &Context, mode: Mode, waiting: usize) -> Che
     for _ in 0..waiting {
         queue.push(party.join(&x, mode).await?);
     }
-    let mut waits: Vec<_> = queue
-        .into_iter()
-        .map(|mut standing| {
-            Box::pin(
-                async move { standing.granted_within(context, context.ttl * 20).await.map(|_| standing) },
-            )
-        })
-        .collect();
-    // All wait at the same time: each is polled whenever any is woken.
-    let mut done = vec![false; waits.len()];
-    let before = settle(context, &mut waits, &mut done).await?;
-    let already = done.iter().filter(|done| **done).count();
-    held.leave().await?;
-    let after = settle(context, &mut waits, &mut done).await?;
-    let granted = done.iter().filter(|done| **done).count() - already;
-    Ok((after - before, granted as u64))
+    let waits = queue.into_iter().map(|mut standing| async move {
+        standing.granted_within(context, context.ttl * 20).await.map(|_| standing)
+    });
+    cost_of(context, waits, held.leave()).await
 }
 
-/// Polls those that are not done until the store has served nobody for the grace; how much it has served
+/// How many requests a release cost, and how many of those who wait it granted. What they were granted they
+/// keep until the end.
+pub(super) async fn cost_of<T>(
+    context: &Context,
+    waits: impl Iterator<Item = impl Future<Output = Check<T>> + Send>,
+    release: impl Future<Output = Check>,
+) -> Check<(u64, u64)> {
+    // All wait at the same time: each is polled whenever any is woken.
+    let mut waits: Vec<_> = waits.map(Box::pin).collect();
+    let mut granted: Vec<_> = waits.iter().map(|_| None).collect();
+    let count = |granted: &[Option<T>]| granted.iter().flatten().count() as u64;
+    let before = settle(context, &mut waits, &mut granted).await?;
+    let already = count(&granted);
+    release.await?;
+    let after = settle(context, &mut waits, &mut granted).await?;
+    Ok((after - before, count(&granted) - already))
+}
+
+/// Polls those that are not granted until the store has served nobody for the grace; how much it has served
 /// then.
 async fn settle<T>(
     context: &Context,
-    waits: &mut [std::pin::Pin<Box<impl Future<Output = Check<T>>>>],
-    done: &mut [bool],
+    waits: &mut [Pin<Box<impl Future<Output = Check<T>>>>],
+    granted: &mut [Option<T>],
 ) -> Check<u64> {
     let mut before = context.store.requests().await;
     loop {
-        poll_all(context, waits, done).await?;
+        poll_all(context, waits, granted).await?;
         let after = context.store.requests().await;
         if after == before {
             return Ok(after);
@@ -66,22 +74,24 @@ async fn settle<T>(
     }
 }
 
-/// Polls those that are not done for the grace.
+/// Polls those that are not granted for the grace.
 async fn poll_all<T>(
     context: &Context,
-    waits: &mut [std::pin::Pin<Box<impl Future<Output = Check<T>>>>],
-    done: &mut [bool],
+    waits: &mut [Pin<Box<impl Future<Output = Check<T>>>>],
+    granted: &mut [Option<T>],
 ) -> Check {
-    let all = std::future::poll_fn(|cx| {
-        for (wait, done) in waits.iter_mut().zip(done.iter_mut()) {
-            if !*done && let std::task::Poll::Ready(outcome) = wait.as_mut().poll(cx) {
-                *done = true;
-                if let Err(stop) = outcome {
-                    return std::task::Poll::Ready(Err(stop));
+    let all = poll_fn(|cx| {
+        for (wait, granted) in waits.iter_mut().zip(granted.iter_mut()) {
+            if granted.is_none()
+                && let Poll::Ready(outcome) = wait.as_mut().poll(cx)
+            {
+                match outcome {
+                    Ok(value) => *granted = Some(value),
+                    Err(stop) => return Poll::Ready(Err(stop)),
                 }
             }
         }
-        if done.iter().all(|done| *done) { std::task::Poll::Ready(Ok(())) } else { std::task::Poll::Pending }
+        if granted.iter().all(Option::is_some) { Poll::Ready(Ok(())) } else { Poll::Pending }
     });
     context.at_once(all).await.unwrap_or(Ok(()))
 }

@@ -3,6 +3,9 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod rwlock;
+mod semaphore;
+
 use std::pin::Pin;
 
 use lock_core::{Mode, Mutant};
@@ -23,12 +26,67 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 0] = [];
+pub(super) const CASES: [Case; 8] = [
+    Case {
+        clause: Clause::C18RwLock,
+        name: "readers, and a writer who waits",
+        modes: &[Mode::Shared, Mode::Exclusive],
+        run: |context| Box::pin(rwlock::turns(context)),
+    },
+    Case {
+        clause: Clause::C18RwLock,
+        name: "tokens",
+        modes: &[Mode::Shared, Mode::Exclusive],
+        run: |context| Box::pin(rwlock::tokens(context)),
+    },
+    Case {
+        clause: Clause::C18RwLock,
+        name: "a writer who becomes a reader",
+        modes: &[Mode::Shared, Mode::Exclusive],
+        run: |context| Box::pin(rwlock::downgrades(context)),
+    },
+    Case {
+        clause: Clause::C18RwLock,
+        name: "what a release costs",
+        modes: &[Mode::Shared, Mode::Exclusive],
+        run: |context| Box::pin(rwlock::cost(context)),
+    },
+    Case {
+        clause: Clause::C19Semaphore,
+        name: "one who asks for many",
+        modes: &[PERMITS],
+        run: |context| Box::pin(semaphore::by_weight(context)),
+    },
+    Case {
+        clause: Clause::C19Semaphore,
+        name: "those who disagree",
+        modes: &[PERMITS],
+        run: |context| Box::pin(semaphore::disagreement(context)),
+    },
+    Case {
+        clause: Clause::C19Semaphore,
+        name: "another size",
+        modes: &[PERMITS],
+        run: |context| Box::pin(semaphore::resizes(context)),
+    },
+    Case {
+        clause: Clause::C19Semaphore,
+        name: "what a release costs",
+        modes: &[PERMITS],
+        run: |context| Box::pin(semaphore::cost(context)),
+    },
+];
+
+/// The mode by which permits are reported.
+const PERMITS: Mode = Mode::Permits { count: 2, limit: 3 };
 
 /// The clause that a broken recipe breaks.
 #[must_use]
 pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
-        _ => Clause::C18RwLock,
+        Mutant::ReaderOvertakes => Clause::C18RwLock,
+        Mutant::AnyLimit => Clause::C19Semaphore,
+        // There is an arm for each; other crates must have one for those to come.
+        _ => unreachable!(),
     }
 }
