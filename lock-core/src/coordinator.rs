@@ -16,7 +16,7 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Election, Entrance, Mutant, Mutex, RwLock, Semaphore, Task},
+    recipe::{Election, Entrance, Mutant, Mutex, RwLock, Semaphore, Task, delay::UncleanEnds},
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     replacing: Arc<tokio::sync::Mutex<()>>,
     /// Set once, when the user is done.
     ended: OnceLock<LostReason>,
+    pub(crate) unclean_ends: UncleanEnds,
 }
 
 impl Coordinator {
@@ -74,6 +75,7 @@ impl Coordinator {
                 open: Signal::new(open),
                 replacing: Arc::default(),
                 ended: OnceLock::new(),
+                unclean_ends: UncleanEnds::default(),
             };
             Ok(Self { shared: Arc::new(shared) })
         });

@@ -9,12 +9,14 @@ use std::{
 };
 
 use crate::{
-    backend::Session,
+    backend::{CellVersion, Session, SharedSession},
     claim::{ClaimId, Grant, Place, Ticket, Via},
     coordinator::Shared,
     error::{Error, Result},
+    line::Mode,
     name::LineId,
-    runtime::Moment,
+    recipe::delay,
+    runtime::{BoxFuture, Moment},
     session::{Health, LostReason},
     token::FencingToken,
 };
@@ -41,9 +43,13 @@ use crate::{
 pub struct Guard {
     place: Place,
     grant: Grant,
+    mode: Mode,
     /// When the guard ends by its owner's wish.
     hold_until: Option<Moment>,
     waited: Duration,
+    /// The write by which the cell says that this guard holds, if others would wait after an end of it that
+    /// is not clean.
+    mark: Option<CellVersion>,
     /// Keeps the session open.
     shared: Arc<Shared>,
 }
@@ -73,6 +79,7 @@ impl Guard {
         shared: Arc<Shared>,
         place: Place,
         grant: Grant,
+        mode: Mode,
         (claimed, now): (Moment, Moment),
         max_hold: Option<Duration>,
     ) -> Self {
@@ -89,7 +96,13 @@ impl Guard {
                 end,
             )));
         }
-        Self { place, grant, hold_until, waited, shared }
+        Self { place, grant, mode, hold_until, waited, mark: None, shared }
+    }
+
+    /// The guard that the cell says in this write to hold.
+    pub(crate) fn with_mark(mut self, mark: CellVersion) -> Self {
+        self.mark = Some(mark);
+        self
     }
 
     /// What a resource can tell a late holder by: it has seen a higher token.
@@ -200,8 +213,35 @@ impl Guard {
     pub(crate) async fn leave(&self, operation: &'static str) -> Result<()> {
         let context = |error: Error| error.during(operation).on(self.line());
         self.check().map_err(|lost| context(lost.into()))?;
+        if let Some(ending) = self.clean_end() {
+            return self.place.via().finish(ending).await.map_err(context);
+        }
         self.end();
         self.place.leave().await.map_err(context)
+    }
+
+    /// What it takes to leave so that others need not wait after it, if they would.
+    fn clean_end(&self) -> Option<BoxFuture<Result<()>>> {
+        let mark = self.mark.filter(|_| self.place.disown())?;
+        Some(delay::end_well(self.shared.clone(), &self.place, &self.grant, mark))
+    }
+
+    /// Weakens the mode where the claim stands. When the future is dropped, or fails, the claim may be in
+    /// either.
+    pub(crate) async fn weakened(mut self, weaker: Mode) -> Result<Self> {
+        let (via, ticket) = (self.place.via().clone(), self.place.ticket().clone());
+        // Nobody waits after one who does not hold alone.
+        if let Some(mark) = self.mark {
+            delay::say_released(&via, &ticket, &self.grant, mark).await?;
+            self.mark = None;
+        }
+        let call = move |session: SharedSession| {
+            let ticket = ticket.clone();
+            async move { session.set_mode(&ticket, weaker).await }
+        };
+        via.change(call).await?;
+        self.mode = weaker;
+        Ok(self)
     }
 
     /// Ends the guard here, before the store may grant the next: other handles must not believe in it any
@@ -237,6 +277,22 @@ impl Guard {
 
     fn lost_by(&self, reason: LostReason) -> Lost {
         Lost { line: self.line().clone(), token: self.token(), reason }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // All other guards leave as their places do.
+        if self.mark.is_some()
+            && self.is_valid()
+            && let Some(ending) = self.clean_end()
+        {
+            self.shared.runtime.spawn(Box::pin(async move {
+                if let Err(error) = ending.await {
+                    tracing::debug!(%error, "could not leave; the end of the session will free the line");
+                }
+            }));
+        }
     }
 }
 

@@ -51,13 +51,13 @@ impl Place {
         }
     }
 
-    /// Takes a place if it is granted at once, and none otherwise. Gives up at `end` when the store does not
-    /// answer.
+    /// Takes a place if it is granted at once, and none otherwise. Gives up at `end`, if there is one, when the
+    /// store does not answer.
     pub(crate) async fn try_join(
         via: Arc<Via>,
         line: &LineId,
         claim: Claim,
-        end: Moment,
+        end: Option<Moment>,
     ) -> Result<Option<(Self, Grant, Moment)>> {
         consume_budget().await;
         let place = |via, taken: Option<_>| taken.map(|(ticket, grant)| (Self::new(via, ticket), grant));
@@ -67,8 +67,7 @@ impl Place {
             first => {
                 let asked = Asked { via: via.clone(), line: line.clone(), claim };
                 via.finish(Box::pin(async move {
-                    let taken =
-                        asked.hear(Some(end), first, |session, line, claim| session.try_join(line, claim));
+                    let taken = asked.hear(end, first, |session, line, claim| session.try_join(line, claim));
                     Ok(place(asked.via.clone(), taken.await?))
                 }))
                 .await?
@@ -91,8 +90,13 @@ impl Place {
 
     /// Leaves the line. Dropping the future does not stop it. The place is void from then on.
     pub(crate) async fn leave(&self) -> Result<()> {
-        self.owed.store(false, Ordering::Relaxed);
+        self.disown();
         self.via.leave(&self.ticket.line, self.ticket.claim).await
+    }
+
+    /// Leaves it to somebody else to leave the line; tells whether that was still to be done.
+    pub(crate) fn disown(&self) -> bool {
+        self.owed.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn ticket(&self) -> &Ticket {

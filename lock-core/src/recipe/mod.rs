@@ -1,7 +1,9 @@
 //! What users come for. Each recipe is written once, over the seam, and knows no store.
 
+mod cap;
 #[cfg(feature = "testkit")]
 mod claims;
+pub(crate) mod delay;
 mod election;
 mod mutant;
 mod mutex;
@@ -65,7 +67,14 @@ struct Request {
 struct Terms {
     /// How long a guard lasts at most.
     max_hold: Option<Duration>,
+    /// How long nobody is let in after a holder that did not end well.
+    lock_delay: Option<Duration>,
+    /// How many claims may be in line, this one among them.
+    at_most_in_line: Option<usize>,
 }
+
+/// A turn that was just granted, and when.
+type Taken = (Place, Grant, Moment);
 
 /// What a change of a cell comes to; see [`Entrance::amend_cell`].
 enum Amendment<T> {
@@ -90,6 +99,15 @@ impl Terms {
         if self.max_hold.is_some_and(|max_hold| max_hold.is_zero()) {
             return Err(Error::new(ErrorKind::InvalidOption, "a hold of no time at all is not a hold"));
         }
+        if self.lock_delay.is_some_and(|delay| delay.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidOption, "a delay of no time at all is not a delay"));
+        }
+        if self.at_most_in_line == Some(0) {
+            return Err(Error::new(
+                ErrorKind::InvalidOption,
+                "a line without room for anybody is not a line",
+            ));
+        }
         Ok(())
     }
 }
@@ -111,14 +129,14 @@ impl Entrance {
     /// Waits for a turn, however long that takes.
     async fn acquire(&self, operation: &'static str, request: &Request) -> Result<Guard> {
         let claimed = self.now();
-        let attempt = |via: Arc<Via>| async move {
-            let claim = self.claim(&via, request);
-            let place = Place::join(via, &self.line, claim).await?;
-            let (grant, now) = place.granted().await?;
-            Ok((place, grant, now))
+        let attempt = |via| async {
+            let taken = self.turn(via, request).await?;
+            match request.terms.lock_delay {
+                None => Ok(self.guard(taken, claimed, request)),
+                Some(delay) => Box::pin(self.after_delay(taken, claimed, request, delay)).await,
+            }
         };
-        let (place, grant, now) = self.under_a_session(operation, request, claimed, attempt).await?;
-        Ok(Guard::new(self.shared.clone(), place, grant, (claimed, now), request.terms.max_hold))
+        self.under_a_session(operation, request, claimed, attempt).await
     }
 
     /// Waits for a turn as long as `patience` lasts.
@@ -129,31 +147,39 @@ impl Entrance {
         patience: Patience,
     ) -> Result<Option<Guard>> {
         let claimed = self.now();
-        let attempt = |via| self.try_turn(via, request, patience);
-        let turn = self.under_a_session(operation, request, claimed, attempt).await?;
-        let guard = |(place, grant, now)| {
-            Guard::new(self.shared.clone(), place, grant, (claimed, now), request.terms.max_hold)
+        let attempt = |via| async {
+            let Some(taken) = self.try_turn(via, request, patience).await? else { return Ok(None) };
+            match request.terms.lock_delay {
+                None => Ok(Some(self.guard(taken, claimed, request))),
+                Some(delay) => Box::pin(self.try_after_delay(taken, claimed, request, delay, patience)).await,
+            }
         };
-        Ok(turn.map(guard))
+        self.under_a_session(operation, request, claimed, attempt).await
     }
 
-    async fn try_turn(
-        &self,
-        via: Arc<Via>,
-        request: &Request,
-        patience: Patience,
-    ) -> Result<Option<(Place, Grant, Moment)>> {
-        let asked_until = self.asked_until(patience);
+    async fn turn(&self, via: Arc<Via>, request: &Request) -> Result<Taken> {
+        // Nobody needs to be counted where there is nobody in the way.
+        if request.terms.at_most_in_line.is_some()
+            && let Some(taken) = Box::pin(self.turn_now(&via, request, None)).await?
+        {
+            return Ok(taken);
+        }
+        let place = self.join(&via, request).await?;
+        let (grant, now) = place.granted().await?;
+        Ok((place, grant, now))
+    }
+
+    async fn try_turn(&self, via: Arc<Via>, request: &Request, patience: Patience) -> Result<Option<Taken>> {
         // Also for those who would wait: if it fails, a conflicting claim was in line, and giving up later is
         // right however slow the store is (C6).
-        let taken = Place::try_join(via.clone(), &self.line, self.claim(&via, request), asked_until).await?;
+        let taken = self.turn_now(&via, request, Some(patience)).await?;
         let end = match patience {
             Patience::Until(end) if taken.is_none() && self.now() < end => end,
             Patience::Until(_) | Patience::None => return Ok(taken),
         };
         let runtime = &self.shared.runtime;
         let place = tokio::select! { biased;
-            place = Place::join(via.clone(), &self.line, self.claim(&via, request)) => place?,
+            place = self.join(&via, request) => place?,
             // The join that is under way is withdrawn in the background.
             () = runtime.sleep_until(end) => return Ok(None),
         };
@@ -167,6 +193,37 @@ impl Entrance {
         Ok(Some((place, grant, now)))
     }
 
+    fn guard(&self, (place, grant, now): Taken, claimed: Moment, request: &Request) -> Guard {
+        let Request { mode, terms, .. } = request;
+        Guard::new(self.shared.clone(), place, grant, *mode, (claimed, now), terms.max_hold)
+    }
+
+    /// A turn, if it is granted at once.
+    async fn turn_now(
+        &self,
+        via: &Arc<Via>,
+        request: &Request,
+        patience: Option<Patience>,
+    ) -> Result<Option<Taken>> {
+        let (claim, end) = (self.claim(via, request), patience.map(|patience| self.asked_until(patience)));
+        let taken = Place::try_join(via.clone(), &self.line, claim, end).await?;
+        // An exclusive claim that is granted is alone.
+        if let (Some((place, ..)), Some(most)) = (&taken, request.terms.at_most_in_line)
+            && request.mode != Mode::Exclusive
+        {
+            self.ask(patience, Box::pin(self.stay_among(place, most))).await?;
+        }
+        Ok(taken)
+    }
+
+    /// A place at the end of the line.
+    async fn join(&self, via: &Arc<Via>, request: &Request) -> Result<Place> {
+        match request.terms.at_most_in_line {
+            None => Place::join(via.clone(), &self.line, self.claim(via, request)).await,
+            Some(most) => Box::pin(self.join_among(via, request, most)).await,
+        }
+    }
+
     /// A store that does not answer is asked again for a little while, or for as long as the caller would
     /// wait anyway.
     fn asked_until(&self, patience: Patience) -> Moment {
@@ -174,18 +231,14 @@ impl Entrance {
         if let Patience::Until(end) = patience { end.max(soon) } else { soon }
     }
 
-    /// What a try needs to know beside its turn, from a store that may not answer.
-    async fn ask<T>(
-        &self,
-        operation: &'static str,
-        patience: Patience,
-        call: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+    /// What somebody needs from the store beside the turn. One who tries does not ask for it any longer than
+    /// for the turn itself.
+    async fn ask<T>(&self, patience: Option<Patience>, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(patience) = patience else { return call.await };
         tokio::select! { biased;
             outcome = call => outcome,
             () = self.shared.runtime.sleep_until(self.asked_until(patience)) => {
-                let error = Error::new(ErrorKind::Unavailable, "the store did not answer");
-                Err(self.context(operation)(error.with_unknown_effect()))
+                Err(Error::new(ErrorKind::Unavailable, "the store did not answer").with_unknown_effect())
             }
         }
     }

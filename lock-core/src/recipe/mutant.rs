@@ -1,6 +1,6 @@
-//! Recipes that are broken on purpose, one way at a time, chosen when a coordinator is opened. The conformance
-//! suite must find each of them out, on the clause that it breaks. In a build without the feature `testkit`
-//! there is none.
+//! Recipes that are broken on purpose, one way at a time, chosen when a coordinator is opened. The
+//! conformance suite must find each of them out, on the clause that it breaks. In a build without the feature
+//! `testkit` there is none.
 
 /// What is wrong with a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,9 +10,16 @@ pub enum Mutant {
     ReaderOvertakes,
     /// Each client goes by the number of permits that it was told itself.
     AnyLimit,
+    /// Nobody waits after an unclean end.
+    NoDelay,
+    /// A clean end counts as an unclean one.
+    DelayAfterRelease,
+    /// Nobody counts who is in line.
+    NoCap,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ReaderOvertakes, Self::AnyLimit];
+    pub const ALL: [Self; 5] =
+        [Self::ReaderOvertakes, Self::AnyLimit, Self::NoDelay, Self::DelayAfterRelease, Self::NoCap];
 }

@@ -55,6 +55,41 @@ impl Mutex {
         self
     }
 
+    /// Lets nobody in for so long after a holder that did not end well: one that was killed or cut off, that
+    /// was evicted, that reached its [`max_hold`](Self::max_hold), whose coordinator was closed while it held
+    /// (clause C25). For resources that check no tokens: what such a holder still does, or has sent on its
+    /// way, is done by the time that the next one begins. After a guard that was released or dropped nobody
+    /// waits. (Burrows, *The Chubby lock service for loosely-coupled distributed systems*, OSDI 2006, section
+    /// 2.4.)
+    ///
+    /// The next in line is granted by the store as ever, and waits while it stands there as the holder; its
+    /// guard comes when the delay is over. The delay is that of the holder that was lost. It is counted from
+    /// the first grant after it that this coordinator was given, so it is never too short, and may be longer
+    /// after one who waited for it was lost too. While it lasts, [`try_lock`](Self::try_lock) answers `None`,
+    /// as does [`try_lock_for`](Self::try_lock_for) when its patience ends before.
+    ///
+    /// All who use the lock must ask for a delay: one who does not neither waits nor is waited for. It costs
+    /// each turn a look at the line's cell and two writes to it. More than zero.
+    #[must_use]
+    pub fn lock_delay(mut self, delay: Duration) -> Self {
+        self.terms.lock_delay = Some(delay);
+        self
+    }
+
+    /// Lets at most so many claims be in line, holders among them: who would be one more gets
+    /// [`QueueFull`](crate::ErrorKind::QueueFull) instead of a place, and nothing of it stays in line (clause
+    /// C26). For a store that must not be filled by those who wait. At least 1, which is to say that nobody
+    /// waits.
+    ///
+    /// It binds those who ask through this handle and its clones, whoever else is in line; so let all have
+    /// the same. However many come at once, no more stay. Who must wait is counted: that costs a try, and two
+    /// listings of the line.
+    #[must_use]
+    pub fn at_most_in_line(mut self, claims: usize) -> Self {
+        self.terms.at_most_in_line = Some(claims);
+        self
+    }
+
     /// Waits for the turn, however long that takes.
     ///
     /// When the session is lost meanwhile, queues anew, at the back.
@@ -119,6 +154,16 @@ impl Mutex {
     /// When the store cannot be asked.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
+    }
+
+    /// Forgets what [`lock_delay`](Self::lock_delay) remembers, for a lock that will not be used again: all
+    /// that it left in the store. While somebody holds it, or should be waited for, that is forgotten too.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be asked.
+    pub async fn forget(&self) -> Result<()> {
+        self.entrance.forget().await
     }
 
     fn request(&self) -> Request {

@@ -3,7 +3,7 @@
 use std::{ops::Deref, time::Duration};
 
 use crate::{
-    backend::{Line, SharedSession},
+    backend::Line,
     claim::ClaimId,
     error::{Error, Result},
     guard::Guard,
@@ -76,6 +76,22 @@ impl RwLock {
     #[must_use]
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.terms.max_hold = Some(max_hold);
+        self
+    }
+
+    /// Lets nobody in for so long after a writer that did not end well; see
+    /// [`Mutex::lock_delay`](crate::Mutex::lock_delay). Readers wait too, but nobody waits after a reader,
+    /// nor after a writer that has become one.
+    #[must_use]
+    pub fn lock_delay(mut self, delay: Duration) -> Self {
+        self.terms.lock_delay = Some(delay);
+        self
+    }
+
+    /// Lets at most so many claims be in line; see [`Mutex::at_most_in_line`](crate::Mutex::at_most_in_line).
+    #[must_use]
+    pub fn at_most_in_line(mut self, claims: usize) -> Self {
+        self.terms.at_most_in_line = Some(claims);
         self
     }
 
@@ -190,6 +206,15 @@ impl RwLock {
         self.entrance.evict(claim).await
     }
 
+    /// Forgets what [`lock_delay`](Self::lock_delay) remembers; see [`Mutex::forget`](crate::Mutex::forget).
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be asked.
+    pub async fn forget(&self) -> Result<()> {
+        self.entrance.forget().await
+    }
+
     fn request(&self, mode: Mode) -> Request {
         Request { terms: self.terms, ..Request::new(mode) }
     }
@@ -217,17 +242,8 @@ impl WriteGuard {
         let context = move |error: Error| error.during("downgrade").on(&line);
         guard.check().map_err(|lost| context(lost.into()))?;
         let via = guard.place().via().clone();
-        // The guard goes along: a claim must not leave while its mode is changing.
-        let weaken = async move {
-            let ticket = guard.place().ticket().clone();
-            let call = move |session: SharedSession| {
-                let ticket = ticket.clone();
-                async move { session.set_mode(&ticket, Mode::Shared).await }
-            };
-            guard.place().via().change(call).await?;
-            Ok(guard)
-        };
-        via.finish(Box::pin(weaken)).await.map_err(context)
+        // The guard goes along: a claim does not leave while its mode is changing.
+        via.finish(Box::pin(guard.weakened(Mode::Shared))).await.map_err(context)
     }
 
     /// Gives the turn to those who are next in line; see [`Guard::release`].

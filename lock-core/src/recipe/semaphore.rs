@@ -83,6 +83,13 @@ impl Semaphore {
         self
     }
 
+    /// Lets at most so many claims be in line; see [`Mutex::at_most_in_line`](crate::Mutex::at_most_in_line).
+    #[must_use]
+    pub fn at_most_in_line(mut self, claims: usize) -> Self {
+        self.terms.at_most_in_line = Some(claims);
+        self
+    }
+
     /// Waits for one permit.
     ///
     /// # Errors
@@ -273,14 +280,9 @@ impl Semaphore {
         at_least.mode.validate().map_err(&context)?;
         let limit = loop {
             self.entrance.prepare(operation, &at_least, self.entrance.now()).await?;
-            let limit = self.agreed_limit(operation);
-            let limit = match patience {
-                None => limit.await,
-                Some(patience) => self.entrance.ask(operation, patience, limit).await,
-            };
-            match limit {
+            match self.entrance.ask(patience, self.agreed_limit(operation)).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {}
-                limit => break limit?,
+                limit => break limit.map_err(&context)?,
             }
         };
         let request = permits(limit);

@@ -239,7 +239,7 @@ impl Task {
     }
 
     fn terms(&self) -> Terms {
-        Terms { max_hold: self.at_most_for }
+        Terms { max_hold: self.at_most_for, ..Terms::default() }
     }
 
     /// The last tick that was started, and the version of the cell that says so.

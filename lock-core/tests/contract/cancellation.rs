@@ -125,6 +125,8 @@ impl Session for Yielding<SharedSession> {
 enum Contention {
     Free,
     Held,
+    /// The last holder of a lock with a delay did not end well.
+    Lost,
 }
 
 const HELD_FOR: Duration = Duration::from_millis(20);
@@ -160,6 +162,12 @@ async fn drop_at_every_await<F: Future>(
                 drop((mutex_guard, leadership, write_guard, permit));
             });
         }
+        let lost = coordinator.mutex("x").unwrap().lock_delay(HELD_FOR);
+        if let Contention::Lost = contention {
+            let guard = lost.lock().await.unwrap();
+            lost.evict(guard.claim()).await.unwrap();
+        }
+        let before = record(&other).await;
         // Between two polls time passes and others run: a poll that finds nothing new stays where it is.
         let finished = {
             let mut future = pin!(operation(coordinator.clone()));
@@ -183,6 +191,8 @@ async fn drop_at_every_await<F: Future>(
             world.sleep(HELD_FOR + MILLI).await;
         }
         world.assert_clean_soon(&what).await;
+        let after = record(&other).await;
+        assert!(after == before || after.contains("released"), "{what}: {after} is left, {before} was there");
         let guard = other.mutex("x").unwrap().try_lock().await.unwrap();
         assert!(guard.is_some(), "{what}: the lock is stuck");
         let writing = other.rw_lock("x").unwrap().try_write().await.unwrap();
@@ -197,9 +207,26 @@ async fn drop_at_every_await<F: Future>(
     points
 }
 
+/// What the cell of the mutex says of its holder.
+async fn record(coordinator: &Coordinator) -> String {
+    let line = LineId::new(lock_core::Kind::Mutex, "x".parse().unwrap());
+    let cell = coordinator.claims(line).cell().await.unwrap();
+    String::from_utf8(cell.bytes.to_vec()).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
     let mut points = BTreeSet::new();
+    for contention in [Contention::Free, Contention::Held, Contention::Lost] {
+        points.extend(
+            drop_at_every_await("lock and release with a delay", contention, async |c: Coordinator| {
+                let mutex = c.mutex("x").unwrap().lock_delay(HELD_FOR);
+                let _ = mutex.lock().await.unwrap().release().await;
+                drop(mutex.try_lock_for(HELD_FOR).await.unwrap());
+            })
+            .await,
+        );
+    }
     for contention in [Contention::Free, Contention::Held] {
         points.extend(
             drop_at_every_await("lock", contention, async |c: Coordinator| {
@@ -261,6 +288,14 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
                 let semaphore = c.semaphore("x", 1).unwrap();
                 drop(semaphore.try_acquire_for(HELD_FOR / 2).await.unwrap());
                 semaphore.resize(2).await.unwrap();
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("a cap", contention, async |c: Coordinator| {
+                drop(c.mutex("x").unwrap().at_most_in_line(2).lock().await.unwrap());
+                drop(c.rw_lock("x").unwrap().at_most_in_line(2).try_read().await.unwrap());
+                drop(c.semaphore("x", 1).unwrap().at_most_in_line(1).acquire().await);
             })
             .await,
         );

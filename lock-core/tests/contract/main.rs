@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod cancellation;
+mod cap;
+mod delay;
 mod drops;
 mod election;
 mod input;

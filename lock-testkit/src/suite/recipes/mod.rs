@@ -3,6 +3,8 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod cap;
+mod delay;
 mod rwlock;
 mod semaphore;
 
@@ -26,7 +28,7 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 8] = [
+pub(super) const CASES: [Case; 11] = [
     Case {
         clause: Clause::C18RwLock,
         name: "readers, and a writer who waits",
@@ -75,6 +77,24 @@ pub(super) const CASES: [Case; 8] = [
         modes: &[PERMITS],
         run: |context| Box::pin(semaphore::cost(context)),
     },
+    Case {
+        clause: Clause::C25LockDelay,
+        name: "after an unclean end",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(delay::unclean_ends(context)),
+    },
+    Case {
+        clause: Clause::C25LockDelay,
+        name: "after a clean end",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(delay::clean_ends(context)),
+    },
+    Case {
+        clause: Clause::C26QueueCap,
+        name: "one too many",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(cap::one_too_many(context)),
+    },
 ];
 
 /// The mode by which permits are reported.
@@ -86,6 +106,8 @@ pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
         Mutant::ReaderOvertakes => Clause::C18RwLock,
         Mutant::AnyLimit => Clause::C19Semaphore,
+        Mutant::NoDelay | Mutant::DelayAfterRelease => Clause::C25LockDelay,
+        Mutant::NoCap => Clause::C26QueueCap,
         // There is an arm for each; other crates must have one for those to come.
         _ => unreachable!(),
     }
