@@ -3,15 +3,25 @@
 #[cfg(feature = "testkit")]
 mod claims;
 mod election;
+mod group;
+#[cfg_attr(
+    not(feature = "testkit"),
+    expect(dead_code, unreachable_pub, reason = "tests break recipes, users do not")
+)]
 mod mutant;
 mod mutex;
+mod published;
 mod task;
 mod watch;
 
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
+pub use group::{Group, GroupWatch, Member, Members, Membership};
+#[cfg(feature = "testkit")]
 pub use mutant::Mutant;
+#[cfg(not(feature = "testkit"))]
+pub(crate) use mutant::Mutant;
 pub use mutex::Mutex;
 pub use task::{Outcome, Task, Turn};
 pub(crate) use watch::LineWatch;

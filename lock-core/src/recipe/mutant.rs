@@ -5,9 +5,12 @@
 /// What is wrong with a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Mutant {}
+pub enum Mutant {
+    /// A member whose session was lost does not come back to its group.
+    NotAgain,
+}
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 0] = [];
+    pub const ALL: [Self; 1] = [Self::NotAgain];
 }

@@ -3,6 +3,8 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod group;
+
 use std::pin::Pin;
 
 use lock_core::{Mode, Mutant};
@@ -23,12 +25,26 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 0] = [];
+pub(super) const CASES: [Case; 2] = [
+    Case {
+        clause: Clause::C22Group,
+        name: "views",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(group::views(context)),
+    },
+    Case {
+        clause: Clause::C22Group,
+        name: "a member whose session was lost",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(group::returns(context)),
+    },
+];
 
 /// The clause that a broken recipe breaks.
 #[must_use]
 pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
+        Mutant::NotAgain => Clause::C22Group,
         _ => Clause::C18RwLock,
     }
 }
