@@ -5,8 +5,14 @@ mod cap;
 mod claims;
 pub(crate) mod delay;
 mod election;
+mod group;
+#[cfg_attr(
+    not(feature = "testkit"),
+    expect(dead_code, unreachable_pub, reason = "tests break recipes, users do not")
+)]
 mod mutant;
 mod mutex;
+mod published;
 mod rwlock;
 mod semaphore;
 mod task;
@@ -15,7 +21,11 @@ mod watch;
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
+pub use group::{Group, GroupWatch, Member, Members, Membership};
+#[cfg(feature = "testkit")]
 pub use mutant::Mutant;
+#[cfg(not(feature = "testkit"))]
+pub(crate) use mutant::Mutant;
 pub use mutex::Mutex;
 pub use rwlock::{RwLock, WriteGuard};
 pub use semaphore::Semaphore;

@@ -16,10 +16,18 @@ pub enum Mutant {
     DelayAfterRelease,
     /// Nobody counts who is in line.
     NoCap,
+    /// A member whose session was lost does not come back to its group.
+    NotAgain,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ReaderOvertakes, Self::AnyLimit, Self::NoDelay, Self::DelayAfterRelease, Self::NoCap];
+    pub const ALL: [Self; 6] = [
+        Self::ReaderOvertakes,
+        Self::AnyLimit,
+        Self::NoDelay,
+        Self::DelayAfterRelease,
+        Self::NoCap,
+        Self::NotAgain,
+    ];
 }

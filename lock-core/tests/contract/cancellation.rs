@@ -122,7 +122,7 @@ impl Session for Yielding<SharedSession> {
 
 /// Somebody else holds the line for a while, or nobody does.
 #[derive(Clone, Copy, Debug)]
-enum Contention {
+pub(crate) enum Contention {
     Free,
     Held,
     /// The last holder of a lock with a delay did not end well.
@@ -131,7 +131,7 @@ enum Contention {
 
 const HELD_FOR: Duration = Duration::from_millis(20);
 
-async fn drop_at_every_await<F: Future>(
+pub(crate) async fn drop_at_every_await<F: Future>(
     name: &str,
     contention: Contention,
     operation: impl Fn(Coordinator) -> F,

@@ -6,6 +6,7 @@ mod cap;
 mod delay;
 mod drops;
 mod election;
+mod group;
 mod input;
 mod mutex;
 mod rwlock;

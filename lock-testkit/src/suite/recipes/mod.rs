@@ -5,6 +5,7 @@
 
 mod cap;
 mod delay;
+mod group;
 mod rwlock;
 mod semaphore;
 
@@ -28,7 +29,7 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 11] = [
+pub(super) const CASES: [Case; 13] = [
     Case {
         clause: Clause::C18RwLock,
         name: "readers, and a writer who waits",
@@ -78,6 +79,18 @@ pub(super) const CASES: [Case; 11] = [
         run: |context| Box::pin(semaphore::cost(context)),
     },
     Case {
+        clause: Clause::C22Group,
+        name: "views",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(group::views(context)),
+    },
+    Case {
+        clause: Clause::C22Group,
+        name: "a member whose session was lost",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(group::returns(context)),
+    },
+    Case {
         clause: Clause::C25LockDelay,
         name: "after an unclean end",
         modes: &[Mode::Exclusive],
@@ -99,13 +112,13 @@ pub(super) const CASES: [Case; 11] = [
 
 /// The mode by which permits are reported.
 const PERMITS: Mode = Mode::Permits { count: 2, limit: 3 };
-
 /// The clause that a broken recipe breaks.
 #[must_use]
 pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
         Mutant::ReaderOvertakes => Clause::C18RwLock,
         Mutant::AnyLimit => Clause::C19Semaphore,
+        Mutant::NotAgain => Clause::C22Group,
         Mutant::NoDelay | Mutant::DelayAfterRelease => Clause::C25LockDelay,
         Mutant::NoCap => Clause::C26QueueCap,
         // There is an arm for each; other crates must have one for those to come.
