@@ -40,7 +40,9 @@ pub use name::{Kind, LineId, Name};
 pub use options::Options;
 #[cfg(feature = "testkit")]
 pub use recipe::{Claims, Mutant};
-pub use recipe::{Election, Leader, Leadership, Mutex, Observer, Outcome, Standing, Task, Turn};
+pub use recipe::{
+    Election, Leader, Leadership, MultiGuard, MultiLock, Mutex, Observer, Outcome, Standing, Task, Turn,
+};
 pub use runtime::Moment;
 pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};
 pub use token::FencingToken;

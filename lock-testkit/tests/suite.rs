@@ -1,10 +1,11 @@
 //! The suite passes memory, and fails every broken store on the clause that it breaks, and on no other.
 #![allow(clippy::unwrap_used)]
 
+use lock_core::Mutant;
 use lock_testkit::{
     broken::Flaw,
     memory::MemoryHarness,
-    suite::{self, Clause},
+    suite::{self, Clause, clause_of},
 };
 
 #[tokio::test(start_paused = true)]
@@ -12,8 +13,8 @@ async fn memory_keeps_every_clause_in_every_mode() {
     let report = suite::run(&MemoryHarness::default()).await;
     println!("{report}");
     assert!(report.failures().is_empty());
-    // 23 cases in 4 modes; a store in memory has no restart to survive.
-    assert_eq!((report.passed(), report.unsupported().len()), (22 * 4, 4));
+    // 23 cases of stores in 4 modes, and those of recipes; a store in memory has no restart to survive.
+    assert_eq!((report.passed(), report.unsupported().len()), (suite::OUTCOMES - 4, 4));
     assert!(report.unsupported().iter().all(|(clause, ..)| *clause == Clause::C3Fencing));
 }
 
@@ -23,8 +24,9 @@ async fn c15_what_a_store_does_not_declare_is_refused_and_never_counts_as_a_pass
     println!("{report}");
     assert!(report.failures().is_empty());
     // In one mode everything passes but the restart and what weakens it; in the three others C15 does, and
-    // nothing else.
-    assert_eq!((report.passed(), report.unsupported().len()), (21 + 3, 2 + 3 * 22));
+    // nothing else. Recipes of exclusive claims pass.
+    let recipes = suite::OUTCOMES - 4 * 23;
+    assert_eq!((report.passed(), report.unsupported().len()), (21 + 3 + recipes, 2 + 3 * 22));
     assert!(report.unsupported().iter().all(|(clause, ..)| *clause != Clause::C15Capability));
 }
 
@@ -40,6 +42,23 @@ async fn every_broken_store_fails_on_its_clause_and_on_no_other() {
         println!("{:<20}{:<18}{}", format!("{flaw:?}"), flaw.clause().to_string(), found.join(", "));
         if clauses != [flaw.clause()] {
             wrong.push(format!("{flaw:?} should fail on {} alone:\n{report}", flaw.clause()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_broken_recipe_fails_on_its_clause_and_on_no_other() {
+    let mut wrong = Vec::new();
+    println!("{:<20}{:<18}fails in the suite", "mutant", "breaks");
+    for mutant in Mutant::ALL {
+        let report = suite::run_broken(&MemoryHarness::default(), mutant).await;
+        let mut clauses: Vec<Clause> = report.failures().iter().map(|(clause, ..)| *clause).collect();
+        clauses.dedup();
+        let found: Vec<String> = clauses.iter().map(ToString::to_string).collect();
+        println!("{:<20}{:<18}{}", format!("{mutant:?}"), clause_of(mutant).to_string(), found.join(", "));
+        if clauses != [clause_of(mutant)] {
+            wrong.push(format!("{mutant:?} should fail on {} alone:\n{report}", clause_of(mutant)));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

@@ -3,6 +3,11 @@
 #[cfg(feature = "testkit")]
 mod claims;
 mod election;
+mod multi;
+#[cfg_attr(
+    not(feature = "testkit"),
+    expect(dead_code, unreachable_pub, reason = "tests break recipes, users do not")
+)]
 mod mutant;
 mod mutex;
 mod task;
@@ -11,7 +16,11 @@ mod watch;
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
+pub use multi::{MultiGuard, MultiLock};
+#[cfg(feature = "testkit")]
 pub use mutant::Mutant;
+#[cfg(not(feature = "testkit"))]
+pub(crate) use mutant::Mutant;
 pub use mutex::Mutex;
 pub use task::{Outcome, Task, Turn};
 pub(crate) use watch::LineWatch;

@@ -5,9 +5,12 @@
 /// What is wrong with a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Mutant {}
+pub enum Mutant {
+    /// Takes several locks in the order in which they were given.
+    AnyOrder,
+}
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 0] = [];
+    pub const ALL: [Self; 1] = [Self::AnyOrder];
 }

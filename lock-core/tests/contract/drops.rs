@@ -7,8 +7,8 @@ use std::{
 };
 
 use lock_core::{
-    Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, Mutex, Options, Task,
-    runtime::SimulatedRuntime,
+    Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, MultiGuard, MultiLock, Mutex,
+    Options, Task, runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
@@ -24,11 +24,19 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<Guard>();
     owned_and_shareable::<Coordinator>();
     owned_and_shareable::<Mutex>();
+    owned_and_shareable::<MultiLock>();
+    owned_and_shareable::<MultiGuard>();
     owned_and_shareable::<Task>();
     owned_and_shareable::<Election>();
     owned_and_shareable::<Leadership>();
     owned_and_shareable::<lock_core::Error>();
     owned_and_shareable::<lock_core::Lost>();
+    let _ = |multi: MultiLock, guard: MultiGuard| {
+        drop(sendable(multi.lock()));
+        drop(sendable(multi.try_lock_for(TTL)));
+        drop(sendable(guard.run(async {})));
+        drop(sendable(guard.release()));
+    };
     let _ = |coordinator: Coordinator, mutex: Mutex, task: Task, guard: Guard| {
         drop(sendable(mutex.lock()));
         drop(sendable(mutex.try_lock()));
@@ -39,6 +47,7 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
         drop(sendable(guard.lost()));
         drop(sendable(guard.release()));
         drop(sendable(coordinator.watch_health().next()));
+        drop(sendable(coordinator.lock_all(["a"])));
         drop(sendable(coordinator.close()));
     };
 }

@@ -5,6 +5,7 @@ mod cancellation;
 mod drops;
 mod election;
 mod input;
+mod multi;
 mod mutex;
 mod seam;
 mod support;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use lock_core::{
-    Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost, Mode, Mutant, Options,
-    Payload, SessionId, SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
+    Claim, ClaimId, Coordinator, Effect, Error, ErrorKind, Grant, Kind, Line, LineId, Lost, Mode, Mutant,
+    Options, Payload, SessionId, SessionOptions, Ticket, backend::SharedSession, runtime::SharedRuntime,
 };
 
 use crate::harness::{Client, Control, Store};

@@ -3,6 +3,8 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod multi;
+
 use std::pin::Pin;
 
 use lock_core::{Mode, Mutant};
@@ -23,12 +25,32 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 0] = [];
+pub(super) const CASES: [Case; 3] = [
+    Case {
+        clause: Clause::C21MultiLock,
+        name: "opposite orders",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(multi::opposite_orders(context)),
+    },
+    Case {
+        clause: Clause::C21MultiLock,
+        name: "all or nothing",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(multi::all_or_nothing(context)),
+    },
+    Case {
+        clause: Clause::C21MultiLock,
+        name: "two coordinators",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(multi::coordinators(context)),
+    },
+];
 
 /// The clause that a broken recipe breaks.
 #[must_use]
 pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
+        Mutant::AnyOrder => Clause::C21MultiLock,
         _ => Clause::C18RwLock,
     }
 }
