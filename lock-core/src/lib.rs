@@ -41,7 +41,8 @@ pub use options::Options;
 #[cfg(feature = "testkit")]
 pub use recipe::{Claims, Mutant};
 pub use recipe::{
-    Election, Leader, Leadership, MultiGuard, MultiLock, Mutex, Observer, Outcome, Standing, Task, Turn,
+    Election, Leader, Leadership, MultiGuard, MultiLock, Mutex, Observer, Outcome, ReentrantGuard,
+    ReentrantMutex, Standing, Task, Turn,
 };
 pub use runtime::Moment;
 pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};

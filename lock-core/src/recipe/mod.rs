@@ -10,6 +10,7 @@ mod multi;
 )]
 mod mutant;
 mod mutex;
+mod reentrant;
 mod task;
 mod watch;
 
@@ -22,6 +23,7 @@ pub use mutant::Mutant;
 #[cfg(not(feature = "testkit"))]
 pub(crate) use mutant::Mutant;
 pub use mutex::Mutex;
+pub use reentrant::{ReentrantGuard, ReentrantMutex};
 pub use task::{Outcome, Task, Turn};
 pub(crate) use watch::LineWatch;
 

@@ -8,9 +8,11 @@
 pub enum Mutant {
     /// Takes several locks in the order in which they were given.
     AnyOrder,
+    /// Gives a re-entrant turn back with the first of its guards.
+    ForgetsDepth,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::AnyOrder];
+    pub const ALL: [Self; 2] = [Self::AnyOrder, Self::ForgetsDepth];
 }

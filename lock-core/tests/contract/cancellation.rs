@@ -228,6 +228,15 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
             .await,
         );
         points.extend(
+            drop_at_every_await("re-entrant", contention, async |c: Coordinator| {
+                let owner = c.mutex("x").unwrap().reentrant();
+                let first = owner.lock().await.unwrap();
+                drop(owner.lock().await.unwrap());
+                let _ = first.release().await;
+            })
+            .await,
+        );
+        points.extend(
             drop_at_every_await("lock_all", contention, async |c: Coordinator| {
                 drop(c.lock_all(["z", "x", "y"]).await.unwrap());
             })

@@ -8,7 +8,7 @@ use std::{
 
 use lock_core::{
     Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, MultiGuard, MultiLock, Mutex,
-    Options, Task, runtime::SimulatedRuntime,
+    Options, ReentrantGuard, ReentrantMutex, Task, runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
@@ -26,11 +26,19 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<Mutex>();
     owned_and_shareable::<MultiLock>();
     owned_and_shareable::<MultiGuard>();
+    owned_and_shareable::<ReentrantMutex>();
+    owned_and_shareable::<ReentrantGuard>();
     owned_and_shareable::<Task>();
     owned_and_shareable::<Election>();
     owned_and_shareable::<Leadership>();
     owned_and_shareable::<lock_core::Error>();
     owned_and_shareable::<lock_core::Lost>();
+    let _ = |mutex: ReentrantMutex, guard: ReentrantGuard| {
+        drop(sendable(mutex.lock()));
+        drop(sendable(mutex.try_lock()));
+        drop(sendable(mutex.try_lock_for(TTL)));
+        drop(sendable(guard.release()));
+    };
     let _ = |multi: MultiLock, guard: MultiGuard| {
         drop(sendable(multi.lock()));
         drop(sendable(multi.try_lock_for(TTL)));

@@ -7,6 +7,7 @@ mod election;
 mod input;
 mod multi;
 mod mutex;
+mod reentrant;
 mod seam;
 mod support;
 mod task;

@@ -4,6 +4,7 @@
 //! of a case are broken in that way.
 
 mod multi;
+mod reentry;
 
 use std::pin::Pin;
 
@@ -25,7 +26,19 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 3] = [
+pub(super) const CASES: [Case; 5] = [
+    Case {
+        clause: Clause::C20Reentry,
+        name: "one turn",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(reentry::one_turn(context)),
+    },
+    Case {
+        clause: Clause::C20Reentry,
+        name: "another owner",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(reentry::another_owner(context)),
+    },
     Case {
         clause: Clause::C21MultiLock,
         name: "opposite orders",
@@ -50,6 +63,7 @@ pub(super) const CASES: [Case; 3] = [
 #[must_use]
 pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
+        Mutant::ForgetsDepth => Clause::C20Reentry,
         Mutant::AnyOrder => Clause::C21MultiLock,
         _ => Clause::C18RwLock,
     }
