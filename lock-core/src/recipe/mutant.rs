@@ -18,16 +18,22 @@ pub enum Mutant {
     NoCap,
     /// A member whose session was lost does not come back to its group.
     NotAgain,
+    /// Takes several locks in the order in which they were given.
+    AnyOrder,
+    /// Gives a re-entrant turn back with the first of its guards.
+    ForgetsDepth,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ReaderOvertakes,
         Self::AnyLimit,
         Self::NoDelay,
         Self::DelayAfterRelease,
         Self::NoCap,
         Self::NotAgain,
+        Self::AnyOrder,
+        Self::ForgetsDepth,
     ];
 }

@@ -166,7 +166,11 @@ impl Mutex {
         self.entrance.forget().await
     }
 
-    fn request(&self) -> Request {
+    pub(super) fn entrance(&self) -> &Entrance {
+        &self.entrance
+    }
+
+    pub(super) fn request(&self) -> Request {
         Request { terms: self.terms, ..Request::exclusive() }
     }
 }
