@@ -16,7 +16,7 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Election, Entrance, Mutant, Mutex, RwLock, Semaphore, Task},
+    recipe::{Election, Entrance, Group, Mutant, Mutex, RwLock, Semaphore, Task},
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -124,6 +124,23 @@ impl Coordinator {
     /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name).
     pub fn task(&self, name: impl AsRef<str>) -> Result<Task> {
         self.entrance("task", Kind::Task, name.as_ref()).map(Task::new)
+    }
+
+    /// The group called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; see [`Name`](crate::Name). [`ErrorKind::Unsupported`] when the store has no
+    /// claims that are merely present.
+    pub fn group(&self, name: impl AsRef<str>) -> Result<Group> {
+        self.meeting("group", Kind::Group, name.as_ref()).map(Group::new)
+    }
+
+    /// Where claims meet that are in nobody's way.
+    fn meeting(&self, operation: &'static str, kind: Kind, name: &str) -> Result<Entrance> {
+        let needed = Requirement::Mode(Mode::Present);
+        self.capabilities().require(needed).map_err(|error| error.during(operation))?;
+        self.entrance(operation, kind, name)
     }
 
     fn entrance(&self, operation: &'static str, kind: Kind, name: &str) -> Result<Entrance> {

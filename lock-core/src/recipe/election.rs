@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    backend::{Line, SharedSession},
+    backend::Line,
     claim::{ClaimId, Payload},
     error::{Error, ErrorKind, Result},
     guard::{Guard, Lost},
-    recipe::{Entrance, LineWatch, Request},
+    recipe::{Entrance, LineWatch, Request, published::Published},
     runtime::Moment,
     session::{Health, LostReason},
     sync::locked,
@@ -60,16 +60,7 @@ pub struct Election {
 #[must_use = "leadership is resigned when this is dropped"]
 pub struct Leadership {
     guard: Arc<Guard>,
-    /// What is to be proclaimed; whoever sends, sends the newest.
-    proclaimed: Arc<Proclaimed>,
-}
-
-#[derive(Debug, Default)]
-struct Proclaimed {
-    newest: Mutex<Payload>,
-    /// Held while a request is under way, also when its caller has gone: an older one must not land after a
-    /// newer one.
-    sending: tokio::sync::Mutex<()>,
+    proclaimed: Published,
 }
 
 /// Who leads, as others see it.
@@ -145,7 +136,7 @@ impl Election {
         let request = Request { payload, ..Request::exclusive() };
         let guard = Arc::new(self.entrance.acquire("campaign", &request).await?);
         *locked(&self.current) = Arc::downgrade(&guard);
-        Ok(Leadership { guard, proclaimed: Arc::default() })
+        Ok(Leadership { guard, proclaimed: Published::default() })
     }
 
     /// Leads again and again: campaigns, runs `work` while leading, drops it the moment leadership is lost,
@@ -268,18 +259,8 @@ impl Leadership {
         let context = |error: Error| error.during("proclaim").on(self.guard.line());
         let payload = Payload::new(value.as_ref()).map_err(context)?;
         self.guard.check().map_err(Error::from).map_err(context)?;
-        let ticket = self.guard.place().ticket().clone();
-        *locked(&self.proclaimed.newest) = payload;
-        let proclaimed = self.proclaimed.clone();
-        let update = move |session: SharedSession| {
-            let (ticket, proclaimed) = (ticket.clone(), proclaimed.clone());
-            async move {
-                let _alone = proclaimed.sending.lock().await;
-                let newest = locked(&proclaimed.newest).clone();
-                session.update(&ticket, newest).await
-            }
-        };
-        self.guard.place().via().change(update).await.map_err(context)
+        self.proclaimed.set(payload);
+        self.proclaimed.send(&self.guard).await.map_err(context)
     }
 
     /// Gives leadership to the next candidate, and waits until the store has done so.

@@ -3,8 +3,14 @@
 #[cfg(feature = "testkit")]
 mod claims;
 mod election;
+mod group;
+#[cfg_attr(
+    not(feature = "testkit"),
+    expect(dead_code, unreachable_pub, reason = "tests break recipes, users do not")
+)]
 mod mutant;
 mod mutex;
+mod published;
 mod rwlock;
 mod semaphore;
 mod task;
@@ -13,7 +19,11 @@ mod watch;
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
+pub use group::{Group, GroupWatch, Member, Members, Membership};
+#[cfg(feature = "testkit")]
 pub use mutant::Mutant;
+#[cfg(not(feature = "testkit"))]
+pub(crate) use mutant::Mutant;
 pub use mutex::Mutex;
 pub use rwlock::{RwLock, WriteGuard};
 pub use semaphore::Semaphore;

@@ -10,9 +10,11 @@ pub enum Mutant {
     ReaderOvertakes,
     /// Each client goes by the number of permits that it was told itself.
     AnyLimit,
+    /// A member whose session was lost does not come back to its group.
+    NotAgain,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ReaderOvertakes, Self::AnyLimit];
+    pub const ALL: [Self; 3] = [Self::ReaderOvertakes, Self::AnyLimit, Self::NotAgain];
 }

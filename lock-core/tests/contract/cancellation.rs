@@ -122,14 +122,14 @@ impl Session for Yielding<SharedSession> {
 
 /// Somebody else holds the line for a while, or nobody does.
 #[derive(Clone, Copy, Debug)]
-enum Contention {
+pub(crate) enum Contention {
     Free,
     Held,
 }
 
 const HELD_FOR: Duration = Duration::from_millis(20);
 
-async fn drop_at_every_await<F: Future>(
+pub(crate) async fn drop_at_every_await<F: Future>(
     name: &str,
     contention: Contention,
     operation: impl Fn(Coordinator) -> F,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use lock_core::{
-    Coordinator, Election, ErrorKind, Guard, Leadership, LostReason, Memory, Mutex, Options, RwLock,
-    Semaphore, Task, WriteGuard, runtime::SimulatedRuntime,
+    Coordinator, Election, ErrorKind, Group, Guard, Leadership, LostReason, Membership, Memory, Mutex,
+    Options, RwLock, Semaphore, Task, WriteGuard, runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
@@ -30,14 +30,17 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<Task>();
     owned_and_shareable::<Election>();
     owned_and_shareable::<Leadership>();
+    owned_and_shareable::<Group>();
+    owned_and_shareable::<Membership>();
     owned_and_shareable::<lock_core::Error>();
     owned_and_shareable::<lock_core::Lost>();
-    let _ = |coordinator: Coordinator, mutex: Mutex, task: Task, guard: Guard| {
+    let _ = |coordinator: Coordinator, mutex: Mutex, task: Task, guard: Guard, group: Group| {
         drop(sendable(mutex.lock()));
         drop(sendable(mutex.try_lock()));
         drop(sendable(mutex.try_lock_for(TTL)));
         drop(sendable(mutex.inspect()));
         drop(sendable(task.run(1, async {})));
+        drop(sendable(group.join("a", "")));
         drop(sendable(guard.run(async {})));
         drop(sendable(guard.lost()));
         drop(sendable(guard.release()));

@@ -4,6 +4,7 @@
 mod cancellation;
 mod drops;
 mod election;
+mod group;
 mod input;
 mod mutex;
 mod rwlock;

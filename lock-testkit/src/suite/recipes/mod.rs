@@ -3,6 +3,7 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod group;
 mod rwlock;
 mod semaphore;
 
@@ -26,7 +27,7 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 8] = [
+pub(super) const CASES: [Case; 10] = [
     Case {
         clause: Clause::C18RwLock,
         name: "readers, and a writer who waits",
@@ -75,6 +76,18 @@ pub(super) const CASES: [Case; 8] = [
         modes: &[PERMITS],
         run: |context| Box::pin(semaphore::cost(context)),
     },
+    Case {
+        clause: Clause::C22Group,
+        name: "views",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(group::views(context)),
+    },
+    Case {
+        clause: Clause::C22Group,
+        name: "a member whose session was lost",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(group::returns(context)),
+    },
 ];
 
 /// The mode by which permits are reported.
@@ -86,6 +99,7 @@ pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
         Mutant::ReaderOvertakes => Clause::C18RwLock,
         Mutant::AnyLimit => Clause::C19Semaphore,
+        Mutant::NotAgain => Clause::C22Group,
         // There is an arm for each; other crates must have one for those to come.
         _ => unreachable!(),
     }
