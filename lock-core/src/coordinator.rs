@@ -16,7 +16,7 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Election, Entrance, Group, Mutant, Mutex, RwLock, Semaphore, Task},
+    recipe::{Election, Entrance, Group, MultiGuard, MultiLock, Mutant, Mutex, RwLock, Semaphore, Task},
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     replacing: Arc<tokio::sync::Mutex<()>>,
     /// Set once, when the user is done.
     ended: OnceLock<LostReason>,
+    /// What the store is known by, once somebody had to know; see [`MultiLock`].
+    pub(crate) store_id: tokio::sync::OnceCell<u64>,
 }
 
 impl Coordinator {
@@ -74,6 +76,7 @@ impl Coordinator {
                 open: Signal::new(open),
                 replacing: Arc::default(),
                 ended: OnceLock::new(),
+                store_id: tokio::sync::OnceCell::new(),
             };
             Ok(Self { shared: Arc::new(shared) })
         });
@@ -106,6 +109,79 @@ impl Coordinator {
     pub fn semaphore(&self, name: impl AsRef<str>, limit: u32) -> Result<Semaphore> {
         let entrance = self.entrance("semaphore", Kind::Semaphore, name.as_ref())?;
         Semaphore::new(entrance, limit)
+    }
+
+    /// Takes all of these locks, which are those that [`mutex`](Self::mutex) gives, in one order that
+    /// everybody keeps: see [`MultiLock`], and its [`lock`](MultiLock::lock).
+    ///
+    /// ```
+    /// # use lock_core::{Coordinator, Error, Memory, Options};
+    /// # use std::sync::Arc;
+    /// # async fn example() -> Result<(), Error> {
+    /// # let coordinator = Coordinator::open(Arc::new(Memory::new()), Options::default()).await?;
+    /// let guard = coordinator.lock_all(["accounts/7", "accounts/3"]).await?;
+    /// assert!(coordinator.mutex("accounts/3")?.try_lock().await?.is_none());
+    /// println!("send token {:?} with every write to account 3", guard.token_of("accounts/3"));
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`]; else as [`MultiLock::new`] and [`MultiLock::lock`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`MultiLock::lock`].
+    pub async fn lock_all<N: AsRef<str>>(&self, names: impl IntoIterator<Item = N>) -> Result<MultiGuard> {
+        const LOCK_ALL: &str = "lock_all";
+        self.all(LOCK_ALL, names)?.lock_all(LOCK_ALL).await
+    }
+
+    /// As [`lock_all`](Self::lock_all), if all of them are free; see [`MultiLock::try_lock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_all`](Self::lock_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`MultiLock::lock`].
+    pub async fn try_lock_all<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Option<MultiGuard>> {
+        const TRY_LOCK_ALL: &str = "try_lock_all";
+        self.all(TRY_LOCK_ALL, names)?.try_lock_all(TRY_LOCK_ALL).await
+    }
+
+    /// As [`lock_all`](Self::lock_all), for at most `patience` in all; see [`MultiLock::try_lock_for`].
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_all`](Self::lock_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`MultiLock::lock`].
+    pub async fn try_lock_all_for<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+        patience: Duration,
+    ) -> Result<Option<MultiGuard>> {
+        const TRY_LOCK_ALL_FOR: &str = "try_lock_all_for";
+        self.all(TRY_LOCK_ALL_FOR, names)?.try_lock_all_for(TRY_LOCK_ALL_FOR, patience).await
+    }
+
+    fn all<N: AsRef<str>>(
+        &self,
+        operation: &'static str,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<MultiLock> {
+        let mutex = |name: N| self.entrance(operation, Kind::Mutex, name.as_ref()).map(Mutex::new);
+        MultiLock::of(operation, names.into_iter().map(mutex).collect::<Result<_>>()?)
     }
 
     /// The election called `name`.

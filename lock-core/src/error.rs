@@ -63,6 +63,9 @@ pub enum ErrorKind {
     Broken,
     /// The call would wait for its own caller, for ever.
     Deadlock,
+    /// A call that would block was made inside an async runtime, whose thread it would keep from its tasks.
+    /// Nothing was done.
+    InsideAsync,
     /// The coordinator was closed or abandoned.
     Closed,
     /// There is no async runtime, or the one that the coordinator was opened on has ended.

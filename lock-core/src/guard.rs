@@ -162,17 +162,7 @@ impl Guard {
     ///
     /// As cancel-safe as `work`.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
-        let (mut lost, mut work) = (pin!(self.lost()), pin!(work));
-        poll_fn(|context| {
-            if let Some(reason) = self.loss() {
-                return Poll::Ready(Err(self.lost_by(reason)));
-            }
-            if let Poll::Ready(reason) = lost.as_mut().poll(context) {
-                return Poll::Ready(Err(self.lost_by(reason)));
-            }
-            work.as_mut().poll(context).map(Ok)
-        })
-        .await
+        run_while(|| self.check(), self.lost_how(), work).await
     }
 
     /// The session that holds, and the ticket that it holds by: for what a store offers beyond the seam, such
@@ -235,9 +225,32 @@ impl Guard {
         self.place.via().lease.loss_at(now).or_else(max_hold)
     }
 
+    /// As [`lost`](Self::lost), with all that there is to say.
+    pub(crate) async fn lost_how(&self) -> Lost {
+        self.lost_by(self.lost().await)
+    }
+
     fn lost_by(&self, reason: LostReason) -> Lost {
         Lost { line: self.line().clone(), token: self.token(), reason }
     }
+}
+
+/// Runs `work` for as long as `check` lets it, and drops it then. It is asked at each poll; `lost` sees to it
+/// that there is one.
+pub(crate) async fn run_while<F: Future>(
+    check: impl Fn() -> Result<(), Lost>,
+    lost: impl Future<Output = Lost>,
+    work: F,
+) -> Result<F::Output, Lost> {
+    let (mut lost, mut work) = (pin!(lost), pin!(work));
+    poll_fn(|context| {
+        check()?;
+        if let Poll::Ready(lost) = lost.as_mut().poll(context) {
+            return Poll::Ready(Err(lost));
+        }
+        work.as_mut().poll(context).map(Ok)
+    })
+    .await
 }
 
 /// Ends a guard when its owner's limit is reached, unless it ends before.

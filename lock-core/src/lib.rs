@@ -41,8 +41,9 @@ pub use options::Options;
 #[cfg(feature = "testkit")]
 pub use recipe::{Claims, Mutant};
 pub use recipe::{
-    Election, Group, GroupWatch, Leader, Leadership, Member, Members, Membership, Mutex, Observer, Outcome,
-    RwLock, Semaphore, Standing, Task, Turn, WriteGuard,
+    Election, Group, GroupWatch, Leader, Leadership, Member, Members, Membership, MultiGuard, MultiLock,
+    Mutex, Observer, Outcome, ReentrantGuard, ReentrantMutex, RwLock, Semaphore, Standing, Task, Turn,
+    WriteGuard,
 };
 pub use runtime::Moment;
 pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};

@@ -52,7 +52,7 @@ impl Bell {
 }
 
 /// A value, and a bell that rings when it changes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Signal<T> {
     value: Mutex<T>,
     changed: Bell,

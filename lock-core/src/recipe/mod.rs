@@ -4,6 +4,7 @@
 mod claims;
 mod election;
 mod group;
+mod multi;
 #[cfg_attr(
     not(feature = "testkit"),
     expect(dead_code, unreachable_pub, reason = "tests break recipes, users do not")
@@ -11,6 +12,7 @@ mod group;
 mod mutant;
 mod mutex;
 mod published;
+mod reentrant;
 mod rwlock;
 mod semaphore;
 mod task;
@@ -20,11 +22,13 @@ mod watch;
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
 pub use group::{Group, GroupWatch, Member, Members, Membership};
+pub use multi::{MultiGuard, MultiLock};
 #[cfg(feature = "testkit")]
 pub use mutant::Mutant;
 #[cfg(not(feature = "testkit"))]
 pub(crate) use mutant::Mutant;
 pub use mutex::Mutex;
+pub use reentrant::{ReentrantGuard, ReentrantMutex};
 pub use rwlock::{RwLock, WriteGuard};
 pub use semaphore::Semaphore;
 pub use task::{Outcome, Task, Turn};

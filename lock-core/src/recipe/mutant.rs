@@ -12,9 +12,14 @@ pub enum Mutant {
     AnyLimit,
     /// A member whose session was lost does not come back to its group.
     NotAgain,
+    /// Takes several locks in the order in which they were given.
+    AnyOrder,
+    /// Gives a re-entrant turn back with the first of its guards.
+    ForgetsDepth,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ReaderOvertakes, Self::AnyLimit, Self::NotAgain];
+    pub const ALL: [Self; 5] =
+        [Self::ReaderOvertakes, Self::AnyLimit, Self::NotAgain, Self::AnyOrder, Self::ForgetsDepth];
 }

@@ -121,7 +121,11 @@ impl Mutex {
         self.entrance.evict(claim).await
     }
 
-    fn request(&self) -> Request {
+    pub(super) fn entrance(&self) -> &Entrance {
+        &self.entrance
+    }
+
+    pub(super) fn request(&self) -> Request {
         Request { terms: self.terms, ..Request::exclusive() }
     }
 }

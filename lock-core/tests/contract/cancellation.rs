@@ -232,6 +232,39 @@ async fn c5_a_future_dropped_at_any_await_leaves_nothing_behind() {
             .await,
         );
         points.extend(
+            drop_at_every_await("re-entrant", contention, async |c: Coordinator| {
+                let owner = c.mutex("x").unwrap().reentrant();
+                let first = owner.lock().await.unwrap();
+                drop(owner.lock().await.unwrap());
+                let _ = first.release().await;
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("lock_all", contention, async |c: Coordinator| {
+                drop(c.lock_all(["z", "x", "y"]).await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("try_lock_all", contention, async |c: Coordinator| {
+                drop(c.try_lock_all(["x", "w"]).await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("try_lock_all_for, impatient", contention, async |c: Coordinator| {
+                drop(c.try_lock_all_for(["x", "w"], HELD_FOR / 2).await.unwrap());
+            })
+            .await,
+        );
+        points.extend(
+            drop_at_every_await("release all", contention, async |c: Coordinator| {
+                let _ = c.lock_all(["y", "x"]).await.unwrap().release().await;
+            })
+            .await,
+        );
+        points.extend(
             drop_at_every_await("release", contention, async |c: Coordinator| {
                 let _ = c.mutex("x").unwrap().lock().await.unwrap().release().await;
             })

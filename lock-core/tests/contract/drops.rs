@@ -7,8 +7,9 @@ use std::{
 };
 
 use lock_core::{
-    Coordinator, Election, ErrorKind, Group, Guard, Leadership, LostReason, Membership, Memory, Mutex,
-    Options, RwLock, Semaphore, Task, WriteGuard, runtime::SimulatedRuntime,
+    Coordinator, Election, ErrorKind, Group, Guard, Leadership, LostReason, Membership, Memory, MultiGuard,
+    MultiLock, Mutex, Options, ReentrantGuard, ReentrantMutex, RwLock, Semaphore, Task, WriteGuard,
+    runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
@@ -27,6 +28,10 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<RwLock>();
     owned_and_shareable::<WriteGuard>();
     owned_and_shareable::<Semaphore>();
+    owned_and_shareable::<MultiLock>();
+    owned_and_shareable::<MultiGuard>();
+    owned_and_shareable::<ReentrantMutex>();
+    owned_and_shareable::<ReentrantGuard>();
     owned_and_shareable::<Task>();
     owned_and_shareable::<Election>();
     owned_and_shareable::<Leadership>();
@@ -34,6 +39,18 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
     owned_and_shareable::<Membership>();
     owned_and_shareable::<lock_core::Error>();
     owned_and_shareable::<lock_core::Lost>();
+    let _ = |mutex: ReentrantMutex, guard: ReentrantGuard| {
+        drop(sendable(mutex.lock()));
+        drop(sendable(mutex.try_lock()));
+        drop(sendable(mutex.try_lock_for(TTL)));
+        drop(sendable(guard.release()));
+    };
+    let _ = |multi: MultiLock, guard: MultiGuard| {
+        drop(sendable(multi.lock()));
+        drop(sendable(multi.try_lock_for(TTL)));
+        drop(sendable(guard.run(async {})));
+        drop(sendable(guard.release()));
+    };
     let _ = |coordinator: Coordinator, mutex: Mutex, task: Task, guard: Guard, group: Group| {
         drop(sendable(mutex.lock()));
         drop(sendable(mutex.try_lock()));
@@ -45,6 +62,7 @@ fn handles_are_owned_and_shareable_and_futures_are_send() {
         drop(sendable(guard.lost()));
         drop(sendable(guard.release()));
         drop(sendable(coordinator.watch_health().next()));
+        drop(sendable(coordinator.lock_all(["a"])));
         drop(sendable(coordinator.close()));
     };
     let _ = |lock: RwLock, writing: WriteGuard, semaphore: Semaphore| {

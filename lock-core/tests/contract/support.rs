@@ -3,7 +3,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use lock_core::{
-    Coordinator, Line, Memory, Options,
+    Coordinator, Line, Memory, Options, SessionId, SessionOptions,
+    backend::{Backend, SharedSession},
     runtime::{Runtime, SimulatedRuntime},
 };
 
@@ -20,7 +21,12 @@ pub(crate) struct World {
 impl World {
     /// Within a paused tokio runtime.
     pub(crate) fn new() -> Self {
-        let runtime = SimulatedRuntime::new(1).unwrap();
+        Self::with_seed(1)
+    }
+
+    /// Another world beside the first.
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        let runtime = SimulatedRuntime::new(seed).unwrap();
         let memory = Memory::with_clock(runtime.shared());
         Self { runtime, memory }
     }
@@ -31,6 +37,12 @@ impl World {
 
     pub(crate) async fn coordinator(&self) -> Coordinator {
         Coordinator::open(Arc::new(self.memory.clone()), self.options()).await.unwrap()
+    }
+
+    /// A session of its own, to be driven call by call.
+    pub(crate) async fn party(&self) -> SharedSession {
+        let (id, runtime) = (SessionId::new(self.runtime.random_u64()), self.runtime.shared());
+        self.memory.open(SessionOptions { id, ttl: TTL, runtime }).await.unwrap()
     }
 
     pub(crate) async fn sleep(&self, duration: Duration) {

@@ -4,6 +4,8 @@
 //! of a case are broken in that way.
 
 mod group;
+mod multi;
+mod reentry;
 mod rwlock;
 mod semaphore;
 
@@ -27,7 +29,7 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 10] = [
+pub(super) const CASES: [Case; 15] = [
     Case {
         clause: Clause::C18RwLock,
         name: "readers, and a writer who waits",
@@ -77,6 +79,36 @@ pub(super) const CASES: [Case; 10] = [
         run: |context| Box::pin(semaphore::cost(context)),
     },
     Case {
+        clause: Clause::C20Reentry,
+        name: "one turn",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(reentry::one_turn(context)),
+    },
+    Case {
+        clause: Clause::C20Reentry,
+        name: "another owner",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(reentry::another_owner(context)),
+    },
+    Case {
+        clause: Clause::C21MultiLock,
+        name: "opposite orders",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(multi::opposite_orders(context)),
+    },
+    Case {
+        clause: Clause::C21MultiLock,
+        name: "all or nothing",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(multi::all_or_nothing(context)),
+    },
+    Case {
+        clause: Clause::C21MultiLock,
+        name: "two coordinators",
+        modes: &[Mode::Exclusive],
+        run: |context| Box::pin(multi::coordinators(context)),
+    },
+    Case {
         clause: Clause::C22Group,
         name: "views",
         modes: &[Mode::Present],
@@ -99,6 +131,8 @@ pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
         Mutant::ReaderOvertakes => Clause::C18RwLock,
         Mutant::AnyLimit => Clause::C19Semaphore,
+        Mutant::ForgetsDepth => Clause::C20Reentry,
+        Mutant::AnyOrder => Clause::C21MultiLock,
         Mutant::NotAgain => Clause::C22Group,
         // There is an arm for each; other crates must have one for those to come.
         _ => unreachable!(),

@@ -1,0 +1,235 @@
+//! The lock that its owner may take again.
+
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, Mutex as StdMutex, Weak},
+    time::Duration,
+};
+
+use crate::{
+    error::{Error, Result},
+    guard::Guard,
+    recipe::{Mutant, Mutex},
+    runtime::BoxFuture,
+    sync::{Signal, locked},
+};
+
+/// A [`Mutex`] for an owner that may take it again while it holds: the same turn, with the same token. It is
+/// over when each of its guards is gone.
+///
+/// The owner is this handle and its clones: not a thread, and not a task, for tasks move between threads and
+/// one may begin what another ends. [`Mutex::reentrant`] makes another owner each time, which waits for this
+/// one like anybody else; so does a plain [`Mutex`] of the same name.
+///
+/// **It guarantees** what a [`Mutex`] does; that a call while the owner holds is answered at once, without
+/// asking the store, with the token of the turn that is under way (clause C20); that calls which wait at the
+/// same time share one claim, which stays in line as long as one of them waits.
+///
+/// **It does not guarantee** that a part of the owner has the lock to itself: guards of one owner exclude
+/// others, not one another.
+///
+/// ```
+/// # use lock_core::{Coordinator, Error, Memory, Options};
+/// # use std::sync::Arc;
+/// # async fn example() -> Result<(), Error> {
+/// # let coordinator = Coordinator::open(Arc::new(Memory::new()), Options::default()).await?;
+/// let mutex = coordinator.mutex("accounts/7")?.reentrant();
+/// let transfer = mutex.lock().await?;
+/// let booking = mutex.lock().await?; // in a function that is called, and locks for itself
+/// assert_eq!((booking.token(), mutex.depth()), (transfer.token(), 2));
+/// booking.release().await?; // still held
+/// transfer.release().await?;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReentrantMutex {
+    mutex: Mutex,
+    owner: Arc<Owner>,
+}
+
+/// What the handles of one owner share.
+#[derive(Debug, Default)]
+struct Owner {
+    /// The last turn. Its guards keep it.
+    turn: Signal<Weak<Guard>>,
+    /// The claim of those who wait. They keep it.
+    claim: StdMutex<Weak<SharedClaim>>,
+}
+
+/// A claim that several calls wait for. One of them drives it to its grant; when that one is dropped, another
+/// goes on where it was.
+struct SharedClaim(tokio::sync::Mutex<Option<BoxFuture<Result<Guard>>>>);
+
+impl fmt::Debug for SharedClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedClaim").finish_non_exhaustive()
+    }
+}
+
+/// A share in its owner's turn, until it is released, dropped or lost. All that a [`Guard`] tells and does,
+/// it does too, for the turn as a whole.
+///
+/// # Drop
+///
+/// The last one to go drops the [`Guard`]; any other only counts down.
+#[derive(Debug)]
+#[must_use = "the share in the turn is given back when the guard is dropped"]
+pub struct ReentrantGuard {
+    guard: Arc<Guard>,
+    mutex: Mutex,
+}
+
+impl Mutex {
+    /// A handle to this lock, with the same options, for a new owner that may take it again while it holds.
+    #[must_use]
+    pub fn reentrant(&self) -> ReentrantMutex {
+        ReentrantMutex { mutex: self.clone(), owner: Arc::default() }
+    }
+}
+
+impl ReentrantMutex {
+    /// The turn that this owner has, at once; or else waits for one as [`Mutex::lock`] does. When the last
+    /// turn was lost, it is a new one: the guards of the lost one stay invalid.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`], when there is a turn to wait for. An operator who evicts the claim that several
+    /// calls wait for ends one of them; the others claim anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, others of this owner that wait keep their place. The last one to be
+    /// dropped withdraws in the background; nothing stays in line.
+    pub async fn lock(&self) -> Result<ReentrantGuard> {
+        tokio::select! { biased;
+            again = self.again() => Ok(again),
+            first = self.first() => first,
+        }
+    }
+
+    /// The turn that this owner has; or else takes the lock as [`Mutex::try_lock`] does. `None` only when a
+    /// conflicting claim was in line (clause C6), and be it one that another call of this owner waits for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Mutex::try_lock`].
+    pub async fn try_lock(&self) -> Result<Option<ReentrantGuard>> {
+        self.again_or(self.mutex.try_lock()).await
+    }
+
+    /// The turn that this owner has, now or within `patience`; or else waits for one as
+    /// [`Mutex::try_lock_for`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Mutex::try_lock_for`].
+    pub async fn try_lock_for(&self, patience: Duration) -> Result<Option<ReentrantGuard>> {
+        self.again_or(self.mutex.try_lock_for(patience)).await
+    }
+
+    /// How many guards of this owner's turn there are; 0 when it has none, and when it was lost.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        // Not the one that is looked through.
+        self.owner.turn.read(valid).map_or(0, |turn| Arc::strong_count(&turn) - 1)
+    }
+
+    /// Waits until this owner has a turn, whichever of its calls gets it.
+    async fn again(&self) -> ReentrantGuard {
+        self.share(self.owner.turn.wait(valid).await)
+    }
+
+    async fn again_or(
+        &self,
+        trying: impl Future<Output = Result<Option<Guard>>>,
+    ) -> Result<Option<ReentrantGuard>> {
+        tokio::select! { biased;
+            again = self.again() => Ok(Some(again)),
+            taken = trying => Ok(taken?.map(|guard| self.begin(guard))),
+        }
+    }
+
+    /// Waits for the grant of the owner's claim.
+    async fn first(&self) -> Result<ReentrantGuard> {
+        loop {
+            let shared = self.claim();
+            let mut claim = shared.0.lock().await;
+            // Without one, it has failed in the hands of another call.
+            if let Some(waiting) = &mut *claim {
+                let granted = waiting.await;
+                *claim = None;
+                *locked(&self.owner.claim) = Weak::new();
+                return granted.map(|guard| self.begin(guard));
+            }
+        }
+    }
+
+    /// The claim of those who wait; a new one when nobody does.
+    fn claim(&self) -> Arc<SharedClaim> {
+        let mut claim = locked(&self.owner.claim);
+        claim.upgrade().unwrap_or_else(|| {
+            let mutex = self.mutex.clone();
+            let waiting: BoxFuture<_> = Box::pin(async move { mutex.lock().await });
+            let shared = Arc::new(SharedClaim(tokio::sync::Mutex::new(Some(waiting))));
+            *claim = Arc::downgrade(&shared);
+            shared
+        })
+    }
+
+    /// A turn of this owner begins.
+    fn begin(&self, guard: Guard) -> ReentrantGuard {
+        let turn = Arc::new(guard);
+        self.owner.turn.update(|last| *last = Arc::downgrade(&turn));
+        self.share(turn)
+    }
+
+    fn share(&self, turn: Arc<Guard>) -> ReentrantGuard {
+        ReentrantGuard { guard: turn, mutex: self.mutex.clone() }
+    }
+}
+
+fn valid(turn: &Weak<Guard>) -> Option<Arc<Guard>> {
+    turn.upgrade().filter(|turn| turn.is_valid())
+}
+
+impl ReentrantGuard {
+    /// Gives this share in the turn back. When it is the last, gives the turn to the next in line, and waits
+    /// until the store has done so.
+    ///
+    /// # Errors
+    ///
+    /// When the turn was lost before; see [`Guard::release`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop the release: it goes on in the background.
+    pub async fn release(self) -> Result<()> {
+        if self.mutex.entrance().is(Mutant::ForgetsDepth) {
+            return self.guard.leave("release").await;
+        }
+        let held = self.guard.check();
+        match Arc::into_inner(self.guard) {
+            Some(last) => last.release().await,
+            None => held.map_err(|lost| Error::from(lost).during("release")),
+        }
+    }
+}
+
+impl Deref for ReentrantGuard {
+    type Target = Guard;
+
+    fn deref(&self) -> &Guard {
+        &self.guard
+    }
+}
