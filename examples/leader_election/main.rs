@@ -18,18 +18,18 @@
 mod candidate;
 #[path = "../shared/child.rs"]
 mod child;
+#[path = "../shared/hearing.rs"]
+mod hearing;
 #[path = "../shared/lines.rs"]
 mod lines;
-mod process;
+#[path = "../shared/parts.rs"]
+mod parts;
 mod story;
 mod tally;
 mod watcher;
 
-use std::error::Error;
-
-use candidate::Candidate;
-use child::Child;
 use clap::Parser;
+use parts::Failure;
 
 /// Moves leadership among three candidates.
 #[derive(Debug, Parser)]
@@ -43,11 +43,10 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let Arguments { uri, play } = Arguments::parse();
     match play {
-        Some(name) => process::play(&name, &uri).await,
-        None if uri.starts_with("memory:") => story::tell::<Candidate>(&uri).await,
-        None => story::tell::<Child>(&uri).await,
+        Some(name) => parts::play(&name, &uri, candidate::campaign).await,
+        None => story::tell(&uri).await,
     }
 }

@@ -1,5 +1,5 @@
 //! How many work at a time, by what they write: `anna works 33` before anna does anything as the leader of
-//! that term, and `anna stops` after it.
+//! that term, and `anna stops` after it. `anna dies` is written when she does nothing any more.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ impl Tally {
                 self.at_work.insert((*name).to_owned(), (*term).to_owned());
                 self.most = self.most.max(self.at_work.len());
             }
-            [name, "stops"] => {
+            [name, "stops" | "dies"] => {
                 self.at_work.remove(*name);
             }
             _ => {}
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn those_count_who_work_and_have_not_stopped() {
         assert_eq!(most(&[]), 0);
-        assert_eq!(most(&["a works 1", "a stops", "b works 2", "b stops", "b stops", "a works 3"]), 1);
+        assert_eq!(most(&["a works 1", "a stops", "b works 2", "b dies", "b stops", "a works 3"]), 1);
         assert_eq!(most(&["a works 1", "b works 2", "a stops", "b stops"]), 2);
         assert_eq!(most(&["a works 1", "b stops", "c works 2"]), 2);
     }

@@ -1,10 +1,6 @@
 //! What can be seen from outside: who leads, by the store, and who works, by what the candidates write.
 
-use std::{
-    error::Error,
-    io::PipeReader,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::{
     sync::mpsc,
@@ -12,24 +8,27 @@ use tokio::{
 };
 use yourturn::{Election, Leader, Observer};
 
-use crate::{lines, story::PATIENCE, tally::Tally};
+use crate::{
+    hearing::Hearing,
+    parts::{Failure, PATIENCE},
+    tally::Tally,
+};
 
 pub(crate) struct Watcher {
     start: Instant,
     election: Election,
     leaders: Observer,
-    written: mpsc::UnboundedReceiver<String>,
-    tally: Tally,
+    hearing: Hearing<Tally>,
 }
 
 impl Watcher {
-    pub(crate) fn new(election: Election, written: PipeReader) -> Self {
-        let (leaders, written) = (election.observe(), lines::read(written));
-        Self { start: Instant::now(), election, leaders, written, tally: Tally::default() }
+    pub(crate) fn new(election: Election, written: mpsc::UnboundedReceiver<String>) -> Self {
+        let (leaders, hearing) = (election.observe(), Hearing::new(written, Tally::default(), Tally::note));
+        Self { start: Instant::now(), election, leaders, hearing }
     }
 
     /// Waits until so many campaign, the leader included.
-    pub(crate) async fn until_in_line(&self, wanted: usize) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn until_in_line(&self, wanted: usize) -> Result<(), Failure> {
         let reached = async {
             while self.election.inspect().await?.places.len() != wanted {
                 sleep(Duration::from_millis(20)).await;
@@ -40,16 +39,11 @@ impl Watcher {
     }
 
     /// Waits until somebody else leads, and is at work.
-    pub(crate) async fn next(&mut self) -> Result<Leader, Box<dyn Error>> {
-        timeout(PATIENCE, async {
-            let leader = self.next_leader().await?;
-            while !self.tally.has_begun(&leader.owner, &leader.term.to_string()) {
-                let line = self.written.recv().await.ok_or("nobody writes any more")?;
-                self.tally.note(&line);
-            }
-            Ok(leader)
-        })
-        .await?
+    pub(crate) async fn next(&mut self) -> Result<Leader, Failure> {
+        let leader = timeout(PATIENCE, self.next_leader()).await??;
+        let term = leader.term.to_string();
+        self.hearing.until("it works", |tally| tally.has_begun(&leader.owner, &term)).await?;
+        Ok(leader)
     }
 
     async fn next_leader(&mut self) -> Result<Leader, yourturn::Error> {
@@ -64,11 +58,8 @@ impl Watcher {
         }
     }
 
-    /// How many were ever at work at a time; known when all have left.
-    pub(crate) async fn most_at_work(mut self) -> usize {
-        while let Some(line) = self.written.recv().await {
-            self.tally.note(&line);
-        }
-        self.tally.most()
+    /// For what is still written.
+    pub(crate) fn rest(self) -> Hearing<Tally> {
+        self.hearing
     }
 }

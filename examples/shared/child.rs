@@ -1,7 +1,6 @@
 //! A part of the program that is a process of its own: the same executable once more.
 
 use std::{
-    error::Error,
     ffi::OsStr,
     io::{self, PipeWriter},
     process::Stdio,
@@ -52,10 +51,11 @@ impl Child {
     /// # Errors
     ///
     /// When that was no success, and no fault of ours.
-    pub(crate) async fn ended(mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn ended(mut self) -> io::Result<()> {
         let status = self.process.wait().await?;
         // Not sooner, unless somebody else did: it might not have been done yet.
         drop(self.orders);
-        if status.success() || self.killed { Ok(()) } else { Err(format!("{}: {status}", self.name).into()) }
+        let good = status.success() || self.killed;
+        if good { Ok(()) } else { Err(io::Error::other(format!("{}: {status}", self.name))) }
     }
 }

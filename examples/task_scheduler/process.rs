@@ -57,6 +57,6 @@ impl Member for Child {
     }
 
     async fn finish(self) -> Result<(), Box<dyn Error>> {
-        self.ended().await
+        Ok(self.ended().await?)
     }
 }
