@@ -6,7 +6,6 @@ use lock_testkit::{
     broken::Flaw,
     memory::MemoryHarness,
     suite::{self, Clause, Report},
-    suite::{self, Clause, clause_of},
 };
 
 #[tokio::test(start_paused = true)]
