@@ -19,6 +19,7 @@ use crate::{
     runtime::{BoxFuture, Moment},
     session::{Health, LostReason},
     token::FencingToken,
+    work::{self, Above},
 };
 
 /// Your turn, until it is released, dropped or lost.
@@ -167,6 +168,9 @@ impl Guard {
     /// Runs `work` while it is your turn: drops it as soon as the guard is lost. The clock is read at each
     /// poll, so a process that was stopped or suspended beyond its deadline does not take one step more.
     ///
+    /// An acquire within `work` that waits for this very guard would never end. It answers
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) at once, without asking the store.
+    ///
     /// # Errors
     ///
     /// [`Lost`]; `work` was dropped.
@@ -183,7 +187,8 @@ impl Guard {
             if let Poll::Ready(reason) = lost.as_mut().poll(context) {
                 return Poll::Ready(Err(self.lost_by(reason)));
             }
-            work.as_mut().poll(context).map(Ok)
+            let above = Above::new(&self.shared, self.line(), self.mode);
+            work::poll_under(above, || work.as_mut().poll(context)).map(Ok)
         })
         .await
     }
