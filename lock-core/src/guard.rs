@@ -19,6 +19,7 @@ use crate::{
     runtime::{BoxFuture, Moment},
     session::{Health, LostReason},
     token::FencingToken,
+    work::{self, Above},
 };
 
 /// Your turn, until it is released, dropped or lost.
@@ -167,6 +168,9 @@ impl Guard {
     /// Runs `work` while it is your turn: drops it as soon as the guard is lost. The clock is read at each
     /// poll, so a process that was stopped or suspended beyond its deadline does not take one step more.
     ///
+    /// An acquire within `work` that waits for this very guard would never end. It answers
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) at once, without asking the store.
+    ///
     /// # Errors
     ///
     /// [`Lost`]; `work` was dropped.
@@ -175,7 +179,9 @@ impl Guard {
     ///
     /// As cancel-safe as `work`.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
-        run_while(|| self.check(), self.lost_how(), work).await
+        let mut work = pin!(work);
+        let under_us = poll_fn(|context| work::poll_under([self.above()], || work.as_mut().poll(context)));
+        run_while(|| self.check(), self.lost_how(), under_us).await
     }
 
     /// The session that holds, and the ticket that it holds by: for what a store offers beyond the seam, such
@@ -263,6 +269,11 @@ impl Guard {
         let now = self.now();
         let max_hold = || self.hold_until.filter(|end| now >= *end).map(|_| LostReason::MaxHold);
         self.place.via().lease.loss_at(now).or_else(max_hold)
+    }
+
+    /// For the account of what work runs under.
+    pub(crate) fn above(&self) -> Above {
+        Above::new(&self.shared, self.line(), self.mode)
     }
 
     /// As [`lost`](Self::lost), with all that there is to say.

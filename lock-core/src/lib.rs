@@ -23,6 +23,7 @@ mod session;
 pub mod sync;
 mod token;
 mod uri;
+mod work;
 
 pub use backend::{Line, LinePlace};
 pub use capability::{

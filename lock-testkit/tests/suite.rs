@@ -26,7 +26,7 @@ async fn c15_what_a_store_does_not_declare_is_refused_and_never_counts_as_a_pass
     assert!(report.failures().is_empty());
     // In one mode everything passes but the restart and what weakens it; in the three others C15 does, and
     // nothing else. Of the recipes, what needs no other mode.
-    let passed = 21 + 3 + 8;
+    let passed = 21 + 3 + suite::EXCLUSIVE_RECIPES;
     assert_eq!((report.passed(), report.unsupported().len()), (passed, suite::OUTCOMES - passed));
     assert!(report.unsupported().iter().all(|(clause, ..)| *clause != Clause::C15Capability));
 }

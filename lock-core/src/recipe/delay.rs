@@ -37,8 +37,8 @@ enum Record {
 }
 
 /// When this coordinator first learned, by being granted itself, that a holder was gone, for each line where
-/// one had not ended well. So the delay passes also for those who try again and again. An entry is as small
-/// as a line is rare on which holders are lost.
+/// one had not ended well. So the delay passes also for those who try again and again. An entry stays until
+/// this coordinator is let in, or another holder is lost there; few lines ever have one.
 #[derive(Debug, Default)]
 pub(crate) struct UncleanEnds(Mutex<FxHashMap<LineId, (u64, Moment)>>);
 

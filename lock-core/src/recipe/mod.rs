@@ -49,6 +49,7 @@ use crate::{
     line::Mode,
     name::LineId,
     runtime::{Moment, jitter},
+    work,
 };
 
 /// One line, through one coordinator: what every recipe is made of.
@@ -142,6 +143,7 @@ impl Entrance {
 
     /// Waits for a turn, however long that takes.
     async fn acquire(&self, operation: &'static str, request: &Request) -> Result<Guard> {
+        work::check(&self.shared, &self.line, request.mode).map_err(self.context(operation))?;
         let claimed = self.now();
         let attempt = |via| async {
             let taken = self.turn(via, request).await?;
@@ -287,7 +289,7 @@ impl Entrance {
     /// A session that can be asked for this; what cannot be asked for is refused before any I/O.
     async fn prepare(&self, operation: &'static str, request: &Request, now: Moment) -> Result<Arc<Via>> {
         let context = self.context(operation);
-        request.terms.check().map_err(&context)?;
+        request.terms.check().and_then(|()| request.mode.validate()).map_err(&context)?;
         let via = self.shared.session(now).await.map_err(&context)?;
         if !via.session.capabilities().modes.include(self.line.kind(), request.mode) {
             let message = format!("the store has no {} claims", request.mode);

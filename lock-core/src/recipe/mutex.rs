@@ -20,7 +20,9 @@ use crate::{
 /// was stopped beyond its deadline may finish the step that it was in. Send the [token](Guard::token) along,
 /// and let the resource refuse an older one.
 ///
-/// It is not re-entrant: a task that locks again while it holds waits for itself.
+/// It is not re-entrant: a task that locks again while it holds waits for itself. Where that is certain,
+/// within [`Guard::run`], it gets [`Deadlock`](crate::ErrorKind::Deadlock) instead. For work that may lock
+/// again there is `reentrant()`.
 ///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};
@@ -66,7 +68,9 @@ impl Mutex {
     /// guard comes when the delay is over. The delay is that of the holder that was lost. It is counted from
     /// the first grant after it that this coordinator was given, so it is never too short, and may be longer
     /// after one who waited for it was lost too. While it lasts, [`try_lock`](Self::try_lock) answers `None`,
-    /// as does [`try_lock_for`](Self::try_lock_for) when its patience ends before.
+    /// as does [`try_lock_for`](Self::try_lock_for) when its patience ends before. Who only tries is let in once
+    /// its coordinator has known of the loss for so long; a process that does not live that long should have
+    /// more patience than the delay.
     ///
     /// All who use the lock must ask for a delay: one who does not neither waits nor is waited for. It costs
     /// each turn a look at the line's cell and two writes to it. More than zero.
@@ -97,7 +101,11 @@ impl Mutex {
     /// # Errors
     ///
     /// When the store cannot be reached, the coordinator was closed, or an operator evicted the claim
-    /// ([`NotHeld`](crate::ErrorKind::NotHeld)). Never because somebody else holds the lock.
+    /// ([`NotHeld`](crate::ErrorKind::NotHeld)). Never because somebody else holds the lock, but
+    /// [`QueueFull`](crate::ErrorKind::QueueFull) with [`at_most_in_line`](Self::at_most_in_line), and
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) within [`Guard::run`] of a guard of this very lock. With
+    /// [`lock_delay`](Self::lock_delay) also [`Garbled`](crate::ErrorKind::Garbled), when the line's cell holds
+    /// something else.
     ///
     /// # Cancel safety
     ///

@@ -27,8 +27,10 @@ use crate::{
 /// ask for [`write`](Self::write); what was read may have changed by then. A writer becomes a reader with
 /// [`downgrade`](WriteGuard::downgrade).
 ///
-/// It is not re-entrant. A reader who asks for another read lock while it holds one waits for any writer that
-/// came in between, who waits for the reader.
+/// It is not re-entrant: who asks for a write lock while holding, or for a read lock while writing, waits for
+/// itself. Where that is certain, within [`Guard::run`], it gets [`Deadlock`](crate::ErrorKind::Deadlock)
+/// instead. A reader who asks for another read lock while it holds one waits for any writer that came in
+/// between, who waits for the reader.
 ///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};

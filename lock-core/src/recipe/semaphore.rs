@@ -273,21 +273,16 @@ impl Semaphore {
         count: u32,
         patience: Option<Patience>,
     ) -> Result<Request> {
-        let context = self.entrance.context(operation);
         let permits = |limit| Request { terms: self.terms, ..Request::new(Mode::Permits { count, limit }) };
-        // What can never be granted, and what the store cannot do, whatever the cell says.
+        // What nobody can be granted, and what the store cannot do, is refused whatever the cell says.
         let at_least = permits(self.stated().max(count));
-        at_least.mode.validate().map_err(&context)?;
-        let limit = loop {
+        loop {
             self.entrance.prepare(operation, &at_least, self.entrance.now()).await?;
             match self.entrance.ask(patience, self.agreed_limit(operation)).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {}
-                limit => break limit.map_err(&context)?,
+                limit => return limit.map(permits).map_err(self.entrance.context(operation)),
             }
-        };
-        let request = permits(limit);
-        request.mode.validate().map_err(&context)?;
-        Ok(request)
+        }
     }
 
     /// What the cell says, after it was written if need be, and if this handle agrees.

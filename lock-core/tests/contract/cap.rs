@@ -7,14 +7,17 @@ use crate::support::{MILLI, SECOND, World, background};
 #[tokio::test(start_paused = true)]
 async fn c26_one_more_than_may_be_in_line_is_told_so_and_leaves_nothing() {
     let world = World::new();
-    let mutex = world.coordinator().await.mutex("x").unwrap().at_most_in_line(2);
+    let coordinator = world.coordinator().await;
+    let mutex = coordinator.mutex("x").unwrap().at_most_in_line(2);
     let holder = mutex.lock().await.unwrap();
     let next = background({
         let mutex = mutex.clone();
         async move { mutex.lock().await.unwrap() }
     });
     world.until_in_line(2).await;
+    let before = world.memory.requests(coordinator.session_id());
     let error = mutex.lock().await.unwrap_err();
+    assert_eq!(world.memory.requests(coordinator.session_id()), before + 2, "a try and a look");
     assert_eq!((error.kind(), error.effect()), (ErrorKind::QueueFull, Effect::None));
     assert_eq!(error.to_string(), "lock mutex \"x\": 2 claims are in line, of 2 that may be");
     assert!(!error.is_retryable());

@@ -178,6 +178,10 @@ async fn c25_another_unclean_end_begins_another_delay() {
     let second = mutex(&a).try_lock().await.unwrap().unwrap();
     assert!(mutex(&a).evict(second.claim()).await.unwrap());
     assert!(mutex(&a).try_lock().await.unwrap().is_none());
+    // Also when it was another coordinator's, and this one has known of an earlier one for long.
+    let b = world.coordinator().await;
+    let third = world.assert_waits(locking(&mutex(&b))).await;
+    assert!(mutex(&b).evict(third.claim()).await.unwrap());
     let next = locking(&mutex(&a));
     world.assert_waits(next).await.release().await.unwrap();
 }

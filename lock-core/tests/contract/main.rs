@@ -3,6 +3,7 @@
 
 mod cancellation;
 mod cap;
+mod deadlock;
 mod delay;
 mod drops;
 mod election;

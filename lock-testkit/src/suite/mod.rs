@@ -83,6 +83,9 @@ pub const MODES: [Mode; 4] =
 /// How many outcomes a report has: a case of a store in each mode, a case of a recipe once.
 pub const OUTCOMES: usize = CASES.len() * MODES.len() + recipes::CASES.len();
 
+/// How many of the recipes' cases a store can pass that has exclusive claims alone.
+pub const EXCLUSIVE_RECIPES: usize = recipes::exclusive();
+
 /// Runs every case on a store of its own.
 pub async fn run(harness: &dyn Harness) -> Report {
     run_with(harness, None).await

@@ -13,8 +13,8 @@ use lock_zk::Layout;
 const CASES: usize = suite::OUTCOMES;
 
 /// In the layouts of others: every case in the exclusive mode but two, of which one weakens modes and the
-/// other needs names of its own; and the refusal of each other mode.
-const CLASSIC_CASES: usize = 23 - 2 + 3;
+/// other needs names of its own; and the refusal of each other mode; and the recipes that need no other mode.
+const CLASSIC_CASES: usize = 23 - 2 + 3 + suite::EXCLUSIVE_RECIPES;
 
 /// One suite runs at a time: each has as many servers as the machine can bear.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

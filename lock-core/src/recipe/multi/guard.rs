@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    pin::pin,
     task::Poll,
     time::Duration,
 };
@@ -12,6 +13,7 @@ use crate::{
     name::Name,
     runtime::Moment,
     token::FencingToken,
+    work,
 };
 
 /// Your turn in several lines, until it is released or dropped, or until the first of them is lost. What is
@@ -137,7 +139,10 @@ impl MultiGuard {
     ///
     /// As cancel-safe as `work`.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Lost> {
-        run_while(|| self.check(), self.lost(), work).await
+        let mut work = pin!(work);
+        let above = || self.taken.iter().map(|(_, guard)| guard.above());
+        let under_us = poll_fn(|context| work::poll_under(above(), || work.as_mut().poll(context)));
+        run_while(|| self.check(), self.lost(), under_us).await
     }
 
     /// Gives each turn to the next in its line, that of the lock taken last at first, and waits until the

@@ -142,6 +142,18 @@ pub(super) const CASES: [Case; 18] = [
     },
 ];
 
+/// How many need no other than exclusive claims.
+pub(super) const fn exclusive() -> usize {
+    let (mut count, mut cases) = (0, CASES.as_slice());
+    while let [case, rest @ ..] = cases {
+        if let [Mode::Exclusive] = case.modes {
+            count += 1;
+        }
+        cases = rest;
+    }
+    count
+}
+
 /// The mode by which permits are reported.
 const PERMITS: Mode = Mode::Permits { count: 2, limit: 3 };
 /// The clause that a broken recipe breaks.
