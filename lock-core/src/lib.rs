@@ -38,12 +38,12 @@ pub use memory::Memory;
 pub use memory::Residue;
 pub use name::{Kind, LineId, Name};
 pub use options::Options;
+pub use recipe::{
+    Barrier, DoubleBarrier, Election, Group, GroupWatch, Inside, Latch, Leader, Leadership, Member, Members,
+    Membership, Mutex, Observer, OnLoss, Outcome, Standing, Task, Turn,
+};
 #[cfg(feature = "testkit")]
 pub use recipe::{Claims, Mutant};
-pub use recipe::{
-    Election, Group, GroupWatch, Leader, Leadership, Member, Members, Membership, Mutex, Observer, Outcome,
-    Standing, Task, Turn,
-};
 pub use runtime::Moment;
 pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};
 pub use token::FencingToken;

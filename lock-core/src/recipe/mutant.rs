@@ -8,9 +8,15 @@
 pub enum Mutant {
     /// A member whose session was lost does not come back to its group.
     NotAgain,
+    /// A round of a barrier that is complete is not written down before those who saw it leave.
+    NotReady,
+    /// Who leaves a double barrier does not wait for the others.
+    LeavesAlone,
+    /// A participant that counts down again counts again.
+    CountsTwice,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::NotAgain];
+    pub const ALL: [Self; 4] = [Self::NotAgain, Self::NotReady, Self::LeavesAlone, Self::CountsTwice];
 }

@@ -3,7 +3,9 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod barrier;
 mod group;
+mod latch;
 
 use std::pin::Pin;
 
@@ -25,7 +27,7 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 2] = [
+pub(super) const CASES: [Case; 7] = [
     Case {
         clause: Clause::C22Group,
         name: "views",
@@ -38,6 +40,36 @@ pub(super) const CASES: [Case; 2] = [
         modes: &[Mode::Present],
         run: |context| Box::pin(group::returns(context)),
     },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "one that is fast",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::fast(context)),
+    },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "one that crashes",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::crash(context)),
+    },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "in and out",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::double(context)),
+    },
+    Case {
+        clause: Clause::C24Latch,
+        name: "lost replies",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(latch::once(context)),
+    },
+    Case {
+        clause: Clause::C24Latch,
+        name: "those who wait",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(latch::wakes(context)),
+    },
 ];
 
 /// The clause that a broken recipe breaks.
@@ -45,6 +77,8 @@ pub(super) const CASES: [Case; 2] = [
 pub const fn clause_of(mutant: Mutant) -> Clause {
     match mutant {
         Mutant::NotAgain => Clause::C22Group,
+        Mutant::NotReady | Mutant::LeavesAlone => Clause::C23Barrier,
+        Mutant::CountsTwice => Clause::C24Latch,
         _ => Clause::C18RwLock,
     }
 }
