@@ -1,11 +1,13 @@
 //! What users come for. Each recipe is written once, over the seam, and knows no store.
 
+mod barrier;
 mod cap;
 #[cfg(feature = "testkit")]
 mod claims;
 pub(crate) mod delay;
 mod election;
 mod group;
+mod latch;
 mod multi;
 #[cfg_attr(
     not(feature = "testkit"),
@@ -19,11 +21,14 @@ mod rwlock;
 mod semaphore;
 mod task;
 mod watch;
+mod written;
 
+pub use barrier::{Barrier, DoubleBarrier, Inside, OnLoss};
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
 pub use group::{Group, GroupWatch, Member, Members, Membership};
+pub use latch::Latch;
 pub use multi::{MultiGuard, MultiLock};
 #[cfg(feature = "testkit")]
 pub use mutant::Mutant;
@@ -418,5 +423,12 @@ impl Entrance {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.shared.runtime.spawn(Box::pin(task));
+    }
+}
+
+/// Gives up a turn whose work is done: a release that fails is one that the store has already made.
+async fn release(guard: Guard) {
+    if let Err(error) = guard.release().await {
+        tracing::debug!(%error, "the turn had ended before it was released");
     }
 }

@@ -3,9 +3,11 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod barrier;
 mod cap;
 mod delay;
 mod group;
+mod latch;
 mod multi;
 mod reentry;
 mod rwlock;
@@ -30,8 +32,20 @@ pub(super) struct Case {
     pub(super) run: for<'a> fn(&'a Context) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>,
 }
 
+/// How many need no other than exclusive claims.
+pub(super) const fn exclusive() -> usize {
+    let (mut count, mut cases) = (0, CASES.as_slice());
+    while let [case, rest @ ..] = cases {
+        if let [Mode::Exclusive] = case.modes {
+            count += 1;
+        }
+        cases = rest;
+    }
+    count
+}
+
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 18] = [
+pub(super) const CASES: [Case; 23] = [
     Case {
         clause: Clause::C18RwLock,
         name: "readers, and a writer who waits",
@@ -123,6 +137,36 @@ pub(super) const CASES: [Case; 18] = [
         run: |context| Box::pin(group::returns(context)),
     },
     Case {
+        clause: Clause::C23Barrier,
+        name: "one that is fast",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::fast(context)),
+    },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "one that crashes",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::crash(context)),
+    },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "in and out",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::double(context)),
+    },
+    Case {
+        clause: Clause::C24Latch,
+        name: "lost replies",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(latch::once(context)),
+    },
+    Case {
+        clause: Clause::C24Latch,
+        name: "those who wait",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(latch::wakes(context)),
+    },
+    Case {
         clause: Clause::C25LockDelay,
         name: "after an unclean end",
         modes: &[Mode::Exclusive],
@@ -142,18 +186,6 @@ pub(super) const CASES: [Case; 18] = [
     },
 ];
 
-/// How many need no other than exclusive claims.
-pub(super) const fn exclusive() -> usize {
-    let (mut count, mut cases) = (0, CASES.as_slice());
-    while let [case, rest @ ..] = cases {
-        if let [Mode::Exclusive] = case.modes {
-            count += 1;
-        }
-        cases = rest;
-    }
-    count
-}
-
 /// The mode by which permits are reported.
 const PERMITS: Mode = Mode::Permits { count: 2, limit: 3 };
 /// The clause that a broken recipe breaks.
@@ -165,6 +197,8 @@ pub const fn clause_of(mutant: Mutant) -> Clause {
         Mutant::ForgetsDepth => Clause::C20Reentry,
         Mutant::AnyOrder => Clause::C21MultiLock,
         Mutant::NotAgain => Clause::C22Group,
+        Mutant::NotReady | Mutant::LeavesAlone => Clause::C23Barrier,
+        Mutant::CountsTwice => Clause::C24Latch,
         Mutant::NoDelay | Mutant::DelayAfterRelease => Clause::C25LockDelay,
         Mutant::NoCap => Clause::C26QueueCap,
         // There is an arm for each; other crates must have one for those to come.
