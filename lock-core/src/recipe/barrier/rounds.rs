@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OnLoss;
 use crate::{
-    backend::Line,
+    backend::{Line, LinePlace},
     claim::{ClaimId, Payload},
     error::{Error, ErrorKind, Result},
 };
@@ -90,7 +90,7 @@ impl Card {
 
 /// Everybody in line, in the order in which they came.
 pub(super) fn participants(line: &Line) -> Result<Vec<Participant>> {
-    let read = |place: &crate::backend::LinePlace| {
+    let read = |place: &LinePlace| {
         Ok(Participant { place: place.place, card: Card::read(place.claim, &place.payload)? })
     };
     line.places.iter().map(read).collect()

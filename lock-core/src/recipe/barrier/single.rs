@@ -21,8 +21,8 @@ use crate::{
 /// come counts as one that came. One that crashed is seen to go when its session ends (C8). Which
 /// participants make up a round is not said; give rounds that must not mix names of their own.
 ///
-/// Each participant reads the cell whenever somebody comes or goes. Rounds are written in places of the line,
-/// the last of them stays in the cell until [`forget`](Self::forget).
+/// Each participant that waits reads the line's cell whenever somebody comes or goes. The cell keeps the rounds
+/// that somebody in line still needs, and the last one until [`forget`](Self::forget).
 ///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};
@@ -66,8 +66,8 @@ impl Barrier {
     /// # Errors
     ///
     /// [`Broken`](ErrorKind::Broken) when a participant of the round has gone, as all of the round are told
-    /// then. [`Disagreement`](ErrorKind::Disagreement) when those who came before are so many as not to wait
-    /// for as many as this one; they do not count it. Else as [`Mutex::lock`](crate::Mutex::lock).
+    /// then. [`Disagreement`](ErrorKind::Disagreement) when those who came before meet by another number; they
+    /// do not count this one. Else as [`Mutex::lock`](crate::Mutex::lock).
     ///
     /// # Cancel safety
     ///
