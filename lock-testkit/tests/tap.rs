@@ -93,6 +93,25 @@ async fn requests_are_counted_and_renewals_are_not() {
 }
 
 #[tokio::test]
+async fn the_longest_packet_is_measured() {
+    let (zookeeper, client) = tapped().await;
+    let tap = tap(&zookeeper);
+    create(&client, "/one", CreateMode::Persistent).await.unwrap();
+    tap.take_longest();
+    let data = [7; 3000];
+    soon(client.set_data("/one", &data, None)).await.unwrap();
+    let request = tap.take_longest();
+    assert!((data.len()..data.len() + 100).contains(&request), "{request} bytes");
+    soon(client.check_stat("/one")).await.unwrap();
+    let short = tap.take_longest();
+    assert!((1..200).contains(&short), "{short} bytes");
+    soon(client.get_data("/one")).await.unwrap();
+    let reply = tap.take_longest();
+    assert!((data.len()..data.len() + 200).contains(&reply), "{reply} bytes");
+    assert_eq!(tap.take_longest(), 0);
+}
+
+#[tokio::test]
 async fn the_reply_of_the_very_create_is_lost_that_is_to_be_lost() {
     let (zookeeper, client) = tapped().await;
     let tap = tap(&zookeeper);

@@ -12,7 +12,7 @@ use std::{
 use lock_core::{LineId, Result, sync::locked};
 use zookeeper_client::{self as zk, CreateMode};
 
-use super::Queue;
+use super::{Queue, known::Known};
 use crate::{
     connection::{Step, persist},
     error::{garbled, of_change, translated},
@@ -24,25 +24,31 @@ const REMEMBERED: usize = 10_000;
 
 /// The queues that this session has seen last: most lines are come to again and again.
 #[derive(Default)]
-pub(super) struct Current(Mutex<HashMap<LineId, Arc<str>>>);
+pub(super) struct Current(Mutex<HashMap<LineId, Arc<Known>>>);
 
 impl Current {
-    fn of(&self, line: &LineId) -> Option<Arc<str>> {
+    pub(super) fn of(&self, line: &LineId) -> Option<Arc<Known>> {
         locked(&self.0).get(line).cloned()
     }
 
-    fn remember(&self, line: &LineId, queue: &Arc<str>) {
+    /// What is known of this queue, which the line has now.
+    fn remember(&self, line: &LineId, queue: &str) -> Arc<Known> {
         let mut queues = locked(&self.0);
+        if let Some(known) = queues.get(line).filter(|known| *known.path == *queue) {
+            return known.clone();
+        }
         if queues.len() >= REMEMBERED {
             queues.clear();
         }
-        queues.insert(line.clone(), queue.clone());
+        let known = Arc::new(Known::new(queue.into()));
+        queues.insert(line.clone(), known.clone());
+        known
     }
 
     /// That queue is gone.
     pub(super) fn forget(&self, line: &LineId, queue: &str) {
         let mut queues = locked(&self.0);
-        if queues.get(line).is_some_and(|current| **current == *queue) {
+        if queues.get(line).is_some_and(|current| *current.path == *queue) {
             queues.remove(line);
         }
     }
@@ -50,17 +56,19 @@ impl Current {
 
 impl Queue {
     /// The line's queue as it is now; `None` when there is none.
-    pub(super) async fn look_for_queue(&self, line: &LineId, paths: &LinePaths) -> Result<Option<Arc<str>>> {
+    pub(super) async fn look_for_queue(
+        &self,
+        line: &LineId,
+        paths: &LinePaths,
+    ) -> Result<Option<Arc<Known>>> {
         let queues = paths.queues();
         let names = self.names(&queues).await?;
         let Some(name) = names.iter().find(|name| is_queue(name)) else { return Ok(None) };
-        let queue = format!("{queues}/{name}").into();
-        self.protocol.current.remember(line, &queue);
-        Ok(Some(queue))
+        Ok(Some(self.protocol.current.remember(line, &format!("{queues}/{name}"))))
     }
 
     /// The line's queue as it was seen last, or as it is now; made if there is none.
-    pub(super) async fn queue_to_join(&self, line: &LineId, paths: &LinePaths) -> Result<Arc<str>> {
+    pub(super) async fn queue_to_join(&self, line: &LineId, paths: &LinePaths) -> Result<Arc<Known>> {
         loop {
             if let Some(queue) = self.protocol.current.of(line) {
                 return Ok(queue);
@@ -79,7 +87,7 @@ impl Queue {
         let anew = [Step::Delete(&queues), container(&queues), container(&queue)];
         let error = match self.connection.commit(&anew).await? {
             Ok(_) => {
-                self.protocol.current.remember(line, &queue.into());
+                self.protocol.current.remember(line, &queue);
                 return Ok(());
             }
             Err(failed) if failed.is_unanswered() => return self.connection.go_on(failed.error).await,

@@ -7,7 +7,7 @@ use lock_core::{
 };
 use zookeeper_client::{self as zk, CreateMode};
 
-use super::{Queue, Standing, Work, ahead::Ahead, place::Place, view::Seen};
+use super::{Queue, Standing, Work, place::Place, view::Seen};
 use crate::{
     claims::{At, Doubt, Seat},
     connection::persist,
@@ -20,34 +20,56 @@ use crate::{
 const FEW: i32 = 100;
 
 impl Queue {
-    /// A place at the end of the queue, and in the same breath how far the queue has come.
+    /// A place at the end of the queue, and in the same breath how far the queue has come, unless that has told
+    /// nothing of late.
     pub(super) async fn queue_up(&self, standing: &Standing, work: &mut Work) -> Result<Said<()>> {
         let client = self.connection.client()?;
         let place = Place { claim: standing.id, record: work.record.clone() };
-        let queue = self.queue_to_join(&standing.line, &standing.paths).await?;
-        let new = new_place(&queue);
+        let known = self.queue_to_join(&standing.line, &standing.paths).await?;
+        let new = new_place(&known.path);
         let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
         // Not before the queue is known: what was counted in between would miss this claim.
         work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        let (made, floor) =
-            join(client.create(&new, &place.write(), &options), client.get_data(&queue)).await;
+        // What is learned later may tell of a time when this claim had been evicted.
+        let before = known.floor();
+        let data = place.write();
+        let create = client.create(&new, &data, &options);
+        let (made, read) = if known.is_worth_reading() {
+            let (made, read) = join(create, client.get_data(&known.path)).await;
+            (made, Some(read))
+        } else {
+            (create.await, None)
+        };
         let (stat, sequence) = match made {
             Ok(made) => made,
             Err(error) => {
                 if error == zk::Error::NoNode {
-                    self.protocol.current.forget(&standing.line, &queue);
+                    self.protocol.current.forget(&standing.line, &known.path);
                 }
                 return Ok(Err(error));
             }
         };
         let sequence = sequence.into_i64();
-        standing.queues_at(work, At { queue, name: name_of(sequence).into(), sequence }, stat.czxid)?;
-        if let Ok((data, queue)) = floor {
-            work.way.learn(&data);
-            // Nobody has come or gone since, so it is this claim that is alone.
-            if queue.num_children == 1 && queue.pzxid == stat.czxid {
-                work.way.ahead = Ahead::Nobody;
+        let at = At { queue: known.path.clone(), name: name_of(sequence).into(), sequence };
+        standing.queues_at(work, at, stat.czxid)?;
+        let was_known = before.is_right_below(sequence);
+        (work.way.known, work.way.in_vain) = (Some(known), was_known);
+        match read {
+            Some(Ok((data, queue))) => {
+                work.way.learn(&data);
+                // Nobody has come or gone since, so it is this claim that is alone.
+                if queue.num_children == 1 && queue.pzxid == stat.czxid {
+                    work.way.is_first();
+                }
             }
+            // More has been heard since the claim came in: it may have been evicted.
+            Some(Err(_)) => {}
+            None if was_known => {
+                work.way.floor = before;
+                work.way.is_first();
+            }
+            // Who holds is another question, and asked when its turn comes.
+            None => work.way.floor.gone = before.gone,
         }
         Ok(Ok(()))
     }
@@ -98,7 +120,11 @@ impl Queue {
             Mode::Present => return Ok(true),
             // However long the queue is.
             Mode::Exclusive => {
-                return Ok(!self.somebody_queues(standing).await? && self.nobody_holds(standing).await?);
+                let free = !self.somebody_queues(standing).await? && self.nobody_holds(standing).await?;
+                if let Some(known) = self.protocol.current.of(&standing.line).filter(|_| free) {
+                    known.reading_tells(true);
+                }
+                return Ok(free);
             }
             Mode::Shared | Mode::Permits { .. } => {}
         }
@@ -120,7 +146,7 @@ impl Queue {
         let Some(queue) = self.look_for_queue(&standing.line, &standing.paths).await? else {
             return Ok(false);
         };
-        self.somebody_is_ahead(&queue, i64::MAX).await
+        self.somebody_is_ahead(&queue.path, i64::MAX).await
     }
 
     /// Whether there is a place in the queue before this one.

@@ -17,6 +17,12 @@ impl Floor {
     /// Of a queue that nobody has left as its head.
     pub(crate) const FRESH: Self = Self { gone: -1, held: true };
 
+    /// Whether somebody has left it right below this sequence: then whoever has that is the head as soon as it is
+    /// there, and what is said of those behind the gate holds until it leaves.
+    pub(crate) const fn is_right_below(self, sequence: i64) -> bool {
+        self.gone >= 0 && self.gone + 1 == sequence
+    }
+
     /// The floor that these bytes say. What is not ours to understand says nothing.
     pub(crate) fn read(data: &[u8]) -> Self {
         let read = || {
@@ -48,6 +54,13 @@ mod tests {
             assert_eq!(floor.write(), text);
             assert_eq!(Floor::read(text.as_bytes()), floor);
         }
+    }
+
+    #[test]
+    fn only_a_floor_that_was_left_is_right_below_anybody() {
+        let right_below = |gone, sequence| Floor { gone, held: false }.is_right_below(sequence);
+        assert!(right_below(0, 1) && right_below(6, 7));
+        assert!(!right_below(5, 7) && !right_below(7, 7) && !Floor::FRESH.is_right_below(0));
     }
 
     #[test]

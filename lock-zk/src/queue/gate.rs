@@ -7,7 +7,7 @@
 use lock_core::{Error, Mode, Result, backend::Record, line::Occupancy};
 use zookeeper_client::{self as zk, CreateMode};
 
-use super::{Native, Queue, Standing, Work, floor::Floor};
+use super::{Native, Queue, Standing, Way, Work, floor::Floor};
 use crate::{
     claims::{At, Doubt, News, Protocol, Seat, Vigil, Watch},
     connection::{Failed, Step, persist},
@@ -199,11 +199,22 @@ impl Queue {
     }
 
     /// Tells whoever is behind, in the same transaction, that nobody is left ahead of the claim.
-    pub(super) async fn leave_as_head(&self, at: &At, held: bool, path: &str) -> Result<Said<()>> {
-        let floor = Floor { gone: at.sequence, held }.write();
-        let steps = [Step::Delete(path), Step::SetData(&at.queue, floor.as_bytes(), None)];
+    pub(super) async fn leave_as_head(&self, way: &Way, at: &At, path: &str) -> Result<Said<()>> {
+        let floor = Floor { gone: at.sequence, held: way.floor.held };
+        let data = floor.write();
+        let steps = [Step::Delete(path), Step::SetData(&at.queue, data.as_bytes(), None)];
+        // Who waits in this session hears of it by the answer.
+        let _leaving = match &way.known {
+            Some(known) => Some(known.leaving.lock().await),
+            None => None,
+        };
         match self.connection.commit(&steps).await? {
-            Ok(_) => Ok(Ok(())),
+            Ok(_) => {
+                if let Some(known) = &way.known {
+                    known.learn(floor);
+                }
+                Ok(Ok(()))
+            }
             // Without the right to write there, those behind look for themselves.
             Err(Failed { at: Some(1), error: zk::Error::NoAuth }) => {
                 Ok(self.connection.client()?.delete(path, None).await)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `place`, `floor` | what nodes say |
 //! | `current` | which queue a line has at present |
+//! | `known` | what a session knows of a queue without asking |
 //! | `enter` | coming into the queue |
 //! | `ahead` | who is ahead of a claim |
 //! | `wait` | from joined to the head of the queue |
@@ -16,14 +17,17 @@ mod current;
 mod enter;
 mod floor;
 mod gate;
+mod known;
 mod place;
 mod search;
 mod view;
 mod wait;
 
+use std::sync::Arc;
+
 use lock_core::{ClaimId, Line, LineId, Mode, Modes, Moment, Names, Result, backend::Record};
 
-use self::{ahead::Ahead, current::Current, floor::Floor, place::Place, view::Seen};
+use self::{ahead::Ahead, current::Current, floor::Floor, known::Known, place::Place, view::Seen};
 use crate::{
     claims::{self, Claims, Counted, Protocol, Seat, Watch},
     error::Said,
@@ -48,12 +52,27 @@ pub(crate) struct Way {
     ahead: Ahead,
     /// What the queue's data said last.
     floor: Floor,
+    /// What the session knows of the queue. `None`: whoever had a place that it did not hear of asks.
+    known: Option<Arc<Known>>,
+    /// Whether the claim had nothing of reading the queue as it came in, or would have had nothing.
+    in_vain: bool,
 }
 
 impl Way {
     /// What the queue's own node says: this claim has been in it.
     fn learn(&mut self, data: &[u8]) {
         self.floor = Floor::read(data);
+        if let Some(known) = &self.known {
+            known.learn(self.floor);
+        }
+    }
+
+    /// Nobody is ahead.
+    fn is_first(&mut self) {
+        if let Some(known) = self.known.as_ref().filter(|_| self.ahead != Ahead::Nobody) {
+            known.reading_tells(!self.in_vain);
+        }
+        self.ahead = Ahead::Nobody;
     }
 }
 
@@ -82,7 +101,7 @@ impl Protocol for Native {
             Seat::Queue(at) => Ahead::Below(at.sequence),
             Seat::Nowhere | Seat::Beyond(_) => Ahead::Nobody,
         };
-        Way { ahead, floor: Floor::FRESH }
+        Way { ahead, floor: Floor::FRESH, known: None, in_vain: false }
     }
 
     fn holds(work: &Work) -> bool {
@@ -137,7 +156,7 @@ impl Protocol for Native {
     async fn go(queue: &Queue, work: &Work, path: &str) -> Result<Said<()>> {
         match &work.seat {
             Seat::Queue(at) if work.way.ahead == Ahead::Nobody => {
-                queue.leave_as_head(at, work.way.floor.held, path).await
+                queue.leave_as_head(&work.way, at, path).await
             }
             _ => Ok(queue.connection.client()?.delete(path, None).await),
         }

@@ -28,11 +28,11 @@ impl Queue {
         let client = self.connection.client()?;
         let Some(queue) = self.look_for_queue(line, paths).await? else { return Ok(Vec::new()) };
         let places: Vec<String> = self
-            .names(&queue)
+            .names(&queue.path)
             .await?
             .iter()
             .filter_map(|name| sequence(name))
-            .map(|at| place(&queue, at))
+            .map(|at| place(&queue.path, at))
             .collect();
         let read = join_all(places.iter().map(|path| async {
             let said = persist!(self.connection, client.get_data(path));

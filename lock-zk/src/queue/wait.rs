@@ -40,15 +40,19 @@ impl Queue {
                 // to a server that has not come as far. So the one in front is looked at
                 // again, unless the floor tells.
                 Front::There(watch) => {
+                    work.way.in_vain = true;
                     if self.heard(standing, watch, vigil).await? == News::Gone {
-                        self.read_floor(standing, work, &own.queue).await?;
+                        self.learn_floor(standing, work, own).await?;
                         (misses, read) = (0, true);
                     }
                 }
                 Front::Missing => {
                     work.way.ahead.passed();
-                    (misses, read) = (misses + 1, false);
-                    if misses == MISSES {
+                    (misses, read) = (misses + 1, misses == 0);
+                    if read {
+                        let asked = self.learn_floor(standing, work, own).await?;
+                        work.way.in_vain |= !asked;
+                    } else if misses == MISSES {
                         self.list(standing, work, &own.queue).await?;
                     }
                 }
@@ -57,10 +61,25 @@ impl Queue {
         if !read {
             self.read_floor(standing, work, &own.queue).await?;
         }
-        work.way.ahead = Ahead::Nobody;
+        work.way.is_first();
         // What says that nobody is ahead may be about another who came after this claim was evicted.
         self.keep_vigil(standing, vigil).await?;
         self.is_still_there(standing, vigil).await
+    }
+
+    /// How far the queue has come, now that the one in front has gone. Of a claim of this session, the answer to
+    /// its release tells; of another, the queue is read: whether that was needed.
+    async fn learn_floor(&self, standing: &Standing, work: &mut Work, own: &At) -> Result<bool> {
+        if let Some(known) = &work.way.known {
+            drop(known.leaving.lock().await);
+            let floor = known.floor();
+            if floor.is_right_below(own.sequence) {
+                work.way.floor = floor;
+                return Ok(false);
+            }
+        }
+        self.read_floor(standing, work, &own.queue).await?;
+        Ok(true)
     }
 
     /// The one in front, watched; and the claim's own node, unless it is.

@@ -150,8 +150,9 @@ impl ClaimState {
 pub(crate) enum Request {
     /// Look for the line's queue, and make one if there is none.
     Make,
-    /// `create2` in this queue, and read the queue.
-    Join(u8),
+    /// `create2` in this queue, whose floor the session knows already; and read the queue, unless that is left
+    /// out.
+    Join(u8, Option<Floor>),
     /// An empty write, then look for nodes with the claim's id.
     Recover,
     /// `sync`, then look at the whole line.
@@ -224,6 +225,8 @@ pub(crate) struct SessionState {
     pub seen: usize,
     /// The line's queue, as last heard.
     pub known: Option<u8>,
+    /// Its floor, as an answer has told of it: only of a session with several claims, where another may use it.
+    pub floor: Option<Floor>,
     /// Its deadline has passed, and its nodes are gone.
     pub ended: bool,
 }

@@ -11,10 +11,11 @@ use crate::{
 impl State {
     /// Sends the next request, if none is outstanding and one is due.
     pub(crate) fn advance(&mut self, setup: &Setup, me: Claim) {
-        let claim = self.claim(me);
-        if claim.request.is_some() {
+        if self.claim(me).request.is_some() {
             return;
         }
+        self.recall(setup, me);
+        let claim = self.claim(me);
         let request = match claim.phase {
             Phase::Idle | Phase::Finished => None,
             _ if claim.doubt && !self.forgets_doubt(setup, me) => Some(Request::Recover),
@@ -24,13 +25,18 @@ impl State {
             }
             Phase::Joining if claim.trying.is_some_and(|attempt| !attempt.looked) => Some(Request::Look),
             Phase::Joining => {
-                let known = self.sessions[setup.session(me) as usize].known;
-                Some(known.map_or(Request::Make, Request::Join))
+                let session = &self.sessions[setup.session(me) as usize];
+                Some(session.known.map_or(Request::Make, |queue| Request::Join(queue, session.floor)))
             }
             Phase::InLine => self.next_in_line(setup, me),
             Phase::BehindGate if claim.leaving => Some(Request::Release),
             Phase::BehindGate => self.watch_own(setup, me),
         };
+        if let Some(Request::Leave(place, Some(floor))) = request
+            && setup.mutated(Mutant::ReleaseIsBelieved)
+        {
+            self.remember(setup, me, place, floor);
+        }
         self.claim_mut(me).request = request;
     }
 
@@ -57,6 +63,7 @@ impl State {
         let watch = |path| Some(Request::Watch(Some(path), own.is_some()));
         match claim.step {
             Step::Arm => watch(Path::Queue(Place { seq: claim.ahead, ..place })),
+            Step::Floor | Step::Told if self.hears_of_floor(setup, me) => None,
             Step::Floor | Step::Told => Some(Request::ReadFloor),
             Step::List => Some(Request::List),
             Step::Confirm(_) => own,
@@ -90,14 +97,18 @@ impl State {
             Some((reply, _)) => self.answered(setup, me, request, reply, &store),
             None => self.read(setup, me, request, &store),
         }
-        self.advance(setup, me);
+        setup.claims_of(setup.session(me)).for_each(|claim| self.advance(setup, claim));
     }
 
     fn answered(&mut self, setup: &Setup, me: Claim, request: Request, reply: Reply, store: &Store) {
         match (request, reply) {
-            (_, Reply::Made(queue)) => self.session_mut(setup.session(me)).known = Some(queue),
-            (_, Reply::Joined(place)) => self.joined(setup, me, place, store),
-            (Request::Join(_), Reply::NoNode) => self.session_mut(setup.session(me)).known = None,
+            (_, Reply::Made(queue)) => self.comes_to_know(setup, me, Some(queue)),
+            (Request::Join(_, before), Reply::Joined(place)) => self.joined(setup, me, place, before, store),
+            (Request::Join(..), Reply::NoNode) => self.comes_to_know(setup, me, None),
+            (Request::Leave(place, Some(floor)), Reply::Done) => {
+                self.claim_mut(me).finish();
+                self.remember(setup, me, place, floor);
+            }
             (_, Reply::Synced) => self.read(setup, me, request, store),
             (Request::MakeGate, _) => self.claim_mut(me).step = Step::Admit,
             (Request::Admit(..), Reply::NoGate) if !setup.mutated(Mutant::MissingGateIsEviction) => {
@@ -111,8 +122,9 @@ impl State {
         }
     }
 
-    fn joined(&mut self, setup: &Setup, me: Claim, place: Place, store: &Store) {
+    fn joined(&mut self, setup: &Setup, me: Claim, place: Place, before: Option<Floor>, store: &Store) {
         let Some(queue) = store.queue(place.queue) else { return self.claim_mut(me).finish() };
+        self.remember(setup, me, place, queue.floor);
         let early = match setup.mutant {
             Some(Mutant::HeldReadBeforeHead) => queue.floor.held == Held::No,
             Some(Mutant::GateReadBeforeHead) => self.admits(setup, store, me),
@@ -122,7 +134,13 @@ impl State {
         let claim = self.claim_mut(me);
         (claim.phase, claim.place, claim.early) = (Phase::InLine, Some(place), early);
         claim.ahead = place.seq - 1;
-        if queue.nodes.len() == 1 && unchanged {
+        let heard_nothing_since = setup.blind || setup.mutated(Mutant::FloorOfBeforeIsEnough);
+        let before = before.filter(|before| heard_nothing_since && before.upto == place.seq - 1);
+        if let Some(before) = before {
+            self.head(setup, me, before.held);
+        } else if setup.blind {
+            claim.step = Step::Arm;
+        } else if queue.nodes.len() == 1 && unchanged {
             self.head(setup, me, queue.floor.held);
         } else if queue.floor.upto >= place.seq - 1 {
             claim.step = Step::Confirm(queue.floor.held);
@@ -265,9 +283,10 @@ impl State {
 
     fn floor_read(&mut self, setup: &Setup, me: Claim, store: &Store) {
         let claim = self.claim_mut(me);
-        let Some(queue) = claim.place.and_then(|place| store.queue(place.queue)) else {
-            return claim.finish();
-        };
+        let Some(place) = claim.place else { return };
+        let Some(queue) = store.queue(place.queue) else { return claim.finish() };
+        self.remember(setup, me, place, queue.floor);
+        let claim = self.claim_mut(me);
         if claim.step == Step::Told && queue.floor.upto < claim.ahead {
             return claim.step = Step::Arm;
         }

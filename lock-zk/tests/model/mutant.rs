@@ -9,7 +9,7 @@ macro_rules! mutants {
         impl Mutant {
             pub(crate) const ALL: &[Mutant] = &[$(Mutant::$name,)*];
 
-            /// The name of a configuration that refutes it.
+            /// The name of a configuration that refutes it; where joins must not read the queue for that, it says so.
             pub(crate) fn setup(self) -> &'static str {
                 match self {
                     $(Mutant::$name => $setup,)*
@@ -45,6 +45,15 @@ mutants! {
     TryWithoutSync in "Q try",
     /// `try` answers None and does not withdraw.
     TryStays in "Q try",
+    // What a session knows of the floor.
+    /// What was known of the queue before counts in the next one.
+    FloorOfAnotherQueue in "Q one session reap, blind",
+    /// Its floor is known as soon as a release has been sent.
+    ReleaseIsBelieved in "Q one session, blind",
+    /// A floor that was known before the create lets in a claim that has heard more since.
+    FloorOfBeforeIsEnough in "Q one session evict",
+    /// A floor that is not right below says who is behind the gate.
+    OldFloorSaysHeld in "G one session, xxs",
     // Lost connections.
     /// After a create without an answer: once more.
     LostCreateForgotten in "Q reconnect, withdraw",

@@ -18,13 +18,13 @@ const WITHDRAW: Budget = Budget { withdrawals: 1, ..NONE };
 /// Exclusive claims of these sessions.
 fn queue(name: &'static str, sessions: &[Session], budget: Budget) -> Setup {
     let claims = sessions.iter().map(|session| (*session, Exclusive)).collect();
-    Setup { name, claims, limit: 0, in_sequence: false, misses: 1, budget, mutant: None }
+    Setup { name, claims, limit: 0, in_sequence: false, misses: 1, blind: false, budget, mutant: None }
 }
 
 /// Claims of these modes, each of its own session; two permits.
 fn gate(name: &'static str, modes: &[Mode], budget: Budget) -> Setup {
     let claims = (0..).zip(modes.iter().copied()).collect();
-    Setup { name, claims, limit: 2, in_sequence: false, misses: 1, budget, mutant: None }
+    Setup { name, claims, limit: 2, in_sequence: false, misses: 1, blind: false, budget, mutant: None }
 }
 
 pub(crate) fn queues() -> Vec<Setup> {
@@ -42,6 +42,7 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("Q reap", &[0, 1], Budget { reaps: 2, ..EVICT }),
         queue("Q one session", &[0, 0, 1], Budget { withdrawals: 1, ..RECONNECT }),
         queue("Q one session evict", &[0, 0, 1], EVICT),
+        queue("Q one session reap", &[0, 0, 1], Budget { reaps: 1, ..NONE }),
         Setup { misses: 0, ..queue("Q list", &[0, 0, 0, 1], Budget { withdrawals: 2, ..NONE }) },
     ]
 }
@@ -78,6 +79,10 @@ pub(crate) fn gates() -> Vec<Setup> {
         Setup {
             claims: vec![(0, Exclusive), (0, Shared), (1, Exclusive)],
             ..gate("G one session", &[], together)
+        },
+        Setup {
+            claims: vec![(0, Exclusive), (0, Exclusive), (1, Shared)],
+            ..gate("G one session, xxs", &[], WITHDRAW)
         },
     ]
 }

@@ -85,8 +85,10 @@ impl State {
         let reply = self.execute(setup, me, request);
         self.claim_mut(me).reply = Some((reply, self.newest()));
         // Nothing that arrives meanwhile matters to a claim that is gone, and a lost answer looks the same as
-        // a request that is lost and lands at once: fewer states.
-        if matches!(request, Request::Leave(..) | Request::Release) {
+        // a request that is lost and lands at once: fewer states. Others of its session hear from the answer
+        // how far the queue has come.
+        let tells = matches!(request, Request::Leave(_, Some(_))) && setup.is_shared(setup.session(me));
+        if matches!(request, Request::Leave(..) | Request::Release) && !tells {
             self.claim_mut(me).finish();
         }
     }
@@ -98,7 +100,7 @@ impl State {
         }
         let operations = match request {
             Request::Make => return Reply::Made(self.commit(Store::make)),
-            Request::Join(queue) => {
+            Request::Join(queue, _) => {
                 return self.commit(|store| store.join(queue, me)).map_or(Reply::NoNode, Reply::Joined);
             }
             Request::Leave(place, None) => vec![Op::Delete(Path::Queue(place))],
@@ -183,7 +185,7 @@ impl State {
         let Some(request) = request.filter(|request| request.writes() && !request.makes()) else {
             return;
         };
-        claim.doubt = !(setup.mutated(Mutant::LostCreateForgotten) && matches!(request, Request::Join(_)));
+        claim.doubt = !(setup.mutated(Mutant::LostCreateForgotten) && matches!(request, Request::Join(..)));
         if setup.mutated(Mutant::LostLeaveIsDone) && matches!(request, Request::Leave(..) | Request::Release)
         {
             claim.finish();

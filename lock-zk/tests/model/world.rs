@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     pub in_sequence: bool,
     /// After more missing nodes than these a claim lists.
     pub misses: u8,
+    /// Joins do not read the queue.
+    pub blind: bool,
     pub budget: Budget,
     pub mutant: Option<Mutant>,
 }
@@ -73,6 +75,11 @@ impl Setup {
 
     pub(crate) fn all(&self) -> std::ops::Range<Claim> {
         0..self.claims.len() as Claim
+    }
+
+    /// Whether what one claim hears may be of use to another.
+    pub(crate) fn is_shared(&self, session: Session) -> bool {
+        self.claims_of(session).count() > 1
     }
 
     pub(crate) fn claims_of(&self, session: Session) -> impl Iterator<Item = Claim> {
@@ -223,6 +230,7 @@ impl State {
         let to = match reply {
             Some((Reply::Made(_) | Reply::Done | Reply::NoNode | Reply::NoGate, _)) => from,
             // Answered by a read that came right behind.
+            Some((Reply::Joined(_), _)) if setup.blind => from,
             Some((Reply::Joined(_) | Reply::Synced, _)) if from <= others => self.newest(),
             _ => others,
         };
@@ -258,7 +266,7 @@ impl Model for Setup {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let session = SessionState { at: 0, seen: 0, known: Some(0), ended: false };
+        let session = SessionState { at: 0, seen: 0, known: Some(0), floor: None, ended: false };
         vec![State {
             versions: vec![Store::new(self.mutated(Mutant::OneNameForAllQueues))],
             sessions: vec![session; self.sessions().len()],

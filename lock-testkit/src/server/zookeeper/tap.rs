@@ -47,6 +47,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     requests: u64,
+    longest: usize,
     lost: u64,
     trap: Option<Trap>,
 }
@@ -88,6 +89,18 @@ impl Tap {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.shared.state.borrow().requests
+    }
+
+    /// How long the longest request, reply or event was since the start, or since this was asked last, in bytes;
+    /// renewals are some, too.
+    #[allow(clippy::must_use_candidate, reason = "who asks begins anew")]
+    pub fn take_longest(&self) -> usize {
+        let mut longest = 0;
+        self.shared.state.send_if_modified(|state| {
+            longest = std::mem::take(&mut state.longest);
+            false
+        });
+        longest
     }
 
     /// From now on lets so many replies through, of whatever outcome, renewals aside; the next one never
@@ -169,6 +182,7 @@ async fn carry_frames(
 impl Shared {
     /// Counts a request.
     fn asks(&self, asked: &Asked, frame: &[u8]) -> io::Result<()> {
+        self.measure(frame);
         let (number, kind) = frames::request(frame)?;
         if kind != Kind::Renewal {
             asked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, kind);
@@ -179,6 +193,7 @@ impl Shared {
 
     /// An error when a reply is to be lost.
     fn answers(&self, asked: &Asked, frame: &[u8]) -> io::Result<()> {
+        self.measure(frame);
         let (number, done) = frames::reply(frame)?;
         let kind = asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         match kind {
@@ -187,6 +202,13 @@ impl Shared {
             }
             _ => Ok(()),
         }
+    }
+
+    fn measure(&self, frame: &[u8]) {
+        self.state.send_if_modified(|state| {
+            state.longest = state.longest.max(frame.len());
+            false
+        });
     }
 
     /// Whether a reply that counts is the one to lose.
