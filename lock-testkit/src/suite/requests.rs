@@ -55,10 +55,10 @@ async fn settle<T>(
     waits: &mut [std::pin::Pin<Box<impl Future<Output = Check<T>>>>],
     done: &mut [bool],
 ) -> Check<u64> {
-    let mut before = context.store.requests().await;
+    let mut before = context.requests().await?;
     loop {
         poll_all(context, waits, done).await?;
-        let after = context.store.requests().await;
+        let after = context.requests().await?;
         if after == before {
             return Ok(after);
         }
@@ -222,14 +222,14 @@ pub(super) async fn errors(context: &Context, mode: Mode) -> Check {
 pub(super) async fn capability(context: &Context, mode: Mode) -> Check {
     let user = context.user().await?;
     let claims = user.coordinator.claims(line("capability"));
-    let before = context.store.requests().await;
     if user.coordinator.capabilities().modes.include(mode) {
         return Ok(claims.acquire(mode).await?.release().await?);
     }
+    let before = context.requests().await?;
     let error = claims.acquire(mode).await.err();
     let kind = error.as_ref().map(lock_core::Error::kind);
     ensure(kind == Some(ErrorKind::Unsupported), format!("{error:?} in a mode that is not declared"))?;
-    let sent = context.store.requests().await - before;
+    let sent = context.requests().await? - before;
     ensure(sent == 0, format!("{sent} requests in a mode that is not declared"))?;
     Ok(())
 }
