@@ -3,9 +3,8 @@
 use std::{fmt, time::Duration};
 
 use lock_core::{Error, ErrorKind, Name, Result, Uri, UriOptions};
+use lock_tls::Tls;
 use percent_encoding::percent_decode_str;
-
-use crate::tls::Tls;
 
 /// How an etcd cluster is reached.
 ///
@@ -167,7 +166,8 @@ impl Config {
         if let Some(layout) = options.choice("layout", LAYOUTS)? {
             config = config.layout(layout);
         }
-        config.tls = Tls::from_uri(options)?;
+        let server_name = options.take("server_name");
+        config.tls = Tls::from_uri(options, server_name)?;
         if let Some(timeout) = options.duration("connect_timeout")? {
             config = config.connect_timeout(timeout)?;
         }
@@ -193,7 +193,7 @@ impl fmt::Debug for Config {
     }
 }
 
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
+fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOption, message)
 }
 

@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     config::Config,
     error::{is_an_answer, is_hung_up, translated, unknown_if_unavailable},
+    tls,
 };
 
 /// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up
@@ -110,8 +111,8 @@ impl Way {
         if let Some((user, password)) = &config.credentials {
             options = options.with_user(user, password);
         }
-        if let Some(tls) = &config.tls {
-            options = tls.apply(options)?;
+        if let Some(given) = &config.tls {
+            options = tls::apply(given, options)?;
         }
         Ok(Self::Members(Arc::new(Members { config, options: Mutex::new(options), first })))
     }
@@ -167,8 +168,8 @@ impl Members {
     /// With the certificates as they are now: they may have been renewed since the session was opened.
     fn options(&self) -> ConnectOptions {
         let mut options = locked(&self.options);
-        if let Some(tls) = &self.config.tls {
-            match tls.apply(options.clone()) {
+        if let Some(given) = &self.config.tls {
+            match tls::apply(given, options.clone()) {
                 Ok(fresh) => *options = fresh,
                 Err(error) => tracing::warn!(%error, "the certificates of before are used on"),
             }

@@ -1,10 +1,9 @@
 //! What etcd answers, as errors of this library.
 
-use std::{error::Error as StdError, io};
+use std::error::Error as StdError;
 
 use lock_core::{Error, ErrorKind, Result, backend::Record};
-
-use crate::tls::verdict;
+use lock_tls::Verdict;
 
 /// gRPC's names for what a status means: <https://grpc.io/docs/guides/status-codes/>.
 mod code {
@@ -22,9 +21,11 @@ mod code {
 /// marks what is [`Unavailable`](ErrorKind::Unavailable) as unknown.
 pub(crate) fn translated(error: etcd_client::Error) -> Error {
     let (kind, message) = match &error {
-        etcd_client::Error::GRpcStatus(status) => match StdError::source(status).and_then(verdict) {
+        etcd_client::Error::GRpcStatus(status) => match StdError::source(status).and_then(Verdict::of) {
             // Of this member. Others may do better.
-            Some((_, message)) => (ErrorKind::Unavailable, message),
+            Some(verdict) => {
+                return Error::new(ErrorKind::Unavailable, described(verdict)).with_source(error);
+            }
             None => refusal(status.code() as i32, status.message()),
         },
         etcd_client::Error::InvalidArgs(_) | etcd_client::Error::InvalidUri(_) => {
@@ -38,6 +39,11 @@ pub(crate) fn translated(error: etcd_client::Error) -> Error {
         _ => (ErrorKind::Unavailable, "etcd cannot be reached"),
     };
     Error::new(kind, message).with_source(error)
+}
+
+fn described(verdict: Verdict) -> String {
+    let said = verdict.says("etcd");
+    if verdict == Verdict::OtherName { format!("{said}: see the option server_name") } else { said }
 }
 
 /// What the server means by a status. Texts are compared where several causes share a code; they have been
@@ -92,7 +98,7 @@ pub(crate) fn is_an_answer(error: &etcd_client::Error) -> bool {
 pub(crate) fn if_all_fail_so(error: &Error) -> Option<ErrorKind> {
     match StdError::source(error).and_then(|source| source.downcast_ref()) {
         Some(etcd_client::Error::GRpcStatus(status)) => {
-            StdError::source(status).and_then(verdict).map(|(kind, _)| kind)
+            StdError::source(status).and_then(Verdict::of).map(Verdict::kind)
         }
         _ => None,
     }
@@ -101,34 +107,12 @@ pub(crate) fn if_all_fail_so(error: &Error) -> Option<ErrorKind> {
 /// Whether the other side has closed the connection: a member that dies does so, and one that is spoken to in
 /// the wrong way.
 pub(crate) fn is_hung_up(error: &Error) -> bool {
-    let Some(etcd_client::Error::GRpcStatus(status)) =
-        StdError::source(error).and_then(|source| source.downcast_ref())
-    else {
-        return false;
-    };
-    let kinds = [
-        io::ErrorKind::BrokenPipe,
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::UnexpectedEof,
-    ];
-    StdError::source(status)
-        .into_iter()
-        .flat_map(causes)
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| kinds.contains(&error.kind())))
-}
-
-/// The error, what it wraps, and what caused it.
-pub(crate) fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
+    match StdError::source(error).and_then(|source| source.downcast_ref()) {
+        Some(etcd_client::Error::GRpcStatus(status)) => {
+            StdError::source(status).is_some_and(lock_tls::is_hung_up)
         }
-    })
+        _ => false,
+    }
 }
 
 /// Whether the user is known, and its roles do not allow what was asked for.

@@ -36,4 +36,4 @@ pub use config::{Config, Layout};
 /// etcd's client, in the version that this crate takes and gives its types in.
 pub use etcd_client as client;
 pub use guarded::transact;
-pub use tls::Tls;
+pub use lock_tls::Tls;

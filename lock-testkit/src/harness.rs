@@ -36,8 +36,8 @@ pub trait Store: Send + Sync {
     /// A client, as another process would have it.
     async fn client(&self) -> Box<dyn Client>;
 
-    /// How many requests the store has served so far, renewals aside.
-    async fn requests(&self) -> u64;
+    /// How many requests the store has served so far, renewals aside; none when they cannot be told apart.
+    async fn requests(&self) -> Option<u64>;
 
     /// What is in the store besides cells, in any words; empty when there is nothing.
     async fn residue(&self) -> Vec<String>;

@@ -73,8 +73,8 @@ impl Store for MemoryStore {
         Box::new(MemoryClient { runtime, memory: self.memory.clone(), backend: self.backend.clone() })
     }
 
-    async fn requests(&self) -> u64 {
-        self.memory.served()
+    async fn requests(&self) -> Option<u64> {
+        Some(self.memory.served())
     }
 
     async fn residue(&self) -> Vec<String> {

@@ -8,6 +8,7 @@ use lock_core::{
     backend::{Backend, SharedSession},
     runtime::SharedRuntime,
 };
+use lock_tls::Tls;
 use zookeeper_client::{self as zk, Acls, Client, MultiWriteError, SessionInfo};
 
 use crate::{
@@ -15,13 +16,15 @@ use crate::{
     cell::make_own_node,
     claims::{Claims, Protocol},
     classic::{Classic, Fleet},
-    config::{Config, Layout, default_namespace, path_of},
+    config::{Config, Layout, default_namespace, invalid, path_of},
     connection::{Connection, persist},
     error::{of_change, translated},
     paths::Namespace,
     queue::Native,
     renewal::Renewal,
     session::ZkSession,
+    trouble::Trouble,
+    way::Way,
 };
 
 /// A ZooKeeper ensemble: `zk://host:2181/namespace`.
@@ -86,7 +89,7 @@ impl Place {
 /// A session whose end is ours to tell.
 #[derive(Clone)]
 pub(crate) struct Owned {
-    config: Box<Config>,
+    pub(crate) way: Arc<Way>,
     session: SessionInfo,
 }
 
@@ -98,13 +101,19 @@ impl Zk {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidName`] for a namespace that ZooKeeper keeps for itself.
+    /// [`ErrorKind::InvalidName`] for a namespace that ZooKeeper keeps for itself;
+    /// [`ErrorKind::InvalidOption`] for a [`server_name`](crate::Tls::server_name).
     pub fn new(config: Config) -> Result<Self> {
+        if config.tls.as_ref().is_some_and(Tls::has_server_name) {
+            return Err(invalid(
+                "ZooKeeper's certificates are checked for the host by which a server is reached: there is no server_name",
+            ));
+        }
         Ok(Self {
             place: Place::new(config.layout, config.namespace.as_ref())?,
             tick: config.tick,
             connect_timeout: config.connect_timeout,
-            acls: if config.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() },
+            acls: if config.is_somebodys() { Acls::creator_all() } else { Acls::anyone_all() },
             ensemble: Ensemble::Servers(Box::new(config)),
         })
     }
@@ -118,6 +127,9 @@ impl Zk {
     /// client's session ends.
     ///
     /// `tick` is the ensemble's `tickTime`, if it is known (see [`Config::tick`]).
+    ///
+    /// One that speaks TLS panics when it connects, where more than one cryptography is compiled in (as it is
+    /// with etcd's TLS) and the program has chosen none: `CryptoProvider::install_default`.
     ///
     /// # Errors
     ///
@@ -146,7 +158,7 @@ impl Zk {
 
     /// Gives all rights on the nodes that it makes to whoever its sessions are authenticated as, and none to
     /// others, instead of all to all: for a [client](Self::from_client) that is authenticated. With
-    /// [credentials](Config::credentials) it is so anyway.
+    /// [credentials](Config::credentials) or a [client certificate](Config::tls) it is so anyway.
     #[must_use]
     pub const fn owned_by_creator(mut self) -> Self {
         self.acls = Acls::creator_all();
@@ -169,12 +181,12 @@ impl fmt::Debug for Zk {
 impl Backend for Zk {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
         let (runtime, limit) = (options.runtime.clone(), self.open_timeout());
-        let end = runtime.now() + limit;
+        let (end, trouble) = (runtime.now() + limit, Trouble::default());
         tokio::select! { biased;
-            opened = self.open_session(options) => opened,
+            opened = self.open_session(options, &trouble) => opened,
             () = runtime.sleep_until(end) => {
                 let message = format!("ZooKeeper did not open a session within {limit:?}");
-                Err(Error::new(ErrorKind::Unavailable, message))
+                Err(trouble.instead_of(Error::new(ErrorKind::Unavailable, message)))
             }
         }
     }
@@ -215,9 +227,9 @@ impl Zk {
         }
     }
 
-    async fn open_session(&self, options: SessionOptions) -> Result<SharedSession> {
+    async fn open_session(&self, options: SessionOptions, trouble: &Trouble) -> Result<SharedSession> {
         let SessionOptions { id, ttl, runtime } = options;
-        let (client, owned, beats) = self.session(ttl, &runtime).await?;
+        let (client, owned, beats) = self.session(ttl, &runtime, trouble).await?;
         let base = beats.base().unwrap_or_else(|| runtime.now());
         let lease = Arc::new(Lease::new(runtime.clone(), base, client.session_timeout()));
         let opened = Opened { id, client, owned, beats, lease, runtime };
@@ -236,7 +248,8 @@ impl Zk {
         make_own_node(&connection, &namespace, id).await?;
 
         let (claims, driver) = Claims::new(id, namespace, connection.clone(), protocol);
-        runtime.spawn(Box::pin(Renewal { connection, states, beats }.run()));
+        let way = owned.as_ref().map(|owned| owned.way.clone());
+        runtime.spawn(Box::pin(Renewal { connection, way, states, beats }.run()));
         runtime.spawn(Box::pin(driver.run()));
         unless_opened.0 = None;
         Ok(Arc::new(ZkSession::new(claims, owned, self.slack(ttl))))
@@ -247,13 +260,14 @@ impl Zk {
         &self,
         ttl: Duration,
         runtime: &SharedRuntime,
+        trouble: &Trouble,
     ) -> Result<(Client, Option<Owned>, Beats)> {
         match &self.ensemble {
             Ensemble::Servers(config) => {
-                let sent = runtime.now();
-                let client = config.connect(ttl).await?;
+                let way = Arc::new(Way::new(Config::clone(config))?);
+                let (sent, client) = way.connect(ttl, &**runtime, trouble).await?;
                 let granted = client.session_timeout();
-                let owned = Owned { config: config.clone(), session: client.session().clone() };
+                let owned = Owned { way, session: client.session().clone() };
                 if granted > ttl {
                     drop(client);
                     owned.end().await;
@@ -304,7 +318,7 @@ impl Owned {
     /// itself: a session that is abandoned must end as in a crash. So another client takes it over, and
     /// closes it.
     async fn end(&self) {
-        let taken_over = self.config.take_over(self.session.clone()).await;
+        let taken_over = self.way.take_over(self.session.clone()).await;
         match taken_over {
             Ok(client) => {
                 let mut states = client.state_watcher();

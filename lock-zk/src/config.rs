@@ -3,23 +3,27 @@
 use std::{fmt, time::Duration};
 
 use lock_core::{Error, ErrorKind, Name, Result, Uri, UriOptions};
+use lock_tls::Tls;
 use percent_encoding::percent_decode_str;
-use zookeeper_client::{Client, Connector, SessionInfo};
-
-use crate::error::translated;
 
 /// How a ZooKeeper ensemble is reached.
 ///
 /// As a URI: `zk://user:password@host1:2181,host2:2181/namespace?session_timeout=15s&tick=2s`. Everything but
-/// one host may be left out; a host without a port gets 2181. User, password and namespace, which is a path
-/// of nodes, may be percent-encoded.
+/// one host may be left out; a host without a port gets 2181, also with TLS, for which servers have another
+/// one (`secureClientPort`). User, password and namespace, which is a path of nodes, may be percent-encoded.
 ///
 /// | option | default | |
 /// |---|---|---|
 /// | `session_timeout` | `10s` | another name of `ttl`, as ZooKeeper calls it |
+/// | `tls` | `false` | whether connections are encrypted, and servers proved to be what they say |
+/// | `ca` | the system's authorities | the file (PEM) of the authorities that may sign the servers' certificates |
+/// | `cert`, `key` | none | the files (PEM) of a client certificate and its key: [`Config::tls`] says whose nodes are then |
 /// | `layout` | `native` | how locks lie in the ensemble: `native`, `curator` or `kazoo` ([`Layout`]) |
 /// | `tick` | at most half the ttl | the ensemble's `tickTime`: [`Config::tick`] |
 /// | `connect_timeout` | `5s` | for how long a session may take to open |
+///
+/// `ca`, `cert` and `key` turn TLS on; with `tls=false` they are an error. TLS needs the feature `tls` of this
+/// crate (`zookeeper-tls` of the facade).
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
@@ -27,6 +31,7 @@ pub struct Config {
     pub(crate) namespace: Option<Name>,
     pub(crate) layout: Layout,
     pub(crate) credentials: Option<(String, String)>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) tick: Option<Duration>,
     pub(crate) connect_timeout: Duration,
 }
@@ -74,8 +79,8 @@ impl Config {
             return Err(invalid("an ensemble has at least one server: zk://host:2181"));
         }
         let connect_timeout = Duration::from_secs(5);
-        let (layout, namespace, credentials, tick) = (Layout::default(), None, None, None);
-        Ok(Self { servers, namespace, layout, credentials, tick, connect_timeout })
+        let (layout, namespace, credentials, tls, tick) = (Layout::default(), None, None, None, None);
+        Ok(Self { servers, namespace, layout, credentials, tls, tick, connect_timeout })
     }
 
     /// Under which node everything lies; the rules are those of a [`Name`], and its segments are nodes.
@@ -102,10 +107,26 @@ impl Config {
     /// credentials, and the node that the namespace lies in must let them make it, or it must be there
     /// and be theirs.
     ///
-    /// ZooKeeper knows no wrong password: with another one, one is somebody else. Name and password go over
-    /// the network as they are.
+    /// ZooKeeper knows no wrong password: with another one, one is somebody else. Without [TLS](Self::tls),
+    /// name and password go over the network as they are.
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Encrypts every connection, and proves that the servers are what they say. Their certificates must be
+    /// valid for the hosts by which they are reached: there is no [`server_name`](Tls::server_name) here.
+    ///
+    /// With a client certificate, its subject (`CN=billing,O=…`) is whom ZooKeeper knows the session as, by
+    /// its scheme `x509`. Every node that is made then belongs to this subject, as it would to the user of
+    /// [credentials](Self::credentials); with both, to either. So all who take turns have certificates of one
+    /// subject or the same credentials, or are the server's superuser. That the server does not ask for
+    /// certificates (`ssl.clientAuth=none`) is an error then, if there are no credentials.
+    ///
+    /// A program chooses the cryptography of all that uses `rustls` in its process
+    /// (`CryptoProvider::install_default`). For one that has not, the first session chooses `aws-lc-rs`.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -167,6 +188,7 @@ impl Config {
         if let Some(layout) = options.choice("layout", LAYOUTS)? {
             config = config.layout(layout);
         }
+        config.tls = Tls::from_uri(options, None)?;
         if let Some(tick) = options.duration("tick")? {
             config = config.tick(tick)?;
         }
@@ -176,24 +198,9 @@ impl Config {
         Ok(config)
     }
 
-    /// A new session. It does not end with its client: see [`take_over`](Self::take_over).
-    pub(crate) async fn connect(&self, ttl: Duration) -> Result<Client> {
-        let connector = self.connector().with_session_timeout(ttl).with_detached();
-        connector.connect(&self.servers.join(",")).await.map_err(translated)
-    }
-
-    /// That session with a client that ends it when it is dropped.
-    pub(crate) async fn take_over(&self, session: SessionInfo) -> Result<Client> {
-        let connector = self.connector().with_session(session).with_session_timeout(self.connect_timeout);
-        connector.connect(&self.servers.join(",")).await.map_err(translated)
-    }
-
-    fn connector(&self) -> Connector {
-        let connector = Client::connector();
-        match &self.credentials {
-            Some((user, password)) => connector.with_auth("digest", format!("{user}:{password}").as_bytes()),
-            None => connector,
-        }
+    /// Whether sessions are somebody's, to whom nodes can belong.
+    pub(crate) fn is_somebodys(&self) -> bool {
+        self.credentials.is_some() || self.tls.as_ref().is_some_and(Tls::has_identity)
     }
 }
 
@@ -205,6 +212,7 @@ impl fmt::Debug for Config {
             .field("namespace", &self.namespace)
             .field("layout", &self.layout)
             .field("user", &self.credentials.as_ref().map(|(user, _)| user))
+            .field("tls", &self.tls)
             .field("tick", &self.tick)
             .field("connect_timeout", &self.connect_timeout)
             .finish()
@@ -224,7 +232,7 @@ pub(crate) fn default_namespace() -> Result<Name> {
     NAMESPACE.parse()
 }
 
-fn invalid(message: impl Into<String>) -> Error {
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOption, message)
 }
 
@@ -295,6 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn any_option_of_tls_turns_it_on() {
+        assert!(config("zk://h").unwrap().tls.is_none());
+        assert!(config("zk://h?tls=false").unwrap().tls.is_none());
+        for (options, given) in [
+            ("tls=true", Tls::new()),
+            ("ca=/ca.pem", Tls::new().ca("/ca.pem")),
+            ("cert=/cert.pem&key=/key.pem", Tls::new().identity("/cert.pem", "/key.pem")),
+        ] {
+            let config = config(&format!("zk://h?{options}")).unwrap();
+            assert_eq!(config.is_somebodys(), given.has_identity(), "{options}");
+            assert_eq!(config.tls, Some(given), "{options}");
+        }
+    }
+
+    #[test]
     fn what_is_malformed_is_refused() {
         let bad = [
             "zk://",
@@ -308,6 +331,11 @@ mod tests {
             "zk://h/a//b",
             "zk://h/zookeeper/quota",
             "zk://h?layout=Curator",
+            "zk://h?tls=yes",
+            "zk://h?tls=false&ca=/ca.pem",
+            "zk://h?cert=/cert.pem",
+            "zk://h?key=/key.pem",
+            "zk://h?server_name=zookeeper.local",
             "zk://h?tick=0s",
             "zk://h?connect_timeout=1h",
             "zk://h?conect_timeout=1s",
@@ -321,6 +349,7 @@ mod tests {
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }
+
     #[test]
     fn the_password_does_not_print() {
         let printed = format!("{:?}", config("zk://me:hunter2@h").unwrap());

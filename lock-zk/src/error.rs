@@ -30,7 +30,10 @@ pub(crate) fn translated(error: zk::Error) -> Error {
         }
         zk::Error::NoAuth => (ErrorKind::Denied, "ZooKeeper's access control lists do not allow this"),
         zk::Error::AuthFailed => (ErrorKind::Denied, "ZooKeeper does not accept the credentials"),
-        zk::Error::InvalidAcl => (ErrorKind::Denied, "access control lists need credentials"),
+        zk::Error::InvalidAcl => (
+            ErrorKind::Denied,
+            "nodes are to belong to this session alone, but ZooKeeper knows it as nobody: give credentials, or let the server ask for client certificates (ssl.clientAuth)",
+        ),
         zk::Error::NotReadOnly => (ErrorKind::Unavailable, "this server has no quorum and is read-only"),
         zk::Error::QuotaExceeded => (ErrorKind::Full, "the quota of this path is used up"),
         zk::Error::BadArguments(_) => (ErrorKind::InvalidOption, "ZooKeeper's client refuses the request"),

@@ -5,7 +5,8 @@
 //! `docs/zookeeper-protocol.md` in the repository explains the protocol; `tests/model` checks it;
 //! `tests/conformance` holds this crate to the contract.
 //!
-//! Users enable the feature `zookeeper` of the facade and connect to `zk://host:2181/namespace`.
+//! Users enable the feature `zookeeper` of the facade and connect to `zk://host:2181/namespace`. The feature
+//! `tls` (`zookeeper-tls` of the facade) adds TLS, and needs a C compiler.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -22,9 +23,13 @@ mod paths;
 mod queue;
 mod renewal;
 mod session;
+mod tls;
+mod trouble;
+mod way;
 
 pub use backend::Zk;
 pub use config::{Config, Layout};
 pub use guarded::transact;
+pub use lock_tls::Tls;
 /// ZooKeeper's client, in the version that this crate takes and gives its types in.
 pub use zookeeper_client as client;

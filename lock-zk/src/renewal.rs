@@ -8,11 +8,14 @@ use zookeeper_client::{self as zk, SessionState, StateWatcher};
 use crate::{
     beats::Beats,
     connection::{Connection, Failed},
+    way::Way,
 };
 
 /// Renews one session.
 pub(crate) struct Renewal {
     pub(crate) connection: Arc<Connection>,
+    /// How it reaches the servers; none when the client is the user's.
+    pub(crate) way: Option<Arc<Way>>,
     pub(crate) states: StateWatcher,
     pub(crate) beats: Beats,
 }
@@ -55,6 +58,9 @@ impl Renewal {
         match state {
             SessionState::Disconnected | SessionState::ConnectedReadOnly => {
                 self.lease().suspect();
+                if let Some(way) = &self.way {
+                    way.refresh();
+                }
                 None
             }
             SessionState::SyncConnected => None,

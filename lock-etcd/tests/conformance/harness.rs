@@ -88,8 +88,8 @@ impl harness::Store for Store {
         Box::new(Party { backend, faults, machine: Machine::new().unwrap() })
     }
 
-    async fn requests(&self) -> u64 {
-        self.server.requests().await.unwrap()
+    async fn requests(&self) -> Option<u64> {
+        Some(self.server.requests().await.unwrap())
     }
 
     async fn residue(&self) -> Vec<String> {

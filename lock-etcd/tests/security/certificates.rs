@@ -9,6 +9,7 @@ use lock_testkit::{
     port::Port,
     proxy::Fault,
     server::{
+        ServerTls,
         certificates::{Authority, Identity},
         etcd::{Etcd as Server, EtcdOptions},
     },
@@ -128,10 +129,7 @@ async fn certificates_that_are_renewed_are_taken_by_the_sessions_that_last() {
     let identity = servers.server(HERE).unwrap();
     let clients = identity.certificate.with_file_name("clients.pem");
     fs::copy(old.certificate(), &clients).unwrap();
-    let tls = lock_testkit::server::etcd::ServerTls {
-        clients: Some(clients.clone()),
-        ..server_tls(&identity, None)
-    };
+    let tls = ServerTls { clients: Some(clients.clone()), ..server_tls(&identity, None) };
     let server = Server::with(EtcdOptions { tls: Some(tls), ..EtcdOptions::default() }).await.unwrap();
     let endpoints = server.endpoints();
     let mine = old.client("user").unwrap();

@@ -58,8 +58,8 @@ impl harness::Store for Store {
         Box::new(Party { backend: Arc::new(Etcd::new(config)), machine: Machine::new().unwrap() })
     }
 
-    async fn requests(&self) -> u64 {
-        self.guarded.cluster.server.requests().await.unwrap()
+    async fn requests(&self) -> Option<u64> {
+        Some(self.guarded.cluster.server.requests().await.unwrap())
     }
 
     async fn residue(&self) -> Vec<String> {

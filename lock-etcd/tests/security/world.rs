@@ -6,8 +6,9 @@ use etcd_client::{Certificate, ConnectOptions, Identity as Shown, TlsOptions};
 use lock_core::{Coordinator, Error, ErrorKind};
 use lock_etcd::{Config, Tls};
 use lock_testkit::server::{
+    ServerTls,
     certificates::{Authority, Identity},
-    etcd::{EtcdOptions, ServerTls},
+    etcd::EtcdOptions,
 };
 
 use crate::support::{Cluster, soon};

@@ -16,6 +16,7 @@ mod patience;
 mod process;
 pub mod program;
 mod socks;
+mod tls;
 pub mod zookeeper;
 
 use std::{
@@ -29,6 +30,7 @@ use std::{
 };
 
 use lock_core::runtime::Runtime;
+pub use tls::ServerTls;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -106,6 +106,12 @@ impl Context {
         Ok(User { client, coordinator })
     }
 
+    /// How many requests the store has served so far.
+    pub(super) async fn requests(&self) -> Check<u64> {
+        let why = || Stop::Unsupported("its requests cannot be told from renewals".to_owned());
+        self.store.requests().await.ok_or_else(why)
+    }
+
     pub(super) async fn sleep(&self, duration: Duration) {
         self.runtime.sleep_until(self.runtime.now() + duration).await;
     }

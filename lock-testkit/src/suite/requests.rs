@@ -63,10 +63,10 @@ async fn settle<T>(
     waits: &mut [Pin<Box<impl Future<Output = Check<T>>>>],
     granted: &mut [Option<T>],
 ) -> Check<u64> {
-    let mut before = context.store.requests().await;
+    let mut before = context.requests().await?;
     loop {
         poll_all(context, waits, granted).await?;
-        let after = context.store.requests().await;
+        let after = context.requests().await?;
         if after == before {
             return Ok(after);
         }
@@ -233,14 +233,14 @@ pub(super) async fn capability(context: &Context, mode: Mode) -> Check {
     let user = context.user().await?;
     let line = line("capability");
     let claims = user.coordinator.claims(line.clone());
-    let before = context.store.requests().await;
     if user.coordinator.capabilities().modes.include(line.kind(), mode) {
         return Ok(claims.acquire(mode).await?.release().await?);
     }
+    let before = context.requests().await?;
     let error = claims.acquire(mode).await.err();
     let kind = error.as_ref().map(lock_core::Error::kind);
     ensure(kind == Some(ErrorKind::Unsupported), format!("{error:?} in a mode that is not declared"))?;
-    let sent = context.store.requests().await - before;
+    let sent = context.requests().await? - before;
     ensure(sent == 0, format!("{sent} requests in a mode that is not declared"))?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use zookeeper_client::{self as zk, CreateMode};
 use super::{Queue, known::Known};
 use crate::{
     connection::{Step, persist},
-    error::{garbled, of_change, translated},
+    error::{denied, garbled, of_change, translated},
     paths::{LinePaths, is_queue},
 };
 
@@ -100,6 +100,7 @@ impl Queue {
                 let line = [paths.kind(), paths.line(), &queues];
                 self.connection.make_containers(self.namespace.chain().chain(line)).await
             }
+            zk::Error::NoAuth => Err(denied(&queues)),
             error => Err(of_change(error)),
         }
     }

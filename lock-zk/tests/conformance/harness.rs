@@ -123,8 +123,8 @@ impl harness::Store for Store {
         })
     }
 
-    async fn requests(&self) -> u64 {
-        self.ways.lock().unwrap().iter().map(|way| way.tap.requests()).sum()
+    async fn requests(&self) -> Option<u64> {
+        Some(self.ways.lock().unwrap().iter().map(|way| way.tap.requests()).sum())
     }
 
     /// What lives with a session. Containers go by themselves, and cells stay.

@@ -72,8 +72,13 @@ impl Cluster {
 
     /// Every ephemeral node of ours: what lives with a session. Containers go by themselves, and cells stay.
     pub(crate) async fn ephemerals(&self) -> Vec<String> {
+        self.ephemerals_under(NAMESPACE).await
+    }
+
+    /// The same of another namespace.
+    pub(crate) async fn ephemerals_under(&self, namespace: &str) -> Vec<String> {
         let mut found = Vec::new();
-        let mut left = vec![format!("/{NAMESPACE}")];
+        let mut left = vec![format!("/{namespace}")];
         self.spy.sync("/").await.unwrap();
         while let Some(path) = left.pop() {
             let Ok((names, stat)) = self.spy.get_children(&path).await else { continue };

@@ -17,7 +17,7 @@ pub use member::Member;
 use member::Site;
 
 use super::{
-    find,
+    ServerTls, find,
     folder::Folder,
     mesh::{Door, Mesh},
     metrics::label,
@@ -50,17 +50,6 @@ pub struct EtcdOptions {
     pub tls: Option<ServerTls>,
     /// More arguments of each member.
     pub arguments: Vec<String>,
-}
-
-/// What the members show to clients, and what they ask of them.
-#[derive(Clone, Debug)]
-pub struct ServerTls {
-    /// The file of the members' certificate.
-    pub certificate: PathBuf,
-    /// The file of its key.
-    pub key: PathBuf,
-    /// The file of the authority that signs clients' certificates, when each client must have one.
-    pub clients: Option<PathBuf>,
 }
 
 impl Default for EtcdOptions {

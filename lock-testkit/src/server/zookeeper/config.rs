@@ -7,12 +7,18 @@ use std::{
 };
 
 use super::{ZooKeeperOptions, server::Site};
-use crate::server::{find, text};
+use crate::server::{ServerTls, find, text};
 
 const MAIN: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
 const CLASS_PATH: &str = "YOURTURN_ZOOKEEPER_CLASSPATH";
-/// Where Debian has it; the jar names the others that it needs, but none that writes a log.
-const DEBIAN: [&str; 2] = ["/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar"];
+/// Where Debian has it; the jar names the others that it needs, but none that writes a log, and not all that it
+/// takes to speak TLS.
+const DEBIAN: [&str; 4] = [
+    "/usr/share/java/zookeeper.jar",
+    "/usr/share/java/slf4j-simple.jar",
+    "/usr/share/java/netty-codec.jar",
+    "/usr/share/java/netty-resolver.jar",
+];
 
 /// A small process that starts soon.
 const MACHINE: [&str; 6] = [
@@ -26,7 +32,7 @@ const MACHINE: [&str; 6] = [
 ];
 
 /// Of ZooKeeper and its log.
-const PROPERTIES: [&str; 8] = [
+const PROPERTIES: [&str; 9] = [
     "zookeeper.admin.enableServer=false",
     "zookeeper.4lw.commands.whitelist=*",
     // In KB. Its own is 64 MB for each log, which may be in memory.
@@ -39,6 +45,7 @@ const PROPERTIES: [&str; 8] = [
     "org.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
     // It says each time that somebody asks how it is.
     "org.slf4j.simpleLogger.log.org.apache.zookeeper.server.NIOServerCnxn=warn",
+    "org.slf4j.simpleLogger.log.org.apache.zookeeper.server.NettyServerCnxn=warn",
 ];
 
 /// The longest session that a client gets, in ms; the shortest is two ticks.
@@ -115,10 +122,31 @@ pub(super) fn write(
         let (quorum, election) = (site.quorum.address(), site.election.number());
         lines.push(format!("server.{}={quorum}:{election}", id(number)));
     }
+    if let (Some(port), Some(tls)) = (&site.secure, &options.tls) {
+        lines.extend(secure_lines(port.address(), tls, folder.join(format!("s{number}.pem")))?);
+    }
     lines.extend(options.lines.iter().cloned());
     let file = folder.join(format!("s{number}.cfg"));
     fs::write(&file, lines.join("\n") + "\n")?;
     Ok(file)
+}
+
+/// What makes a server listen there for TLS; its certificate goes into a file with the key, as it wants it.
+fn secure_lines(listen: SocketAddr, tls: &ServerTls, store: PathBuf) -> io::Result<Vec<String>> {
+    fs::write(&store, [fs::read(&tls.key)?, fs::read(&tls.certificate)?].concat())?;
+    let mut lines = vec![
+        "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory".to_owned(),
+        format!("secureClientPortAddress={}", listen.ip()),
+        format!("secureClientPort={}", listen.port()),
+        "ssl.keyStore.type=PEM".to_owned(),
+        format!("ssl.keyStore.location={}", store.display()),
+    ];
+    lines.push(format!("ssl.clientAuth={}", if tls.clients.is_some() { "need" } else { "none" }));
+    if let Some(clients) = &tls.clients {
+        lines.push("ssl.trustStore.type=PEM".to_owned());
+        lines.push(format!("ssl.trustStore.location={}", clients.display()));
+    }
+    Ok(lines)
 }
 
 /// By what number the servers know one of them.

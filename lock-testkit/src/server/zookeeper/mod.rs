@@ -14,6 +14,7 @@ pub use tap::Tap;
 
 use self::config::{Installed, installed};
 use super::{
+    ServerTls,
     folder::Folder,
     mesh::{Door, Mesh},
     node::Setup,
@@ -45,6 +46,9 @@ pub struct ZooKeeperOptions {
     pub durable: bool,
     /// Whether a server that knows no leader lets clients read who ask for no more; no.
     pub read_only: bool,
+    /// Whether clients reach the servers over TLS too, at [`Server::secure_endpoint`]; no. Servers reach each
+    /// other without.
+    pub tls: Option<ServerTls>,
     /// More arguments of each server's Java machine; of two that contradict each other the last one counts.
     pub arguments: Vec<String>,
     /// More system properties of each server, "name=value"; of two with the same name the last one counts.
@@ -65,6 +69,7 @@ impl Default for ZooKeeperOptions {
             folder: None,
             durable: false,
             read_only: false,
+            tls: None,
             arguments: Vec::new(),
             properties: Vec::new(),
             lines: Vec::new(),
@@ -134,8 +139,9 @@ impl ZooKeeper {
         let mut sites = Vec::new();
         for _ in 0..options.servers {
             let [client, quorum, election] = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
+            let secure = if options.tls.is_some() { Some(Port::reserve()?) } else { None };
             let front = if options.proxied { Some(Front::start(client.address()).await?) } else { None };
-            sites.push(Site { client, quorum, election, front });
+            sites.push(Site { client, secure, quorum, election, front });
         }
         // A server tells the others where it listens, and they go there: so the way must lead through a link,
         // whatever the address.

@@ -2,6 +2,8 @@
 
 use std::{fmt, io, net::SocketAddr};
 
+use tokio::net::TcpStream;
+
 use super::tap::Tap;
 use crate::{
     port::Port,
@@ -21,6 +23,8 @@ pub struct Server {
 /// Where a server is.
 pub(super) struct Site {
     pub(super) client: Port,
+    /// Where clients speak TLS.
+    pub(super) secure: Option<Port>,
     /// Where the others follow it.
     pub(super) quorum: Port,
     /// Where the others vote.
@@ -78,6 +82,12 @@ impl Server {
         self.site.client.address().to_string()
     }
 
+    /// Where clients speak TLS with it, past the proxy and the tap; none when they do not.
+    #[must_use]
+    pub fn secure_endpoint(&self) -> Option<SocketAddr> {
+        self.site.secure.as_ref().map(Port::address)
+    }
+
     /// The proxy between clients and this server, if it is proxied.
     #[must_use]
     pub fn client_proxy(&self) -> Option<&Proxy> {
@@ -126,7 +136,12 @@ impl Server {
     }
 
     async fn is_ready(&self) -> bool {
-        self.mode().await.is_ok_and(|mode| mode.is_some_and(|mode| mode != Mode::ReadOnly))
+        // It listens for TLS last.
+        let listens = match self.secure_endpoint() {
+            Some(secure) => TcpStream::connect(secure).await.is_ok(),
+            None => true,
+        };
+        listens && self.mode().await.is_ok_and(|mode| mode.is_some_and(|mode| mode != Mode::ReadOnly))
     }
 
     pub(super) async fn leads(&self) -> bool {

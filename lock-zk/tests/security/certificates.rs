@@ -1,0 +1,205 @@
+//! Who is trusted, on either side.
+
+use std::{env, fs, path::Path, time::Duration};
+
+use lock_core::ErrorKind;
+use lock_testkit::{
+    port::Port,
+    proxy::{Fault, Proxy},
+    server::{ServerTls, certificates::Authority, zookeeper::ZooKeeperOptions},
+};
+use lock_zk::{Config, Tls, Zk};
+
+use crate::{
+    support::{Cluster, soon, try_user},
+    world::{
+        HERE, alone, at, chain, close, open, refusal, secure, server, server_tls, servers, shown,
+        takes_turns, trusting,
+    },
+};
+
+#[track_caller]
+fn assert_refusal((kind, text): (ErrorKind, String), expected: ErrorKind, word: &str) {
+    assert_eq!(kind, expected, "{text}");
+    assert!(text.contains(word), "{text}");
+}
+
+#[tokio::test]
+async fn c13_a_server_that_is_not_trusted_is_an_error_at_once() {
+    let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let invalid = ErrorKind::InvalidOption;
+    let cluster = server(&ours.server(HERE).unwrap(), None).await;
+    let config = || at(secure(&cluster));
+    // Of the same name, as when it was made anew; and of any other.
+    for tls in [trusting(&theirs), Tls::new()] {
+        assert_refusal(refusal(config().tls(tls)).await, invalid, "the option ca");
+    }
+    let elsewhere = at([format!("localhost:{}", secure(&cluster)[0].port())]);
+    assert_refusal(refusal(elsewhere.tls(trusting(&ours))).await, invalid, "other names");
+    open(config().tls(trusting(&ours))).await.unwrap().close().await.unwrap();
+    cluster.is_empty().await;
+
+    let expired = server(&ours.expired(HERE).unwrap(), None).await;
+    let refused = refusal(at(secure(&expired)).tls(trusting(&ours))).await;
+    assert_refusal(refused, ErrorKind::Unavailable, "expired");
+}
+
+#[tokio::test]
+async fn c13_speaking_tls_to_who_does_not_and_the_other_way_round_is_told_within_the_connect_timeout() {
+    let ours = Authority::new().unwrap();
+    let (plain, both) = (Cluster::one().await, server(&ours.server(HERE).unwrap(), None).await);
+    let to_tls = "does it demand TLS (tls=true)";
+    for (config, word) in [
+        (plain.config().tls(trusting(&ours)), "does it serve without TLS"),
+        (both.config().tls(trusting(&ours)), "does it serve without TLS"),
+        (at(secure(&both)), to_tls),
+        (at(secure(&both)).credentials("user", "password"), to_tls),
+    ] {
+        let config = config.connect_timeout(Duration::from_secs(2)).unwrap();
+        let error = open(config).await.unwrap_err();
+        assert_refusal((error.kind(), chain(&error)), ErrorKind::Unavailable, word);
+    }
+}
+
+#[tokio::test]
+async fn c13_a_client_without_the_right_certificate_is_denied_at_once() {
+    let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let cluster = server(&ours.server(HERE).unwrap(), Some(&theirs)).await;
+    let config = || at(secure(&cluster));
+    let foreign = shown(&ours.client("user").unwrap(), trusting(&ours));
+    for config in [
+        config().tls(trusting(&ours)),
+        config().tls(trusting(&ours)).credentials("user", "password"),
+        config().tls(foreign),
+    ] {
+        assert_refusal(refusal(config).await, ErrorKind::Denied, "client certificate");
+    }
+    let right = || config().tls(shown(&theirs.client("user").unwrap(), trusting(&ours)));
+    let (one, other) = (open(right()).await.unwrap(), open(right()).await.unwrap());
+    takes_turns(&one, &other).await;
+    close([one, other]).await;
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn a_server_with_a_bad_certificate_stops_nobody() {
+    let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let bad = server(&theirs.server(HERE).unwrap(), None).await;
+    let good = server(&ours.server(HERE).unwrap(), None).await;
+    let link = Proxy::start(secure(&good)[0]).await.unwrap();
+    // Some begin with the bad one, and all come back to the good one.
+    for _ in 0..6 {
+        let user = open(at([secure(&bad)[0], link.address()]).tls(trusting(&ours))).await.unwrap();
+        let session = user.session_id();
+        let guard = user.mutex("x").unwrap().lock().await.unwrap();
+        link.set(Fault::Reset);
+        link.set(Fault::Pass);
+        guard.release().await.unwrap();
+        assert_eq!(user.session_id(), session);
+        user.close().await.unwrap();
+    }
+    good.is_empty().await;
+    // When the good one is of no use, what the bad one lacks is told, and the good one is waited for.
+    link.set(Fault::Refuse);
+    let config = at([secure(&bad)[0], link.address()]).tls(trusting(&ours));
+    let error = open(config.connect_timeout(Duration::from_secs(2)).unwrap()).await.unwrap_err();
+    assert_refusal((error.kind(), chain(&error)), ErrorKind::Unavailable, "the option ca");
+}
+
+#[tokio::test]
+async fn certificates_that_are_renewed_are_taken_by_the_sessions_that_last() {
+    let (own, old, new) = (Authority::new().unwrap(), Authority::new().unwrap(), Authority::new().unwrap());
+    let identity = own.server(HERE).unwrap();
+    let clients = identity.certificate.with_file_name("clients.pem");
+    fs::copy(old.certificate(), &clients).unwrap();
+    let tls = ServerTls { clients: Some(clients.clone()), ..server_tls(&identity, None) };
+    let cluster = servers(tls, ZooKeeperOptions::default()).await;
+    let mine = old.client("user").unwrap();
+    let config = at(secure(&cluster)).tls(shown(&mine, trusting(&own)));
+    // In time for two restarts.
+    let user = soon("a session", try_user(config, Duration::from_mins(1))).await.unwrap();
+    let session = user.session_id();
+    let guard = user.mutex("x").unwrap().lock().await.unwrap();
+
+    // Unreadable for a while, as when somebody writes it: what was read before is used on.
+    fs::write(&mine.key, "").unwrap();
+    cluster.server.restart().await.unwrap();
+    soon("an answer", user.mutex("x").unwrap().inspect()).await.unwrap();
+
+    fs::copy(new.certificate(), &clients).unwrap();
+    let renewed = new.client("user").unwrap();
+    for (from, to) in [(renewed.certificate, &mine.certificate), (renewed.key, &mine.key)] {
+        fs::copy(from, to).unwrap();
+    }
+    cluster.server.restart().await.unwrap();
+    soon("an answer", user.mutex("x").unwrap().inspect()).await.unwrap();
+    assert_eq!(user.session_id(), session);
+    guard.release().await.unwrap();
+    user.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn c13_a_file_that_cannot_be_used_is_named_before_anything_is_sent() {
+    let nobody = Port::reserve().unwrap();
+    let authority = Authority::new().unwrap();
+    let (mine, other) = (authority.client("a").unwrap(), authority.client("b").unwrap());
+    let (empty, folder) = (mine.key.with_file_name("empty.pem"), mine.key.parent().unwrap());
+    fs::write(&empty, "").unwrap();
+    let missing = Path::new("/no/such.pem");
+    let secret = fs::read_to_string(&mine.key).unwrap().lines().nth(1).unwrap().to_owned();
+    let broken = mine.key.with_file_name("broken.pem");
+    fs::write(&broken, format!("-----BEGIN {secret}\n{secret}")).unwrap();
+    for (tls, file, why) in [
+        (Tls::new().ca(missing), missing, "ca cannot be read"),
+        (Tls::new().ca(folder), folder, "ca cannot be read"),
+        (Tls::new().ca(&empty), &*empty, "ca holds no certificate"),
+        (Tls::new().ca(&mine.key), &*mine.key, "ca holds no certificate"),
+        (Tls::new().identity(missing, &mine.key), missing, "cert cannot be read"),
+        (Tls::new().identity(&empty, &mine.key), &*empty, "cert holds no certificate"),
+        (Tls::new().identity(&mine.certificate, missing), missing, "key cannot be read"),
+        (Tls::new().identity(&mine.certificate, &empty), &*empty, "key holds no private key"),
+        (Tls::new().identity(&mine.certificate, &broken), &*broken, "key holds no private key"),
+        (Tls::new().identity(&mine.certificate, &other.key), &*other.key, "does not fit the certificate"),
+    ] {
+        let (kind, text) = refusal(at([nobody.address()]).tls(tls)).await;
+        assert_eq!(kind, ErrorKind::InvalidOption, "{text}");
+        assert!(text.contains(why) && text.contains(file.to_str().unwrap()), "{text}");
+        assert!(!text.contains(&secret), "{text}");
+    }
+    let named = Zk::new(at([nobody.address()]).tls(Tls::new().server_name("zookeeper.local")));
+    assert_eq!(named.unwrap_err().kind(), ErrorKind::InvalidOption);
+}
+
+#[tokio::test]
+async fn without_an_authority_of_its_own_a_client_trusts_those_of_the_system() {
+    let ours = Authority::new().unwrap();
+    let cluster = server(&ours.server(HERE).unwrap(), None).await;
+    // What the system trusts can be set for a whole process only.
+    let endpoint = secure(&cluster)[0].to_string();
+    let authority = ours.certificate().to_str().unwrap();
+    alone("certificates::child", &[(ENDPOINT, &endpoint), ("SSL_CERT_FILE", authority)]).await;
+    // When it trusts nobody at all, it says so.
+    let empty = ours.certificate().with_file_name("empty.pem");
+    fs::write(&empty, "").unwrap();
+    let nobody = empty.to_str().unwrap();
+    alone("certificates::child_of_nobody", &[(ENDPOINT, &endpoint), ("SSL_CERT_FILE", nobody)]).await;
+}
+
+const ENDPOINT: &str = "YOURTURN_TEST_ENDPOINT";
+
+fn by_the_system() -> Config {
+    at([env::var(ENDPOINT).unwrap()]).tls(Tls::new())
+}
+
+#[tokio::test]
+#[ignore = "a part of the test above"]
+async fn child() {
+    open(by_the_system()).await.unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "a part of the test above"]
+async fn child_of_nobody() {
+    assert_refusal(refusal(by_the_system()).await, ErrorKind::InvalidOption, "the option ca");
+}
