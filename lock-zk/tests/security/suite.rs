@@ -106,8 +106,11 @@ impl harness::Store for Store {
     }
 
     async fn restart(&self) -> Control {
-        self.guarded().cluster.server.restart().await.unwrap();
-        self.guarded().warm_up().await;
+        let guarded = self.guarded.clone().unwrap();
+        guarded.cluster.server.restart().await.unwrap();
+        // On a thread of its own: with async closures below it, it is not known to be `Send`.
+        let warm_up = move || tokio::runtime::Handle::current().block_on(guarded.warm_up());
+        tokio::task::spawn_blocking(warm_up).await.unwrap();
         Control::Done
     }
 }

@@ -125,8 +125,8 @@ impl Guarded {
     /// What Java does for the first time takes it so long that short sessions would not outlive it.
     pub(crate) async fn warm_up(&self) {
         for _ in 0..3 {
-            let user = async || open(self.config("warm-up")).await.unwrap();
-            let (one, other) = (user().await, user().await);
+            let one = open(self.config("warm-up")).await.unwrap();
+            let other = open(self.config("warm-up")).await.unwrap();
             takes_turns(&one, &other).await;
             close([one, other]).await;
         }
