@@ -93,8 +93,9 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     /// The line as it is.
     async fn inspect(&self, line: &LineId) -> Result<Line>;
 
-    /// The line as it is, and again whenever it has changed. A slow reader gets the latest, never a backlog,
-    /// and never an older revision than before. Ends after an error.
+    /// The line as it is, and again whenever it has changed, also when that made it as it was before: whoever
+    /// came and went between two looks may have written the cell. A slow reader gets the latest, never a
+    /// backlog, and never an older revision than before. Ends after an error.
     async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>>;
 
     /// The line's cell, linearizably.

@@ -16,7 +16,10 @@ use crate::{
     line::Mode,
     name::{Kind, LineId},
     options::{Options, Resolved},
-    recipe::{Election, Entrance, Group, MultiGuard, MultiLock, Mutant, Mutex, RwLock, Semaphore, Task},
+    recipe::{
+        Barrier, DoubleBarrier, Election, Entrance, Group, Latch, MultiGuard, MultiLock, Mutant, Mutex,
+        RwLock, Semaphore, Task,
+    },
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -210,6 +213,33 @@ impl Coordinator {
     /// claims that are merely present.
     pub fn group(&self, name: impl AsRef<str>) -> Result<Group> {
         self.meeting("group", Kind::Group, name.as_ref()).map(Group::new)
+    }
+
+    /// The barrier called `name`, which lets `participants` pass at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] for none; else as [`group`](Self::group).
+    pub fn barrier(&self, name: impl AsRef<str>, participants: u32) -> Result<Barrier> {
+        Barrier::new(self.meeting("barrier", Kind::Barrier, name.as_ref())?, participants)
+    }
+
+    /// The double barrier called `name`, which lets `participants` in and out at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] for none; else as [`group`](Self::group).
+    pub fn double_barrier(&self, name: impl AsRef<str>, participants: u32) -> Result<DoubleBarrier> {
+        DoubleBarrier::new(self.meeting("double_barrier", Kind::DoubleBarrier, name.as_ref())?, participants)
+    }
+
+    /// The latch called `name`, which opens when `count` participants have counted down.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] for none; else as [`group`](Self::group).
+    pub fn latch(&self, name: impl AsRef<str>, count: u32) -> Result<Latch> {
+        Latch::new(self.meeting("latch", Kind::Latch, name.as_ref())?, count)
     }
 
     /// Where claims meet that are in nobody's way.

@@ -38,13 +38,13 @@ pub use memory::Memory;
 pub use memory::Residue;
 pub use name::{Kind, LineId, Name};
 pub use options::Options;
+pub use recipe::{
+    Barrier, DoubleBarrier, Election, Group, GroupWatch, Inside, Latch, Leader, Leadership, Member, Members,
+    Membership, MultiGuard, MultiLock, Mutex, Observer, OnLoss, Outcome, ReentrantGuard, ReentrantMutex,
+    RwLock, Semaphore, Standing, Task, Turn, WriteGuard,
+};
 #[cfg(feature = "testkit")]
 pub use recipe::{Claims, Mutant};
-pub use recipe::{
-    Election, Group, GroupWatch, Leader, Leadership, Member, Members, Membership, MultiGuard, MultiLock,
-    Mutex, Observer, Outcome, ReentrantGuard, ReentrantMutex, RwLock, Semaphore, Standing, Task, Turn,
-    WriteGuard,
-};
 pub use runtime::Moment;
 pub use session::{Health, Lease, LostReason, SessionId, SessionOptions};
 pub use token::FencingToken;

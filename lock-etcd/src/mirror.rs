@@ -130,16 +130,17 @@ impl Sink for Mirror {
 struct Observer<S> {
     source: S,
     mirror: Arc<Mirror>,
-    last: Option<Line>,
+    /// The revision that was told last.
+    last: Option<i64>,
     _watch: Watch,
 }
 
 impl<S: Source> Observer<S> {
     async fn next(&mut self) -> Result<Line> {
         loop {
-            let seen = self.last.as_ref().map(|line| line.revision.cast_signed());
+            let last = self.last;
             let news = self.mirror.0.wait(|mirrored| {
-                let changed = seen.is_none_or(|seen| mirrored.seen.revision > seen);
+                let changed = last.is_none_or(|last| mirrored.seen.revision > last);
                 (mirrored.openings > 0 && (!mirrored.loaded || changed)).then_some(mirrored.loaded)
             });
             let loaded = tokio::select! { biased;
@@ -150,12 +151,10 @@ impl<S: Source> Observer<S> {
                 self.load().await?;
                 continue;
             }
+            // Also when the line is as it was: somebody may have come and gone.
             let line = self.mirror.0.read(|mirrored| self.source.line(&mirrored.seen))?;
-            let unchanged = self.last.as_ref().is_some_and(|last| last.places == line.places);
-            self.last = Some(line.clone());
-            if !unchanged {
-                return Ok(line);
-            }
+            self.last = Some(line.revision.cast_signed());
+            return Ok(line);
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use futures_core::{Stream, stream::BoxStream};
 
-use super::store::{Member, Observer, Seen, Store};
+use super::store::{Member, Observer, Store};
 use crate::{
     backend::{Answer, Cell, CellVersion, Line, Session},
     capability::{Capabilities, Modes, TokenScope},
@@ -206,8 +206,9 @@ fn granted(decided: Result<FencingToken, LostReason>, fate: Arc<Fate>) -> Result
 
 /// A line, now and whenever it has changed.
 struct Changes {
-    next: Option<BoxFuture<Result<Line>>>,
-    seen: Option<Seen>,
+    next: Option<BoxFuture<Result<(u64, Line)>>>,
+    /// How often it had changed when it was seen last.
+    seen: Option<u64>,
     observer: Arc<Observer>,
     lease: Arc<Lease>,
     over: bool,
@@ -225,16 +226,21 @@ impl Stream for Changes {
             Box::pin(async move {
                 tokio::select! { biased;
                     reason = lease.lost() => Err(Error::lost(reason)),
-                    line = observer.next(seen) => Ok(line),
+                    next = observer.next(seen) => Ok(next),
                 }
             })
         });
-        let line = std::task::ready!(next.as_mut().poll(cx));
+        let outcome = std::task::ready!(next.as_mut().poll(cx));
         self.next = None;
-        match &line {
-            Ok(line) => self.seen = Some(Seen::of(line)),
-            Err(_) => self.over = true,
-        }
-        Poll::Ready(Some(line))
+        Poll::Ready(Some(match outcome {
+            Ok((changes, line)) => {
+                self.seen = Some(changes);
+                Ok(line)
+            }
+            Err(error) => {
+                self.over = true;
+                Err(error)
+            }
+        }))
     }
 }

@@ -119,6 +119,8 @@ struct Shard {
 struct Observed {
     /// Rings when the line changes.
     changed: Arc<Notify>,
+    /// How often it has changed since somebody watches.
+    changes: u64,
     observers: usize,
 }
 
@@ -398,7 +400,10 @@ impl Store {
 
     pub(super) fn inspect(&self, line: &LineId) -> Line {
         self.sweep();
-        let shard = locked(self.shard(line));
+        self.view(&locked(self.shard(line)), line)
+    }
+
+    fn view(&self, shard: &Shard, line: &LineId) -> Line {
         match shard.queues.get(line) {
             Some(queue) => queue.view(line),
             // Whatever this line went through had a smaller number.
@@ -502,8 +507,9 @@ impl Member {
 }
 
 impl Shard {
-    fn ring(&self, line: &LineId) {
-        if let Some(observed) = self.observed.get(line) {
+    fn ring(&mut self, line: &LineId) {
+        if let Some(observed) = self.observed.get_mut(line) {
+            observed.changes += 1;
             observed.changed.notify_waiters();
         }
     }
@@ -518,30 +524,23 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// The line as soon as it is another than `seen`.
-    pub(super) async fn next(&self, seen: Option<Seen>) -> Line {
+    /// The line as soon as it has changed more often than `seen`, and how often it has.
+    pub(super) async fn next(&self, seen: Option<u64>) -> (u64, Line) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let line = self.store.inspect(&self.line);
-            if seen != Some(Seen::of(&line)) {
-                return line;
+            if let Some(next) = self.look(seen) {
+                return next;
             }
             changed.await;
         }
     }
-}
 
-/// What an observer has seen. A line that is empty has no revision of its own, but nothing is emptier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    Empty,
-    Revision(u64),
-}
-
-impl Seen {
-    pub(super) fn of(line: &Line) -> Self {
-        if line.places.is_empty() { Self::Empty } else { Self::Revision(line.revision) }
+    fn look(&self, seen: Option<u64>) -> Option<(u64, Line)> {
+        self.store.sweep();
+        let shard = locked(self.store.shard(&self.line));
+        let changes = shard.observed.get(&self.line)?.changes;
+        (seen != Some(changes)).then(|| (changes, self.store.view(&shard, &self.line)))
     }
 }
 

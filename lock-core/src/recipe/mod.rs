@@ -1,9 +1,11 @@
 //! What users come for. Each recipe is written once, over the seam, and knows no store.
 
+mod barrier;
 #[cfg(feature = "testkit")]
 mod claims;
 mod election;
 mod group;
+mod latch;
 mod multi;
 #[cfg_attr(
     not(feature = "testkit"),
@@ -17,11 +19,14 @@ mod rwlock;
 mod semaphore;
 mod task;
 mod watch;
+mod written;
 
+pub use barrier::{Barrier, DoubleBarrier, Inside, OnLoss};
 #[cfg(feature = "testkit")]
 pub use claims::Claims;
 pub use election::{Election, Leader, Leadership, Observer, Standing};
 pub use group::{Group, GroupWatch, Member, Members, Membership};
+pub use latch::Latch;
 pub use multi::{MultiGuard, MultiLock};
 #[cfg(feature = "testkit")]
 pub use mutant::Mutant;
@@ -363,5 +368,12 @@ impl Entrance {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.shared.runtime.spawn(Box::pin(task));
+    }
+}
+
+/// Gives up a turn whose work is done: a release that fails is one that the store has already made.
+async fn release(guard: Guard) {
+    if let Err(error) = guard.release().await {
+        tracing::debug!(%error, "the turn had ended before it was released");
     }
 }

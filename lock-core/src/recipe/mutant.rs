@@ -16,10 +16,24 @@ pub enum Mutant {
     AnyOrder,
     /// Gives a re-entrant turn back with the first of its guards.
     ForgetsDepth,
+    /// A round of a barrier that is complete is not written down before those who saw it leave.
+    NotReady,
+    /// Who leaves a double barrier does not wait for the others.
+    LeavesAlone,
+    /// A participant that counts down again counts again.
+    CountsTwice,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ReaderOvertakes, Self::AnyLimit, Self::NotAgain, Self::AnyOrder, Self::ForgetsDepth];
+    pub const ALL: [Self; 8] = [
+        Self::ReaderOvertakes,
+        Self::AnyLimit,
+        Self::NotAgain,
+        Self::AnyOrder,
+        Self::ForgetsDepth,
+        Self::NotReady,
+        Self::LeavesAlone,
+        Self::CountsTwice,
+    ];
 }

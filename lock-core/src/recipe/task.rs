@@ -9,7 +9,7 @@ use crate::{
     claim::ClaimId,
     error::{Error, ErrorKind, Result},
     guard::Guard,
-    recipe::{Entrance, Request, Terms},
+    recipe::{Entrance, Request, Terms, release},
     runtime::Moment,
     token::FencingToken,
 };
@@ -289,13 +289,6 @@ fn settled<T>(last: Option<Record>, tick: u64) -> Option<Outcome<T>> {
         last if last.tick > tick => Some(Outcome::Superseded),
         last if last.tick == tick && last.state == State::Done => Some(Outcome::AlreadyDone),
         _ => None,
-    }
-}
-
-/// The tick is settled, and a release that fails is one that the store has already made.
-async fn release(guard: Guard) {
-    if let Err(error) = guard.release().await {
-        tracing::debug!(%error, "the turn had ended before it was released");
     }
 }
 

@@ -42,7 +42,8 @@ impl LineWatch {
                     self.revision = line.revision;
                     return Ok(line);
                 }
-                Some(Err(error)) if error.kind() != ErrorKind::SessionLost => {
+                // A session that was lost is closed afterwards. If nothing else was closed, there is another one.
+                Some(Err(error)) if !matches!(error.kind(), ErrorKind::SessionLost | ErrorKind::Closed) => {
                     self.changes = None;
                     return Err(self.entrance.context(operation)(error));
                 }

@@ -1,11 +1,14 @@
 //! The contract on the in-process store: what a user can rely on, clause by clause (`docs/contract.md`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod barrier;
 mod cancellation;
+mod double_barrier;
 mod drops;
 mod election;
 mod group;
 mod input;
+mod latch;
 mod multi;
 mod mutex;
 mod reentrant;

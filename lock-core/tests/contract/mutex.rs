@@ -501,3 +501,18 @@ async fn the_health_is_followed_over_loss_and_replacement() {
     assert_eq!(watch.next().await, Some(Health::Lost(LostReason::Closed)));
     assert_eq!(watch.next().await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn c7_a_guard_whose_session_was_lost_says_so_also_when_that_has_been_closed_since() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let guard = coordinator.mutex("x").unwrap().lock().await.unwrap();
+    world.memory.pause_renewals(coordinator.session_id(), true);
+    world.until("the loss is noticed", async || coordinator.health().is_lost()).await;
+    // The session that replaces it closes it.
+    drop(coordinator.mutex("y").unwrap().lock().await.unwrap());
+    world.until_in_line(0).await;
+    assert_eq!(guard.check().unwrap_err().reason, LostReason::Deadline);
+    assert_eq!(guard.lost().await, LostReason::Deadline);
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::SessionLost);
+}

@@ -72,5 +72,12 @@ pub(super) async fn observed(context: &Context, mode: Mode) -> Check {
     next.leave().await?;
     context.sleep(context.grace).await;
     let seen = observer.sees(context, "an empty line again", |line| line.places.is_empty()).await?;
-    ensure(seen <= 2, format!("a slow reader was given {seen} lines"))
+    ensure(seen <= 2, format!("a slow reader was given {seen} lines"))?;
+
+    // One that comes and goes while nobody looks may have written the cell.
+    let mut brief = a.join(&x, mode).await?;
+    brief.granted(context).await?;
+    brief.leave().await?;
+    observer.sees(context, "a line that is empty as before", |line| line.places.is_empty()).await?;
+    Ok(())
 }

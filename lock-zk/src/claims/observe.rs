@@ -60,7 +60,8 @@ impl<P: Protocol> Observer<P> {
                 return Ok(line);
             };
             line.revision = line.revision.max(last.revision);
-            let unchanged = last.places == line.places;
+            // A line that is as it was, at a later revision: somebody may have come and gone.
+            let unchanged = last.revision == line.revision && last.places == line.places;
             self.last = Some(line.clone());
             if !unchanged {
                 return Ok(line);

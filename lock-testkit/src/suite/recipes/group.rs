@@ -82,6 +82,12 @@ pub(super) async fn returns(context: &Context) -> Check {
         }
     };
     context.within(context.ttl * 2, "the member's return", back).await??;
+    let registered = async {
+        while !membership.is_registered() {
+            context.sleep(context.grace / 4).await;
+        }
+    };
+    context.soon("its own news of that", registered).await?;
     membership.leave().await?;
     let gone = async {
         while !watch.next().await?.is_empty() {}

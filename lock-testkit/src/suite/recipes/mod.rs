@@ -3,7 +3,9 @@
 //! Cases drive the recipes as users do, through coordinators of their own. With a [`Mutant`], all coordinators
 //! of a case are broken in that way.
 
+mod barrier;
 mod group;
+mod latch;
 mod multi;
 mod reentry;
 mod rwlock;
@@ -29,7 +31,7 @@ pub(super) struct Case {
 }
 
 /// The cases, in the order of the clauses.
-pub(super) const CASES: [Case; 15] = [
+pub(super) const CASES: [Case; 20] = [
     Case {
         clause: Clause::C18RwLock,
         name: "readers, and a writer who waits",
@@ -120,6 +122,36 @@ pub(super) const CASES: [Case; 15] = [
         modes: &[Mode::Present],
         run: |context| Box::pin(group::returns(context)),
     },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "one that is fast",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::fast(context)),
+    },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "one that crashes",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::crash(context)),
+    },
+    Case {
+        clause: Clause::C23Barrier,
+        name: "in and out",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(barrier::double(context)),
+    },
+    Case {
+        clause: Clause::C24Latch,
+        name: "lost replies",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(latch::once(context)),
+    },
+    Case {
+        clause: Clause::C24Latch,
+        name: "those who wait",
+        modes: &[Mode::Present],
+        run: |context| Box::pin(latch::wakes(context)),
+    },
 ];
 
 /// The mode by which permits are reported.
@@ -134,6 +166,8 @@ pub const fn clause_of(mutant: Mutant) -> Clause {
         Mutant::ForgetsDepth => Clause::C20Reentry,
         Mutant::AnyOrder => Clause::C21MultiLock,
         Mutant::NotAgain => Clause::C22Group,
+        Mutant::NotReady | Mutant::LeavesAlone => Clause::C23Barrier,
+        Mutant::CountsTwice => Clause::C24Latch,
         // There is an arm for each; other crates must have one for those to come.
         _ => unreachable!(),
     }
