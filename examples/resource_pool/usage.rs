@@ -59,7 +59,7 @@ impl Usage {
 
     /// Whether all have been in use since somebody died who used some.
     pub(crate) fn all_without_the_dead(&self) -> bool {
-        self.most_without_the_dead == self.licences
+        self.most_without_the_dead >= self.licences
     }
 
     pub(crate) fn verdict(&self) -> Result<(), String> {

@@ -5,11 +5,15 @@ use std::env;
 use lock_testkit::server::etcd::Etcd;
 use tokio::process::Command;
 
-use super::leaves_nothing;
+use super::{TOGETHER, leaves_nothing, run_together};
 
 async fn run(etcd: &Etcd, name: &str, arguments: &[&str]) {
+    run_with(etcd, name, "2s", arguments).await;
+}
+
+async fn run_with(etcd: &Etcd, name: &str, ttl: &str, arguments: &[&str]) {
     let hosts = etcd.endpoints().join(",");
-    super::run(&format!("etcd://{}/{name}?ttl=2s", hosts.replace("http://", "")), name, arguments).await;
+    super::run(&format!("etcd://{}/{name}?ttl={ttl}", hosts.replace("http://", "")), name, arguments).await;
 }
 
 /// All keys of a namespace.
@@ -51,4 +55,18 @@ async fn c8_each_tick_completes_once_although_a_process_is_killed() {
 async fn c17_a_late_write_is_refused_by_etcd_itself() {
     let etcd = Etcd::start().await.unwrap();
     run(&etcd, "fenced_writes", &[]).await;
+}
+
+#[tokio::test]
+async fn c8_the_examples_of_further_recipes_come_out_although_processes_are_killed() {
+    let etcd = Etcd::start().await.unwrap();
+    let all = run_together(async |name, ttl| run_with(&etcd, name, ttl, &[]).await);
+    leaves_nothing(all, async || {
+        let mut left = Vec::new();
+        for (name, _) in TOGETHER {
+            left.extend(of_sessions(&etcd, name).await);
+        }
+        left
+    })
+    .await;
 }

@@ -19,6 +19,16 @@ use tokio::process::Command;
 /// A session that was killed ends with its ttl, of two seconds, on a machine that may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Examples that run at the same time on one store, and how long it waits for their sessions: not long for
+/// those whose processes are killed.
+const TOGETHER: [(&str, &str); 5] = [
+    ("bank_transfer", "2s"),
+    ("config_readers", "10s"),
+    ("resource_pool", "2s"),
+    ("rolling_restart", "10s"),
+    ("work_partition", "2s"),
+];
+
 /// Beside the folder of this very program.
 fn example(name: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
@@ -39,6 +49,12 @@ async fn run(uri: &str, name: &str, arguments: &[&str]) {
     println!("{}", String::from_utf8_lossy(&output.stdout));
     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name}: {}", output.status);
+}
+
+/// Runs them all to their ends.
+async fn run_together(run: impl AsyncFn(&'static str, &'static str)) {
+    let [a, b, c, d, e] = TOGETHER.map(|(name, ttl)| run(name, ttl));
+    tokio::join!(a, b, c, d, e);
 }
 
 /// While it runs, something lies in the store that lives with a session; afterwards nothing does.

@@ -2,11 +2,16 @@
 
 use lock_testkit::server::zookeeper::ZooKeeper;
 
-use super::leaves_nothing;
+use super::{leaves_nothing, run_together};
 
 async fn run(zookeeper: &ZooKeeper, name: &str, arguments: &[&str]) {
+    run_with(zookeeper, name, "2s", arguments).await;
+}
+
+async fn run_with(zookeeper: &ZooKeeper, name: &str, timeout: &str, arguments: &[&str]) {
     let hosts = zookeeper.endpoints().join(",");
-    super::run(&format!("zk://{hosts}/{name}?session_timeout=2s&tick=100ms"), name, arguments).await;
+    let uri = format!("zk://{hosts}/{name}?session_timeout={timeout}&tick=100ms");
+    super::run(&uri, name, arguments).await;
 }
 
 /// The nodes that live with a session.
@@ -38,4 +43,11 @@ async fn c8_each_tick_completes_once_although_a_process_is_killed() {
 async fn c17_a_late_write_is_refused_by_zookeeper_itself() {
     let zookeeper = ZooKeeper::start().await.unwrap();
     run(&zookeeper, "fenced_writes", &[]).await;
+}
+
+#[tokio::test]
+async fn c8_the_examples_of_further_recipes_come_out_although_processes_are_killed() {
+    let zookeeper = ZooKeeper::start().await.unwrap();
+    let all = run_together(async |name, timeout| run_with(&zookeeper, name, timeout, &[]).await);
+    leaves_nothing(all, async || of_sessions(&zookeeper).await).await;
 }

@@ -34,11 +34,22 @@ enum Command {
     Features,
 }
 
+/// Those that take a few seconds in memory.
+const EXAMPLES: [&str; 7] = [
+    "bank_transfer",
+    "config_readers",
+    "fenced_writes",
+    "leader_election",
+    "resource_pool",
+    "rolling_restart",
+    "work_partition",
+];
+
 /// Everything that says pass or fail, the longer example aside.
 fn test() -> cargo::Result<()> {
     tools::ensure()?;
     cargo::run(&["test", "--workspace", "--all-features", "--", "--show-output"])?;
-    for example in ["leader_election", "fenced_writes"] {
+    for example in EXAMPLES {
         cargo::run(&["run", "--quiet", "--example", example])?;
     }
     // The clusters that tests start need Unix.
