@@ -104,7 +104,7 @@ impl RwLock {
     /// # Errors
     ///
     /// As [`Mutex::lock`](crate::Mutex::lock); [`Unsupported`](crate::ErrorKind::Unsupported) by a store that
-    /// has no shared claims.
+    /// has no read-write locks.
     ///
     /// # Cancel safety
     ///
@@ -148,7 +148,7 @@ impl RwLock {
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock`](crate::Mutex::lock).
+    /// As [`read`](Self::read).
     ///
     /// # Cancel safety
     ///
@@ -232,8 +232,8 @@ impl WriteGuard {
     ///
     /// # Errors
     ///
-    /// When the guard was lost before; [`Unsupported`](crate::ErrorKind::Unsupported) by a store that has no
-    /// shared claims. The lock is not held any more then.
+    /// When the guard was lost before; [`Unsupported`](crate::ErrorKind::Unsupported) by a store in
+    /// which a writer cannot keep its place, as in the layout of Curator. The lock is not held any more then.
     ///
     /// # Cancel safety
     ///

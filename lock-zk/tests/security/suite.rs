@@ -28,7 +28,7 @@ struct Secured {
 }
 
 /// How many servers there are.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 impl Secured {
     async fn start() -> Self {
@@ -93,6 +93,8 @@ impl harness::Store for Store {
     async fn client(&self) -> Box<dyn harness::Client> {
         let link = Proxy::start(secure(&self.guarded().cluster)[0]).await.unwrap();
         let config = at([link.address()]).tls(self.guarded().tls("program")).credentials("billing", "open");
+        // Several servers start, and speak TLS, on the few cores of a test machine.
+        let config = config.connect_timeout(Duration::from_secs(30)).unwrap();
         let backend = Arc::new(Zk::new(config.namespace(&self.namespace).unwrap()).unwrap());
         Box::new(Party { backend, link, machine: Machine::new().unwrap() })
     }
@@ -160,6 +162,6 @@ async fn a_user_with_a_certificate_over_tls_keeps_every_clause() {
     assert!(report.failures().is_empty());
     let unseen = ["the connection is encrypted", "its requests cannot be told from renewals"];
     assert!(report.unsupported().iter().all(|(_, _, why)| unseen.contains(why)));
-    // 23 cases in 4 modes, but for those that need that eye.
-    assert_eq!((report.passed(), report.unsupported().len()), (77, 15));
+    // Every case but for those that need that eye.
+    assert_eq!((report.passed(), report.unsupported().len()), (suite::OUTCOMES - 18, 18));
 }
