@@ -35,7 +35,7 @@ pub(crate) struct Way {
 impl Way {
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`](lock_core::ErrorKind::InvalidOption) for certificates that cannot be used.
+    /// [`ErrorKind::InvalidOption`] for certificates that cannot be used.
     pub(crate) fn new(config: Config) -> Result<Self> {
         let secure = match &config.tls {
             Some(tls) => Some(Secure::read(tls, config.servers().map(host))?),

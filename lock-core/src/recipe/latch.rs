@@ -69,7 +69,7 @@ impl Latch {
         Ok(Self { entrance, count })
     }
 
-    /// Counts `participant` in, a name by the rules of [`Name`](crate::Name), unless it has been already.
+    /// Counts `participant` in, a name by the rules of [`Name`], unless it has been already.
     /// Answers how many are still to come; 0: the latch is open. Others may count down too: their names then
     /// change nothing.
     ///
