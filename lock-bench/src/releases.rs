@@ -9,7 +9,11 @@ use tokio::{
 };
 use yourturn::{Coordinator, Guard, Line, RwLock, Semaphore};
 
-use crate::{Result, meter::rounded, store::Store};
+use crate::{
+    Result,
+    meter::rounded,
+    store::{Counters, Store},
+};
 
 /// How long a step may take; a line that stands still is a problem.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -18,6 +22,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(1);
 /// How long the line is let alone, at least, between two looks at it.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How many requests in a quarter of that count as silence.
+const FEW: f64 = 2.0;
 const PERMITS: u32 = 4;
 
 /// Who waits, and what is released before them.
@@ -140,7 +146,7 @@ async fn measure(
     while first.inspect().await?.waiters().count() < waiting {
         sleep(GLANCE).await;
     }
-    let counters = store.counters().await?;
+    let counters = quiet(store).await?;
     held.swap_remove(0).release().await.map_err(text)?;
     let granted = before.granted(waiting);
     let mut holding = Vec::new();
@@ -155,6 +161,20 @@ async fn measure(
     let (requests, writes) = (later.requests - counters.requests, later.writes - counters.writes);
     let requests_per_grant = rounded(requests / granted as f64, 2);
     Ok(Release { before, waiting, granted, requests, writes, requests_per_grant })
+}
+
+/// The counters once nobody asks anything: who is in line may still have to see who is ahead. A look at them,
+/// and a session that is kept alive, may count.
+async fn quiet(store: &dyn Store) -> Result<Counters> {
+    let mut counters = store.counters().await?;
+    loop {
+        sleep(QUIET / 4).await;
+        let later = store.counters().await?;
+        if later.requests - counters.requests <= FEW {
+            return Ok(later);
+        }
+        counters = later;
+    }
 }
 
 /// Waits for a turn, and hands it over.

@@ -37,7 +37,7 @@ pub(crate) fn run(stores: &[&'static Store]) -> Result<()> {
     text += "\n| store | who waits | how many | granted | requests | writes | requests a grant |\n";
     text += "|---|---|---|---|---|---|---|\n";
     for store in stores {
-        let programs = Programs::build(store, false, Path::new("no peers"))?;
+        let programs = Programs::build(store, false, Path::new("/no-peers"))?;
         let environment = Environment::ALL.into_iter().find(|it| it.folder(&programs.disk).is_some());
         let environment = environment.ok_or("there is no place for the data")?;
         let folder = environment.folder(&programs.disk).unwrap_or(Path::new(ROOT));
