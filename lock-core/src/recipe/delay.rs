@@ -20,7 +20,7 @@ use crate::{
     guard::Guard,
     line::Mode,
     name::LineId,
-    recipe::{Entrance, Mutant, Patience, Request, Taken},
+    recipe::{Entrance, Mutant, Patience, Request, Taken, written},
     runtime::{BoxFuture, Moment},
     session::LostReason,
     sync::locked,
@@ -224,18 +224,10 @@ impl Record {
     }
 
     fn read(cell: &Cell) -> Result<Option<Self>> {
-        if cell.version == CellVersion::ABSENT {
-            return Ok(None);
-        }
-        serde_json::from_slice(&cell.bytes).map(Some).map_err(|source| {
-            let message = "the cell holds no record of a holder that this version can read";
-            Error::new(ErrorKind::Garbled, message).with_source(source)
-        })
+        written::read(cell, "record of a holder")
     }
 
     fn write(self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&self).map_err(|source| {
-            Error::new(ErrorKind::Garbled, "the record of a holder could not be written").with_source(source)
-        })
+        written::write(&self, "record of a holder")
     }
 }

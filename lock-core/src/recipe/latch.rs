@@ -113,7 +113,7 @@ impl Latch {
         }
         record.done.push(name.to_string());
         record.done.sort_unstable();
-        Ok(Amendment::Write(written::write(&record)?, record.remaining()))
+        Ok(Amendment::Write(written::write(&record, "count of a latch")?, record.remaining()))
     }
 
     /// Waits until the latch is open, however long that takes; at once when it is. Takes no place in line, so
@@ -162,7 +162,7 @@ impl Latch {
 
     fn read(&self, cell: &Cell) -> Result<Record> {
         let fresh = || Record { count: self.count, done: Vec::new() };
-        let record = written::read(cell)?.unwrap_or_else(fresh);
+        let record = written::read(cell, "count of a latch")?.unwrap_or_else(fresh);
         if record.count != self.count {
             let message = format!("others count down from {}, this one from {}", record.count, self.count);
             return Err(Error::new(ErrorKind::Disagreement, message));

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     guard::Guard,
     line::Mode,
-    recipe::{Amendment, Entrance, Mutant, Patience, Request, Terms},
+    recipe::{Amendment, Entrance, Mutant, Patience, Request, Terms, written},
 };
 
 /// A number of permits that holders take some of, first come, first served. Cheap to clone.
@@ -308,20 +308,11 @@ impl Semaphore {
 impl Record {
     /// `None`: nobody has written it yet.
     fn read(cell: &Cell) -> Result<Option<Self>> {
-        if cell.version == CellVersion::ABSENT {
-            return Ok(None);
-        }
-        serde_json::from_slice(&cell.bytes).map(Some).map_err(|source| {
-            let message = "the cell holds no limit of a semaphore that this version can read";
-            Error::new(ErrorKind::Garbled, message).with_source(source)
-        })
+        written::read(cell, "limit of a semaphore")
     }
 
     fn write(self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&self).map_err(|source| {
-            Error::new(ErrorKind::Garbled, "the limit of a semaphore could not be written")
-                .with_source(source)
-        })
+        written::write(&self, "limit of a semaphore")
     }
 }
 

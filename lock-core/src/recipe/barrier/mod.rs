@@ -123,7 +123,7 @@ impl Meeting {
         there: &[Participant],
         judge: impl Fn(&Rounds) -> Verdict,
     ) -> Result<Amendment<Verdict>> {
-        let before: Rounds = written::read(cell)?.unwrap_or_default();
+        let before: Rounds = written::read(cell, "rounds of a barrier")?.unwrap_or_default();
         let mut rounds = before.clone();
         let verdict = loop {
             match judge(&rounds) {
@@ -134,6 +134,6 @@ impl Meeting {
         if rounds == before || self.entrance.is(Mutant::NotReady) {
             return Ok(Amendment::Stands(verdict));
         }
-        Ok(Amendment::Write(written::write(&rounds)?, verdict))
+        Ok(Amendment::Write(written::write(&rounds, "rounds of a barrier")?, verdict))
     }
 }
