@@ -8,7 +8,7 @@ use std::{
 };
 
 use yourturn::{
-    Effect, ErrorKind, Health, LostReason, Memory, Options, Outcome, Standing,
+    Effect, ErrorKind, Health, LostReason, Memory, OnLoss, Options, Outcome, Standing,
     blocking::{Coordinator, Guard, MultiLock, Mutex},
 };
 
@@ -140,6 +140,171 @@ fn c21_several_locks_of_one_coordinator_and_of_two_whose_handles_are_gone() {
 
 fn there_claim(memory: &Memory) -> yourturn::ClaimId {
     open(memory).mutex("a").unwrap().inspect().unwrap().places[0].claim
+}
+
+#[test]
+fn c18_readers_hold_together_and_a_writer_becomes_one() {
+    let memory = Memory::new();
+    let (a, b) = (open(&memory).rw_lock("x").unwrap(), open(&memory).rw_lock("x").unwrap());
+    let (one, other) = (a.read().unwrap(), b.try_read().unwrap().unwrap());
+    assert!(one.token() < other.token());
+    assert!(a.try_write().unwrap().is_none());
+    assert!(a.try_write_for(Duration::from_millis(5)).unwrap().is_none());
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| b.write().unwrap());
+        until_in_line(&memory, 3);
+        assert!(a.try_read().unwrap().is_none(), "a writer waits");
+        assert!(a.try_read_for(Duration::from_millis(5)).unwrap().is_none());
+        drop(one);
+        other.release().unwrap();
+        let writing = writing.join().unwrap();
+        let (token, claim) = (writing.token(), writing.claim());
+        assert!(writing.is_valid() && a.try_read().unwrap().is_none());
+        let reading = writing.downgrade().unwrap();
+        assert_eq!((reading.token(), reading.claim()), (token, claim));
+        assert_eq!(a.inspect().unwrap().holders().count(), 1);
+        assert!(a.try_read_for(AGES).unwrap().is_some());
+        assert!(a.evict(reading.claim()).unwrap());
+        assert_eq!(reading.lost().unwrap(), LostReason::Evicted);
+    });
+    until_in_line(&memory, 0);
+    let writing = a.try_write_for(AGES).unwrap().unwrap();
+    Guard::from(writing).release().unwrap();
+    b.try_write().unwrap().unwrap().release().unwrap();
+    assert_eq!(memory.residue().claims, 0);
+    let short = a.max_hold(Duration::from_millis(10)).write().unwrap();
+    assert_eq!(short.lost().unwrap(), LostReason::MaxHold);
+    assert_eq!(short.downgrade().unwrap_err().kind(), ErrorKind::NotHeld);
+}
+
+#[test]
+fn c19_permits_are_counted_and_a_limit_that_differs_is_told() {
+    let memory = Memory::new();
+    let (a, b) = (open(&memory).semaphore("s", 3).unwrap(), open(&memory).semaphore("s", 3).unwrap());
+    let (one, two) = (a.acquire().unwrap(), b.acquire_many(2).unwrap());
+    assert!(a.try_acquire().unwrap().is_none() && a.try_acquire_many(2).unwrap().is_none());
+    assert!(a.try_acquire_for(Duration::from_millis(5)).unwrap().is_none());
+    two.release().unwrap();
+    let (two, three) = (a.try_acquire().unwrap().unwrap(), a.try_acquire_for(AGES).unwrap().unwrap());
+    drop((one, two));
+    until_in_line(&memory, 1);
+    drop(b.try_acquire_many(2).unwrap().unwrap());
+    assert_eq!(b.try_acquire_many_for(2, AGES).unwrap().unwrap().waited() < AGES, three.is_valid());
+    assert!(a.evict(three.claim()).unwrap());
+    let other = open(&memory).semaphore("s", 4).unwrap();
+    assert_eq!(other.acquire().unwrap_err().kind(), ErrorKind::Disagreement);
+    a.resize(4).unwrap();
+    assert_eq!((other.limit().unwrap(), a.limit().unwrap()), (4, 4));
+    assert_eq!(other.acquire_many(4).unwrap().claim(), other.inspect().unwrap().places[0].claim);
+    until_in_line(&memory, 0);
+    a.forget().unwrap();
+    let short = b.max_hold(Duration::from_millis(10)).acquire().unwrap();
+    assert_eq!(short.lost().unwrap(), LostReason::MaxHold);
+    assert_eq!(open(&memory).semaphore("s", 0).unwrap_err().kind(), ErrorKind::InvalidOption);
+}
+
+#[test]
+fn c22_members_come_and_go_and_are_followed() {
+    let memory = Memory::new();
+    let (a, b) = (open(&memory).group("g").unwrap(), open(&memory).group("g").unwrap());
+    let mut watch = b.watch();
+    assert!(watch.next().unwrap().is_empty());
+    let membership = a.join("one", "here").unwrap();
+    assert_eq!(watch.next().unwrap().get("one").unwrap().value(), "here");
+    membership.update("there").unwrap();
+    assert_eq!(b.members().unwrap().get("one").unwrap().value(), "there");
+    assert!(membership.is_registered() && membership.name().as_str() == "one");
+    assert_eq!(membership.claim(), Some(b.inspect().unwrap().places[0].claim));
+    let evicted = b.join("two", "").unwrap();
+    assert!(a.evict(evicted.claim().unwrap()).unwrap());
+    assert_eq!(evicted.ended().unwrap(), LostReason::Evicted);
+    membership.leave().unwrap();
+    assert!(a.members().unwrap().is_empty());
+}
+
+#[test]
+fn c23_threads_meet_at_barriers() {
+    let memory = Memory::new();
+    let (a, b) = (open(&memory), open(&memory));
+    let barrier = |coordinator: &Coordinator| coordinator.barrier("b", 2).unwrap();
+    let (one, other) = (barrier(&a), barrier(&b).when_one_goes(OnLoss::GoOn));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| one.wait());
+        until_in_line(&memory, 1);
+        other.wait().unwrap();
+        first.join().unwrap().unwrap();
+        let alone = scope.spawn(|| one.wait());
+        until_in_line(&memory, 1);
+        assert!(other.evict(other.inspect().unwrap().places[0].claim).unwrap());
+        assert_eq!(alone.join().unwrap().unwrap_err().kind(), ErrorKind::NotHeld);
+    });
+    one.forget().unwrap();
+
+    let (one, other) = (a.double_barrier("d", 2).unwrap(), b.double_barrier("d", 2).unwrap());
+    thread::scope(|scope| {
+        let first = scope.spawn(|| one.enter().unwrap());
+        until_in_line(&memory, 1);
+        let second = other.enter().unwrap();
+        let first = first.join().unwrap();
+        assert!(first.is_valid() && first.claim() == one.inspect().unwrap().places[0].claim);
+        let leaving = scope.spawn(|| first.leave());
+        second.leave().unwrap();
+        leaving.join().unwrap().unwrap();
+        let first = scope.spawn(|| one.enter().unwrap());
+        until_in_line(&memory, 1);
+        let second = other.enter().unwrap();
+        assert!(one.evict(second.claim()).unwrap());
+        assert_eq!(second.lost().unwrap(), LostReason::Evicted);
+        assert_eq!(first.join().unwrap().leave().unwrap_err().kind(), ErrorKind::Broken);
+    });
+    until_in_line(&memory, 0);
+    other.when_one_goes(OnLoss::GoOn).forget().unwrap();
+    assert_eq!(memory.residue().cells, 0);
+}
+
+#[test]
+fn c24_a_latch_opens_for_good() {
+    let memory = Memory::new();
+    let (a, b) = (open(&memory).latch("l", 2).unwrap(), open(&memory).latch("l", 2).unwrap());
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| a.wait());
+        assert_eq!((b.count_down("one").unwrap(), b.count_down("one").unwrap()), (1, 1));
+        assert_eq!(b.remaining().unwrap(), 1);
+        assert_eq!(b.count_down("two").unwrap(), 0);
+        waiting.join().unwrap().unwrap();
+    });
+    a.wait().unwrap();
+    assert!(b.inspect().unwrap().places.is_empty());
+    a.forget().unwrap();
+    assert_eq!(b.remaining().unwrap(), 2);
+}
+
+#[test]
+fn c25_nobody_is_let_in_for_a_while_after_a_bad_end() {
+    let memory = Memory::new();
+    let mutex = |delay| open(&memory).mutex("x").unwrap().lock_delay(delay);
+    let (a, b) = (mutex(AGES), mutex(AGES));
+    a.lock().unwrap().release().unwrap();
+    let evicted = b.try_lock().unwrap().unwrap();
+    assert!(a.evict(evicted.claim()).unwrap());
+    assert!(a.try_lock().unwrap().is_none());
+    a.forget().unwrap();
+    assert!(a.try_lock().unwrap().is_some());
+}
+
+#[test]
+fn c26_a_line_that_is_full_is_an_error() {
+    let coordinator = open(&Memory::new());
+    let mutex = coordinator.mutex("x").unwrap().at_most_in_line(1);
+    let _held = mutex.lock().unwrap();
+    assert_eq!(mutex.lock().unwrap_err().kind(), ErrorKind::QueueFull);
+    let lock = coordinator.rw_lock("x").unwrap().at_most_in_line(1).lock_delay(SECOND);
+    let _reading = lock.read().unwrap();
+    assert_eq!(lock.write().unwrap_err().kind(), ErrorKind::QueueFull);
+    lock.forget().unwrap();
+    let semaphore = coordinator.semaphore("x", 1).unwrap().at_most_in_line(1);
+    let _permit = semaphore.acquire().unwrap();
+    assert_eq!(semaphore.acquire().unwrap_err().kind(), ErrorKind::QueueFull);
 }
 
 #[test]
@@ -280,6 +445,11 @@ fn blocking_calls(
     let (owner, election) = (mutex.reentrant(), coordinator.election("e").unwrap());
     let (task, claim) = (coordinator.task("t").unwrap(), held.claim());
     let multi = MultiLock::new([mutex.clone()]).unwrap();
+    let lock = coordinator.rw_lock("r").unwrap();
+    let (semaphore, group) = (coordinator.semaphore("s", 1).unwrap(), coordinator.group("g").unwrap());
+    let (barrier, double) =
+        (coordinator.barrier("b", 1).unwrap(), coordinator.double_barrier("d", 1).unwrap());
+    let latch = coordinator.latch("l", 1).unwrap();
     let errors = [
         Coordinator::connect("memory://x").map(drop),
         Coordinator::connect_with("memory://x", Options::default()).map(drop),
@@ -297,6 +467,46 @@ fn blocking_calls(
         coordinator.lock_all(["x"]).map(drop),
         coordinator.try_lock_all(["x"]).map(drop),
         coordinator.try_lock_all_for(["x"], SECOND).map(drop),
+        mutex.forget(),
+        lock.read().map(drop),
+        lock.try_read().map(drop),
+        lock.try_read_for(SECOND).map(drop),
+        lock.write().map(drop),
+        lock.try_write().map(drop),
+        lock.try_write_for(SECOND).map(drop),
+        lock.inspect().map(drop),
+        lock.evict(claim).map(drop),
+        lock.forget(),
+        semaphore.acquire().map(drop),
+        semaphore.acquire_many(1).map(drop),
+        semaphore.try_acquire().map(drop),
+        semaphore.try_acquire_many(1).map(drop),
+        semaphore.try_acquire_for(SECOND).map(drop),
+        semaphore.try_acquire_many_for(1, SECOND).map(drop),
+        semaphore.limit().map(drop),
+        semaphore.resize(2),
+        semaphore.inspect().map(drop),
+        semaphore.evict(claim).map(drop),
+        semaphore.forget(),
+        group.join("a", "").map(drop),
+        group.members().map(drop),
+        group.watch().next().map(drop),
+        group.inspect().map(drop),
+        group.evict(claim).map(drop),
+        barrier.wait(),
+        barrier.inspect().map(drop),
+        barrier.evict(claim).map(drop),
+        barrier.forget(),
+        double.enter().map(drop),
+        double.inspect().map(drop),
+        double.evict(claim).map(drop),
+        double.forget(),
+        latch.count_down("a").map(drop),
+        latch.wait(),
+        latch.remaining().map(drop),
+        latch.inspect().map(drop),
+        latch.evict(claim).map(drop),
+        latch.forget(),
         election.campaign("a").map(drop),
         election.leader().map(drop),
         election.inspect().map(drop),
@@ -362,12 +572,16 @@ fn c14_handles_may_be_dropped_inside_an_async_runtime_the_last_one_too() {
         let mutex = coordinator.mutex("x").unwrap();
         let (owner, guard) = (mutex.reentrant(), mutex.lock().unwrap());
         let leadership = coordinator.election("e").unwrap().campaign("a").unwrap();
+        let writing = coordinator.rw_lock("r").unwrap().write().unwrap();
+        let membership = coordinator.group("g").unwrap().join("a", "").unwrap();
+        let inside = coordinator.double_barrier("d", 1).unwrap().enter().unwrap();
         let tokio = if threads {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap()
         } else {
             tokio::runtime::Builder::new_current_thread().build().unwrap()
         };
         tokio.block_on(async { drop((coordinator, mutex, owner, leadership, guard)) });
+        tokio.block_on(async { drop((writing, membership, inside)) });
         until("the session is closed", || memory.residue().sessions == 0);
     }
 }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use lock_core::{Capabilities, Health, Options, Requirement, Result, SessionId, backend::Backend};
 
-use super::{Driven, Election, MultiGuard, Mutex, Task, driver::Driver};
+use super::{
+    Barrier, DoubleBarrier, Driven, Election, Group, Latch, MultiGuard, Mutex, RwLock, Semaphore, Task, driver::Driver,
+};
 
 /// The way to one store, for code that blocks; see [`Coordinator`](crate::Coordinator). Cheap to clone.
 ///
@@ -53,6 +55,24 @@ impl Coordinator {
         self.0.coordinator.mutex(name).map(|mutex| Mutex(self.drive(mutex)))
     }
 
+    /// The read-write lock called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](crate::ErrorKind::InvalidName); see [`Name`](crate::Name).
+    pub fn rw_lock(&self, name: impl AsRef<str>) -> Result<RwLock> {
+        self.0.coordinator.rw_lock(name).map(|lock| RwLock(self.drive(lock)))
+    }
+
+    /// The semaphore called `name`, of so many permits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Coordinator::semaphore`](crate::Coordinator::semaphore).
+    pub fn semaphore(&self, name: impl AsRef<str>, limit: u32) -> Result<Semaphore> {
+        self.0.coordinator.semaphore(name, limit).map(|semaphore| Semaphore(self.drive(semaphore)))
+    }
+
     /// The election called `name`.
     ///
     /// # Errors
@@ -69,6 +89,43 @@ impl Coordinator {
     /// [`InvalidName`](crate::ErrorKind::InvalidName); see [`Name`](crate::Name).
     pub fn task(&self, name: impl AsRef<str>) -> Result<Task> {
         self.0.coordinator.task(name).map(|task| Task(self.drive(task)))
+    }
+
+    /// The group called `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Coordinator::group`](crate::Coordinator::group).
+    pub fn group(&self, name: impl AsRef<str>) -> Result<Group> {
+        self.0.coordinator.group(name).map(|group| Group(self.drive(group)))
+    }
+
+    /// The barrier called `name`, which lets `participants` pass at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Coordinator::barrier`](crate::Coordinator::barrier).
+    pub fn barrier(&self, name: impl AsRef<str>, participants: u32) -> Result<Barrier> {
+        self.0.coordinator.barrier(name, participants).map(|barrier| Barrier(self.drive(barrier)))
+    }
+
+    /// The double barrier called `name`, which lets `participants` in and out at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Coordinator::double_barrier`](crate::Coordinator::double_barrier).
+    pub fn double_barrier(&self, name: impl AsRef<str>, participants: u32) -> Result<DoubleBarrier> {
+        let barrier = self.0.coordinator.double_barrier(name, participants)?;
+        Ok(DoubleBarrier(self.drive(barrier)))
+    }
+
+    /// The latch called `name`, which opens when `count` participants have counted down.
+    ///
+    /// # Errors
+    ///
+    /// As [`Coordinator::latch`](crate::Coordinator::latch).
+    pub fn latch(&self, name: impl AsRef<str>, count: u32) -> Result<Latch> {
+        self.0.coordinator.latch(name, count).map(|latch| Latch(self.drive(latch)))
     }
 
     /// Takes all of these locks; see [`Coordinator::lock_all`](lock_core::Coordinator::lock_all).

@@ -1,8 +1,8 @@
 //! Leader election.
 
-use lock_core::{ClaimId, FencingToken, Leader, Line, Result, Standing};
+use lock_core::{FencingToken, Leader, Result, Standing};
 
-use super::{Driven, guard::turn};
+use super::{Driven, guard::turn, line::line};
 
 /// One leader among many candidates; see [`Election`](crate::Election). Cheap to clone; threads may share it.
 ///
@@ -10,6 +10,8 @@ use super::{Driven, guard::turn};
 /// each step that only the leader may take.
 #[derive(Clone, Debug)]
 pub struct Election(pub(super) Driven<crate::Election>);
+
+line!(Election);
 
 impl Election {
     /// Waits until it is this candidate's turn to lead; see
@@ -43,24 +45,6 @@ impl Election {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.0.inner.standing()
-    }
-
-    /// Who leads, who campaigns, since when.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be asked; [`InsideAsync`](crate::ErrorKind::InsideAsync).
-    pub fn inspect(&self) -> Result<Line> {
-        self.0.wait("inspect", crate::Election::inspect)
-    }
-
-    /// Removes somebody's claim by force; see [`Mutex::evict`](crate::Mutex::evict).
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be asked; [`InsideAsync`](crate::ErrorKind::InsideAsync).
-    pub fn evict(&self, claim: ClaimId) -> Result<bool> {
-        self.0.wait("evict", |election| election.evict(claim))
     }
 }
 

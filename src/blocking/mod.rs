@@ -35,21 +35,32 @@
 //! leads. Code that blocks cannot be dropped half way, so there is neither: ask [`Guard::check`] before each
 //! step that must not be taken without the turn, and [`Guard::remaining`] before one that takes time.
 
+mod barrier;
 mod coordinator;
 mod driver;
 mod election;
+mod group;
 mod guard;
+mod latch;
+mod line;
 mod multi;
 mod mutex;
 mod reentrant;
+mod rwlock;
+mod semaphore;
 mod task;
 
+pub use barrier::{Barrier, DoubleBarrier, Inside};
 pub use coordinator::{Coordinator, HealthWatch};
 pub use election::{Election, Leadership, Observer};
+pub use group::{Group, GroupWatch, Membership};
 pub use guard::Guard;
+pub use latch::Latch;
 pub use multi::{MultiGuard, MultiLock};
 pub use mutex::Mutex;
 pub use reentrant::{ReentrantGuard, ReentrantMutex};
+pub use rwlock::{RwLock, WriteGuard};
+pub use semaphore::Semaphore;
 pub use task::Task;
 
 use driver::Driven;

@@ -2,20 +2,35 @@
 
 use std::time::Duration;
 
-use lock_core::{ClaimId, Line, Result};
+use lock_core::Result;
 
-use super::{Driven, Guard, ReentrantMutex};
+use super::{Driven, Guard, ReentrantMutex, line::line};
 
 /// A lock that one holder has at a time, first come, first served; see [`Mutex`](crate::Mutex). Cheap to
 /// clone; threads may share it.
 #[derive(Clone, Debug)]
 pub struct Mutex(pub(super) Driven<crate::Mutex>);
 
+line!(Mutex, forget);
+
 impl Mutex {
     /// Ends each guard this long after its grant; see [`Mutex::max_hold`](crate::Mutex::max_hold).
     #[must_use]
     pub fn max_hold(self, max_hold: Duration) -> Self {
         Self(self.0.map(|mutex| mutex.max_hold(max_hold)))
+    }
+
+    /// Lets nobody in for so long after a holder that did not end well; see
+    /// [`Mutex::lock_delay`](crate::Mutex::lock_delay).
+    #[must_use]
+    pub fn lock_delay(self, delay: Duration) -> Self {
+        Self(self.0.map(|mutex| mutex.lock_delay(delay)))
+    }
+
+    /// Lets at most so many claims be in line; see [`Mutex::at_most_in_line`](crate::Mutex::at_most_in_line).
+    #[must_use]
+    pub fn at_most_in_line(self, claims: usize) -> Self {
+        Self(self.0.map(|mutex| mutex.at_most_in_line(claims)))
     }
 
     /// A handle to this lock for a new owner that may take it again while it holds.
@@ -52,23 +67,5 @@ impl Mutex {
     pub fn try_lock_for(&self, patience: Duration) -> Result<Option<Guard>> {
         let taken = self.0.wait("try_lock_for", |mutex| mutex.try_lock_for(patience))?;
         Ok(taken.map(|guard| Guard(self.0.beside(guard))))
-    }
-
-    /// Who holds the lock, who waits, since when.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be asked; [`InsideAsync`](crate::ErrorKind::InsideAsync).
-    pub fn inspect(&self) -> Result<Line> {
-        self.0.wait("inspect", crate::Mutex::inspect)
-    }
-
-    /// Removes somebody's claim by force; see [`Mutex::evict`](crate::Mutex::evict).
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be asked; [`InsideAsync`](crate::ErrorKind::InsideAsync).
-    pub fn evict(&self, claim: ClaimId) -> Result<bool> {
-        self.0.wait("evict", |mutex| mutex.evict(claim))
     }
 }
