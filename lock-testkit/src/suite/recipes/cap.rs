@@ -10,7 +10,8 @@ use crate::suite::context::{Check, Context, ensure, line};
 pub(super) async fn one_too_many(context: &Context) -> Check {
     let (x, spy) = (line("x"), context.party().await?);
     let (a, b, c) = (context.user().await?, context.user().await?, context.user().await?);
-    let [a, b, c] = [a, b, c].map(|user| user.coordinator.mutex("x").map(|mutex| mutex.at_most_in_line(2)));
+    // By reference: with a user, its way to the store goes.
+    let [a, b, c] = [&a, &b, &c].map(|user| user.coordinator.mutex("x").map(|mutex| mutex.at_most_in_line(2)));
     let (a, b, c) = (a?, b?, c?);
     let first = a.lock().await?;
     let mut second = pin!(b.lock());
