@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use lock_core::{Capabilities, Health, Options, Requirement, Result, SessionId, backend::Backend};
 
 use super::{
-    Barrier, DoubleBarrier, Driven, Election, Group, Latch, MultiGuard, Mutex, RwLock, Semaphore, Task, driver::Driver,
+    Barrier, DoubleBarrier, Driven, Election, Group, Latch, MultiGuard, Mutex, RwLock, Semaphore, Task,
+    driver::Driver,
 };
 
 /// The way to one store, for code that blocks; see [`Coordinator`](crate::Coordinator). Cheap to clone.

@@ -9,7 +9,11 @@ use super::{
     Queue,
     standing::{Phase, Standing},
 };
-use crate::{news::Ring, request::get, watch::Sink};
+use crate::{
+    news::{News, Ring},
+    request::get,
+    watch::Sink,
+};
 
 /// What the session's own bell says.
 pub(crate) struct Bell {
@@ -35,6 +39,9 @@ impl Sink for Bell {
             let Some(standing) = standing else { continue };
             if let Err(error) = standing.hear(ring.news, revision) {
                 standing.stop(&error);
+            }
+            if ring.news == News::Evicted {
+                self.queue.those_behind_link(&standing);
             }
             self.queue.drive(&standing);
         }
@@ -77,7 +84,7 @@ impl Queue {
     }
 
     /// Ends a claim that believes to hold, or to be at the head, when the store does not have it any more.
-    pub(super) async fn make_sure(&self, standing: &Standing) {
+    pub(super) async fn make_sure(self: &Arc<Self>, standing: &Standing) {
         let glance =
             || standing.state.read(|state| (state.phase, state.mode, state.weakening, state.leaving));
         let seen @ (phase, mode, weakening, leaving) = glance();

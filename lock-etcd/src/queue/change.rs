@@ -1,5 +1,7 @@
 //! What a holder may change where it stands.
 
+use std::sync::Arc;
+
 use etcd_client::Txn;
 use lock_core::{Error, ErrorKind, Mode, Payload, Result, Ticket, backend::Record, sync::locked};
 
@@ -54,7 +56,7 @@ impl Queue {
     }
 
     /// Weakens the mode; see [`Session::set_mode`](lock_core::backend::Session::set_mode).
-    pub(crate) async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
+    pub(crate) async fn set_mode(self: &Arc<Self>, ticket: &Ticket, weaker: Mode) -> Result<()> {
         weaker.validate()?;
         let standing = self.standing(ticket)?;
         loop {
@@ -76,7 +78,7 @@ impl Queue {
                 return Err(not_granted());
             }
             let weakened = match state.mode {
-                Mode::Exclusive => self.pass_the_gate_on(&standing, &state, weaker).await?,
+                Mode::Exclusive => self.pass_the_gate_on(&standing, weaker).await?,
                 _ => self.change_seats(&standing, &state, weaker).await?,
             };
             let Some(seat) = weakened else { continue };
@@ -89,32 +91,21 @@ impl Queue {
     }
 
     /// From the head of the queue to a seat behind the gate; the seat's create revision when that is done.
-    async fn pass_the_gate_on(
-        &self,
-        standing: &Standing,
-        state: &State,
-        weaker: Mode,
-    ) -> Result<Option<i64>> {
-        let record = standing.record_as(weaker);
-        let departure = Departure {
-            who: &standing.who,
-            touched: state.touched,
-            behind: None,
-            next: state.next,
-            news: News::Head,
-            to: To::Weaker(record.clone()),
-            evicted: false,
-            doubt: state.doubt(),
-        };
+    async fn pass_the_gate_on(self: &Arc<Self>, standing: &Standing, weaker: Mode) -> Result<Option<i64>> {
+        let (record, gaps) = (standing.record_as(weaker), self.gaps());
+        let to = To::Weaker(record.clone());
+        let departure = Departure::own(&standing.who, &standing.departs(), None, News::Head, to);
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.publishes(record, reply.revision);
+            self.tell_here(&departure, reply.revision, gaps);
             return Ok(Some(reply.revision));
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if let Some(seat) = &refusal.seat {
             // An earlier request was not answered.
             standing.publishes(record, seat.create_revision());
+            self.those_behind_link(standing);
             return Ok(Some(seat.create_revision()));
         }
         refusal.check()?;

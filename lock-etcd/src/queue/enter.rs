@@ -83,7 +83,12 @@ impl Queue {
     }
 
     /// One request to enter.
-    async fn enter(&self, standing: &Standing, outlook: Outlook, may_wait: bool) -> Result<Entered> {
+    async fn enter(
+        self: &Arc<Self>,
+        standing: &Standing,
+        outlook: Outlook,
+        may_wait: bool,
+    ) -> Result<Entered> {
         let record = locked(&standing.record).0.clone();
         let (who, mode, entry) = (&standing.who, record.mode, Entry { record, outlook });
         let request = match (mode, may_wait) {
@@ -111,7 +116,8 @@ impl Queue {
             standing.state.update_silently(|state| state.unanswered -= 1);
         }
         if matches!(answer, Ok(Entered::In)) {
-            self.forget_tail(&who.line, who.place());
+            let straight = standing.state.read(|state| state.straight);
+            self.tail_was_written(&who.line, who.place(), straight);
         }
         if self.gaps() != gaps {
             self.make_sure(standing).await;
@@ -127,7 +133,7 @@ impl Queue {
         if landed(standing, reply.key(), reply.key(), Phase::Outside)? { Ok(Entered::In) } else { Err(full) }
     }
 
-    async fn enter_or_wait(&self, standing: &Standing) -> Result<Entered> {
+    async fn enter_or_wait(self: &Arc<Self>, standing: &Standing) -> Result<Entered> {
         let outlook = match standing.state.read(|state| state.mode) {
             Mode::Permits { .. } => self.count_permits(standing).await?,
             Mode::Exclusive => self.outlook(&standing.who.line),
@@ -163,7 +169,7 @@ impl Queue {
         Ok(holds || would_be_granted(&self.whole_line(standing).await?.0, standing))
     }
 
-    async fn enter_alone(&self, standing: &Standing) -> Result<bool> {
+    async fn enter_alone(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let mut outlook = self.outlook(&standing.who.line);
         loop {
             match self.enter(standing, outlook, false).await? {
@@ -194,7 +200,7 @@ impl Queue {
     }
 
     /// Others in line may be compatible: then there is a place, and soon a turn.
-    async fn enter_beside(&self, standing: &Standing) -> Result<bool> {
+    async fn enter_beside(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let is_shared = standing.state.read(|state| state.mode) == Mode::Shared;
         if is_shared && matches!(self.enter(standing, Outlook::UNKNOWN, false).await?, Entered::In) {
             return Ok(true);

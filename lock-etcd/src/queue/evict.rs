@@ -58,6 +58,7 @@ impl Queue {
             // One that linked and withdrew is still named there.
             next: linked.filter(|next| nodes.contain(*next)),
             news: nodes.before(who.place()).map_or(News::Head, News::Behind),
+            tells_here: false,
             to: To::Nowhere,
             evicted: false,
             doubt: false,

@@ -56,7 +56,7 @@ impl Queue {
 
     /// Tries to leave from where it is thought to stand; tells whether it has.
     async fn leave_from(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
-        let state = standing.state.read(Clone::clone);
+        let state = standing.departs();
         match state.phase {
             _ if state.alone() => self.drop_node(standing).await,
             Phase::Outside | Phase::Gone if state.doubt() => self.void(standing, state.phase).await,
@@ -115,19 +115,12 @@ impl Queue {
 
     async fn depart(self: &Arc<Self>, standing: &Standing, state: &State) -> Result<bool> {
         let Some((behind, news)) = state.parting() else { return Ok(false) };
-        let departure = Departure {
-            who: &standing.who,
-            touched: state.touched,
-            behind,
-            next: state.next,
-            news,
-            to: To::Nowhere,
-            evicted: false,
-            doubt: state.doubt(),
-        };
+        let (departure, gaps) =
+            (Departure::own(&standing.who, state, behind, news, To::Nowhere), self.gaps());
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.end(LostReason::Released);
+            self.tell_here(&departure, reply.revision, gaps);
             return Ok(true);
         }
         let refusal = Refusal::read(&departure, &mut reply);
@@ -160,7 +153,7 @@ impl Queue {
     /// Leaves a store that is full, or a line with keys that outlived their session: such a store refuses
     /// every transaction, but no deletion. Whoever is behind is told by taking its session's bell away,
     /// which makes that session look; the next who comes clears the tail away.
-    async fn leave_by_deleting(&self, standing: &Standing, why: &Error) -> Result<bool> {
+    async fn leave_by_deleting(self: &Arc<Self>, standing: &Standing, why: &Error) -> Result<bool> {
         tracing::warn!(claim = %standing.who.id, error = %why, "leaves by deleting its keys");
         // To the end: half way, nobody else knows that there is somebody to tell.
         while let Err(error) = self.delete_and_tell(standing).await {
@@ -169,7 +162,7 @@ impl Queue {
             }
             self.pause().await;
         }
-        standing.end(LostReason::Released);
+        self.ended(standing, LostReason::Released);
         Ok(true)
     }
 
@@ -185,7 +178,7 @@ impl Queue {
     }
 
     /// It is not where it was: gone for good, unless a last step of its own was not answered.
-    async fn gone_or_elsewhere(&self, standing: &Standing, state: &State) -> Result<bool> {
+    async fn gone_or_elsewhere(self: &Arc<Self>, standing: &Standing, state: &State) -> Result<bool> {
         let who = &standing.who;
         let admitted = matches!(state.phase, Phase::Head(_)).then_some(state.mode);
         let weakening = standing.state.read(|state| state.weakening);
@@ -194,10 +187,11 @@ impl Queue {
             if let Some(seat) = self.look(vec![seat]).await?.key() {
                 standing.state.update_silently(|state| (state.mode, state.weakening) = (mode, None));
                 standing.take_seat(mode, seat.create_revision())?;
+                self.those_behind_link(standing);
                 return Ok(false);
             }
         }
-        standing.end(LostReason::Released);
+        self.ended(standing, LostReason::Released);
         Ok(true)
     }
 }

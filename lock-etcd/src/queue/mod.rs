@@ -6,6 +6,7 @@
 //! | `standing` | one claim of this session: what is known of it, what comes next |
 //! | `enter` | joining, trying |
 //! | `steps` | from joined to granted: linking, the gate |
+//! | `here` | one claim of this session behind another |
 //! | `search` | finding the predecessor after a crash or a lost answer |
 //! | `life` | noticing that another session has ended |
 //! | `bell` | news from others, and what to do when some were missed |
@@ -18,6 +19,7 @@ mod bell;
 mod change;
 mod enter;
 mod evict;
+mod here;
 mod leave;
 mod life;
 mod search;
@@ -193,9 +195,9 @@ impl Queue {
     }
 
     /// The claim's node is not there any more: an operator's doing, unless the whole session has ended.
-    fn missing(&self, standing: &Standing, live: Option<&KeyValue>) {
+    fn missing(self: &Arc<Self>, standing: &Standing, live: Option<&KeyValue>) {
         if live.is_some() {
-            standing.end(LostReason::Evicted);
+            self.ended(standing, LostReason::Evicted);
         } else {
             self.lease.lose(LostReason::Expired);
             standing.end(LostReason::Expired);

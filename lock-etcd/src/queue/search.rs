@@ -117,7 +117,7 @@ impl Queue {
     }
 
     /// What a look says about one claim.
-    pub(super) fn found(&self, standing: &Standing, nodes: &Nodes) {
+    pub(super) fn found(self: &Arc<Self>, standing: &Standing, nodes: &Nodes) {
         if !nodes.contain(standing.who.id) {
             return self.missing(standing, nodes.live.as_ref());
         }
@@ -165,7 +165,7 @@ impl Queue {
     }
 
     /// Whether the holders behind the gate let the claim in; an error when it is in line no more.
-    pub(super) async fn gate(&self, standing: &Standing) -> Result<Gate> {
+    pub(super) async fn gate(self: &Arc<Self>, standing: &Standing) -> Result<Gate> {
         let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
         // All of them only when they are to be counted.
         let in_the_way = match mode {

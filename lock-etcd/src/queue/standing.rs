@@ -58,6 +58,10 @@ pub(crate) struct State {
     pub(crate) touched: i64,
     /// The claim behind it, once that has linked.
     pub(crate) next: Option<ClaimId>,
+    /// The claim behind it, when that is of this session and has said so here instead of in the store.
+    pub(crate) follower: Option<ClaimId>,
+    /// A request may be under way that takes it out of the queue: it counts on whom it knew behind it.
+    pub(crate) departing: bool,
     /// It came straight into an empty line, and stands where it came in.
     pub(crate) straight: bool,
     /// The claim that it came behind, when that one came straight in.
@@ -133,6 +137,8 @@ impl Standing {
             mode: record.mode,
             touched: 0,
             next: None,
+            follower: None,
+            departing: false,
             straight: false,
             behind_first: None,
             dropped: false,
@@ -250,6 +256,15 @@ impl Standing {
         Ok(())
     }
 
+    /// What is known of it at the moment, for a request that takes it out of the queue. Whoever comes behind it
+    /// from here on links in the store, which such a request looks at.
+    pub(crate) fn departs(&self) -> State {
+        self.state.update_silently(|state| {
+            state.departing = true;
+            state.clone()
+        })
+    }
+
     /// It cannot go on for a reason that its owner must know.
     pub(crate) fn stop(&self, error: &Error) {
         self.state.update(|state| state.trouble = Some((error.kind(), error.to_string().into())));
@@ -282,7 +297,28 @@ impl State {
     pub(crate) fn alone(&self) -> bool {
         let holds = self.mode == Mode::Exclusive && matches!(self.phase, Phase::Holding(_));
         let settled = !self.doubt() && !self.dropped && self.weakening.is_none();
-        holds && settled && self.straight && self.touched == 0
+        holds && settled && self.straight && self.touched == 0 && self.follower.is_none()
+    }
+
+    /// The claim behind it. Whoever is in line and said so is the one, for nobody comes in between; the other,
+    /// if there are two, has left.
+    pub(crate) fn behind(&self) -> Option<ClaimId> {
+        self.follower.or(self.next)
+    }
+
+    /// Lets a claim of the same session wait behind it without a word to the store; tells whether it may.
+    pub(crate) fn is_followed_by(&mut self, follower: ClaimId) -> bool {
+        let stays = match self.phase {
+            Phase::Waiting(_) | Phase::Head(_) => true,
+            // Others that hold have left the queue.
+            Phase::Holding(_) => self.mode == Mode::Exclusive,
+            Phase::Outside | Phase::Gone => false,
+        };
+        let accepts = stays && !self.departing;
+        if accepts {
+            self.follower = Some(follower);
+        }
+        accepts
     }
 
     /// Whom the claim has before it when it leaves the queue from where it stands, and what the one behind it

@@ -84,6 +84,9 @@ impl Queue {
 
     /// Tells the claim ahead that this one waits for it.
     async fn link(self: &Arc<Self>, standing: &Arc<Standing>, ahead: ClaimId) -> Result<()> {
+        if self.follows_here(standing, ahead) {
+            return Ok(());
+        }
         self.watch_life(ahead.session).await;
         let who = &standing.who;
         let mut reply = self.change(txn::link(who, ahead)).await?;
@@ -142,24 +145,17 @@ impl Queue {
 
     /// Takes a seat among the holders and passes the gate on, in one step.
     async fn admit(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<()> {
-        let state = standing.state.read(Clone::clone);
-        let who = &standing.who;
-        let departure = Departure {
-            who,
-            touched: state.touched,
-            behind: None,
-            next: state.next,
-            news: News::Head,
-            to: To::Gate(standing.record_as(state.mode)),
-            evicted: false,
-            doubt: state.doubt(),
-        };
+        let (state, gaps) = (standing.departs(), self.gaps());
+        let to = To::Gate(standing.record_as(state.mode));
+        let departure = Departure::own(&standing.who, &state, None, News::Head, to);
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
+            self.tell_here(&departure, reply.revision, gaps);
             return standing.take_seat(state.mode, reply.revision);
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if let Some(seat) = &refusal.seat {
+            self.those_behind_link(standing);
             return standing.take_seat(state.mode, seat.create_revision());
         }
         refusal.check()?;
@@ -221,7 +217,9 @@ impl Refusal {
             if self.next.is_none() && departure.touched > 0 && state.touched == departure.touched {
                 (noted, state.touched, state.next) = (true, 0, None);
             }
-            if self.next_gone && state.next == departure.next {
+            if self.next_gone && state.follower == departure.next {
+                (noted, state.follower) = (true, None);
+            } else if self.next_gone && state.next == departure.next {
                 (noted, state.next) = (true, None);
             }
             noted

@@ -38,6 +38,9 @@ struct LeftBehind {
     claim: ClaimId,
     /// Its place, which is where it wrote the tail.
     place: u64,
+    /// A claim of this session has written another since. The first may be given the tail back, when an
+    /// operator evicts the other.
+    replaced: bool,
     round: u64,
 }
 
@@ -63,15 +66,22 @@ impl Queue {
     pub(super) fn outlook(&self, line: &LineId) -> Outlook {
         let left = locked(&self.table).tails.lines.get(line).copied();
         // Who left it behind was alone, and nobody has come since.
-        let free = left.map_or(Free::NoTail, |left| Free::StaleTail(left.place.cast_signed()));
+        let free = left
+            .filter(|left| !left.replaced)
+            .map_or(Free::NoTail, |left| Free::StaleTail(left.place.cast_signed()));
         Outlook { free, ..Outlook::UNKNOWN }
     }
 
-    /// The claim at this place has written another tail.
-    pub(super) fn forget_tail(&self, line: &LineId, place: u64) {
+    /// A claim has written another tail, at its place: `straight` over the one that was left behind, or behind
+    /// whoever had come.
+    pub(super) fn tail_was_written(&self, line: &LineId, place: u64, straight: bool) {
         let tails = &mut locked(&self.table).tails;
-        if tails.lines.get(line).is_some_and(|left| left.place < place) {
-            tails.lines.remove(line);
+        let Entry::Occupied(mut left) = tails.lines.entry(line.clone()) else { return };
+        if left.get().place < place {
+            left.get_mut().replaced = true;
+            if straight {
+                left.remove();
+            }
         }
     }
 
@@ -79,7 +89,9 @@ impl Queue {
     pub(super) fn leave_tail_behind(self: &Arc<Self>, who: &Who) {
         let starts = {
             let tails = &mut locked(&self.table).tails;
-            tails.insert(&who.line, LeftBehind { claim: who.id, place: who.place(), round: tails.rounds });
+            let (claim, place, round) = (who.id, who.place(), tails.rounds);
+            let left = LeftBehind { claim, place, replaced: false, round };
+            tails.insert(&who.line, left);
             !std::mem::replace(&mut tails.swept, true)
         };
         if starts {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use etcd_client::{Compare, PutOptions, Txn, TxnOp};
 use lock_core::{ClaimId, Mode, SessionId, backend::Record};
 
-use super::standing::Who;
+use super::standing::{State, Who};
 use crate::{
     keys::{LineKeys, Namespace},
     news::{News, Ring},
@@ -194,6 +194,8 @@ pub(super) struct Departure<'a> {
     pub(super) next: Option<ClaimId>,
     /// What the next one is told.
     pub(super) news: News,
+    /// The next one is of the same session: it hears of this from the answer, and its bell is not rung.
+    pub(super) tells_here: bool,
     pub(super) to: To,
     /// Whether an operator does this to the claim.
     pub(super) evicted: bool,
@@ -221,7 +223,14 @@ impl To {
     }
 }
 
-impl Departure<'_> {
+impl<'a> Departure<'a> {
+    /// That of a claim of this session, with what is known of it.
+    pub(super) fn own(who: &'a Who, state: &State, behind: Option<ClaimId>, news: News, to: To) -> Self {
+        let (touched, next, doubt) = (state.touched, state.behind(), state.doubt());
+        let tells_here = next.is_some_and(|next| next.session == who.id.session);
+        Self { who, touched, behind, next, news, tells_here, to, evicted: false, doubt }
+    }
+
     pub(super) fn txn(&self) -> Txn {
         let who = self.who;
         let (node, next) = (who.keys.node(who.id), who.keys.next(who.id));
@@ -256,7 +265,7 @@ impl Departure<'_> {
         if self.doubt || self.evicted {
             then.push(put_leased(who.keys.void(who.id), "", session));
         }
-        let told = self.next.map(|next| (next, self.news));
+        let told = self.next.filter(|_| !self.tells_here).map(|next| (next, self.news));
         let told = told.into_iter().chain(self.evicted.then_some((who.id, News::Evicted)));
         then.extend(ring(&who.namespace, told));
         if self.next.is_none() {

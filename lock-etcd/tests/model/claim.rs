@@ -51,8 +51,14 @@ pub(crate) struct ClaimState {
     /// The tail said that the predecessor came straight in: nobody is before it.
     pub pred_is_head: bool,
     pub linked: bool,
+    /// The claim of its own session that waits behind it: it said so here, not in the store.
+    pub follower: Option<Claim>,
+    /// A request that takes it out of the queue was sent: it counts on whom it knew behind it.
+    pub departing: bool,
     /// It came straight in.
     pub straight: bool,
+    /// It has left the queue by a request that was answered, so whoever it knew behind it is told.
+    pub parted: bool,
     /// It was deleted, and no answer came: somebody may have been behind it.
     pub dropped: bool,
     /// It is gone, and the next one must be told.
@@ -121,6 +127,8 @@ pub(crate) struct Exit {
     /// None: it is the head.
     pub pred: Option<Claim>,
     pub next: Option<Claim>,
+    /// The next one is of the same session: it hears of this from the answer, and its bell is not rung.
+    pub tells_here: bool,
     /// It holds as an exclusive head, so nobody holds behind the gate.
     pub holds: bool,
     /// A void is to be left.

@@ -52,7 +52,8 @@ impl State {
             return Some(Request::Tell(news));
         }
         if claim.leaving && claim.pred != Pred::Unknown {
-            let drops = claim.straight && claim.next.is_none() && !claim.dropped && !exit.void;
+            let drops = claim.straight && exit.next.is_none() && !claim.dropped && !exit.void;
+            self.claim_mut(me).departing = true;
             return Some(if drops { Request::Drop } else { Request::Leave(exit) });
         }
         if claim.search || claim.pred == Pred::Unknown {
@@ -64,6 +65,7 @@ impl State {
             Pred::Claim(pred) => self.next_behind(setup, me, pred),
             Pred::None if claim.token.is_some() => None,
             Pred::None if claim.admitted => {
+                self.claim_mut(me).departing = true;
                 Some(Request::Admit(Exit { holds: setup.mutated(Mutant::AdmitRingsTurn), ..exit }))
             }
             Pred::None => (!claim.watching).then_some(Request::WatchHolders),
@@ -80,9 +82,15 @@ impl State {
         std::mem::take(&mut claim.search).then_some(Request::Find(claim.place))
     }
 
-    /// Links to the predecessor, behind an acknowledged watch on its session.
-    fn next_behind(&self, setup: &Setup, me: Claim, pred: Claim) -> Option<Request> {
+    /// Links to the predecessor, behind an acknowledged watch on its session. One of the same session is told
+    /// here, unless it is on its way out and counts on somebody else or nobody.
+    fn next_behind(&mut self, setup: &Setup, me: Claim, pred: Claim) -> Option<Request> {
         let (own, session) = (setup.session(me), setup.session(pred));
+        let stays = !self.claim(pred).departing || setup.mutated(Mutant::FollowsWhoDeparts);
+        if own == session && !self.claim(me).linked && self.claim(pred).phase == Phase::InLine && stays {
+            self.claim_mut(pred).follower = Some(me);
+            self.claim_mut(me).linked = true;
+        }
         let watched = own == session || self.sessions[own as usize].watched[session as usize];
         let linked = self.claim(me).linked;
         match setup.mutated(Mutant::WatchAfterLink) {
@@ -120,14 +128,26 @@ impl State {
         match (request, reply) {
             (_, Reply::Joined { at, tail, straight }) => self.joined(setup, me, at, tail, straight),
             (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
-            (Request::Tell(_), Reply::Done(_)) => claim.finish(),
+            (Request::Tell(_), Reply::Done(_)) => {
+                claim.finish();
+                claim.parted = true;
+            }
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
             (Request::Enter(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
             (Request::Admit(_), Reply::Done(at)) => {
                 let token = claim.place;
                 self.behind_gate(setup, me, at, token);
+                if let Request::Admit(exit) = request {
+                    self.claim_mut(me).parted = true;
+                    self.tell_here(setup, exit, at);
+                }
             }
             (Request::Link(pred), Reply::Done(_)) => claim.linked |= claim.pred == Pred::Claim(pred),
+            (Request::Leave(exit), Reply::Done(at)) => {
+                claim.finish();
+                claim.parted = true;
+                self.tell_here(setup, exit, at);
+            }
             (_, Reply::Done(_)) | (Request::Release(..), _) => claim.finish(),
             (Request::ReadHolders, Reply::Seen(seen)) => {
                 claim.bound = Some(if seen.admits { seen.revision } else { 0 });
@@ -146,7 +166,13 @@ impl State {
     }
 
     fn joined(&mut self, setup: &Setup, me: Claim, at: Revision, tail: Value, straight: bool) {
-        self.sessions[setup.session(me) as usize].left_behind = None;
+        let left_behind = &mut self.sessions[setup.session(me) as usize].left_behind;
+        match left_behind {
+            Some((_, tail)) if *tail >= at => {}
+            // Whoever came behind another may be taken out of the line again, and the tail given back.
+            Some((_, tail)) if !straight && !setup.mutated(Mutant::LaterClaimForgetsTail) => *tail = 0,
+            _ => *left_behind = None,
+        }
         let claim = self.claim_mut(me);
         (claim.phase, claim.trying, claim.place, claim.straight) = (Phase::InLine, false, at, straight);
         if straight {
@@ -165,6 +191,7 @@ impl State {
             Some(next) => claim.tells = Some(next),
             None => claim.finish(),
         }
+        claim.parted = true;
         let session = &mut self.sessions[setup.session(me) as usize];
         if there && !told && session.left_behind.is_none_or(|(_, later)| later < place) {
             session.left_behind = Some((me, place));
@@ -231,7 +258,9 @@ impl State {
                 if exit.pred.is_some_and(|pred| claim.pred == Pred::Claim(pred)) && !seen.pred_lives {
                     claim.pred = Pred::Unknown;
                 }
-                if claim.modified == exit.modified && !seen.next_lives {
+                if !seen.next_lives && claim.follower == exit.next {
+                    claim.follower = None;
+                } else if claim.modified == exit.modified && !seen.next_lives {
                     claim.next = None;
                 }
                 if setup.mode(me) == Mode::Shared && !seen.admits {
@@ -325,6 +354,30 @@ impl State {
         setup.claims_of(session).for_each(|me| self.advance(setup, me));
     }
 
+    /// The next claim of the same session hears from the answer what its bell would have said.
+    fn tell_here(&mut self, setup: &Setup, exit: Exit, at: Revision) {
+        let Some(next) = exit.next.filter(|_| exit.tells_here) else { return };
+        if let Some(news) = setup.parting_news(next, exit) {
+            self.news(setup, news, at);
+            self.claim_mut(next).search &= !setup.mutated(Mutant::TurnHereHidesGap);
+            self.advance(setup, next);
+        }
+    }
+
+    /// A claim that has gone without telling whoever waits for it here: that one links, and finds out.
+    pub(crate) fn those_behind_the_gone_link(&mut self, setup: &Setup) {
+        for me in setup.all() {
+            let Pred::Claim(pred) = self.claim(me).pred else { continue };
+            let here = setup.session(me) == setup.session(pred) && self.claim(me).linked;
+            let gone = matches!(self.claim(pred).phase, Phase::BehindGate | Phase::Finished);
+            let silent = gone && !self.claim(pred).parted;
+            if here && silent && self.claim(me).phase == Phase::InLine {
+                self.claim_mut(me).linked = false;
+                self.advance(setup, me);
+            }
+        }
+    }
+
     fn predecessor_gone(&mut self, setup: &Setup, me: Claim) {
         if setup.mutated(Mutant::GoneGrants) {
             self.head(setup, me, true);
@@ -358,10 +411,12 @@ fn exit(setup: &Setup, me: Claim, claim: &ClaimState) -> Exit {
         Pred::Claim(pred) => Some(pred),
         Pred::None | Pred::Unknown => None,
     };
+    let next = claim.follower.or(claim.next);
     Exit {
         modified: claim.modified,
         pred,
-        next: claim.next,
+        next,
+        tells_here: next.is_some_and(|next| setup.session(next) == setup.session(me)),
         holds: pred.is_none() && claim.admitted && setup.mode(me) == Mode::Exclusive,
         void: claim.doubt && !setup.mutated(Mutant::LeaveWithoutVoid),
     }

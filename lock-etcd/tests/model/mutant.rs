@@ -83,6 +83,8 @@ mutants! {
     EveryTailIsHead in "A withdraw",
     /// A join goes straight in over the tail that its session has left behind, without comparing it.
     JoinTrustsItsTail in "A one session",
+    /// A claim that came behind another makes its session forget the tail that it has left behind.
+    LaterClaimForgetsTail in "A together",
     /// The tail that was left behind is taken away without comparing it.
     SweepWithoutTail in "A two",
     /// A mark that another claim has left is believed.
@@ -91,6 +93,12 @@ mutants! {
     WithdrawMarksHead in "A withdraw",
     /// Whoever deletes the tail leaves the mark.
     MarkIsKept in "A two",
+    /// A claim says that it waits to one of its session that is on its way out.
+    FollowsWhoDeparts in "A together",
+    /// Whoever waits for a claim of its session that has gone without a word does not look.
+    GoneHereForgotten in "A together",
+    /// Who is told by another claim of its session does not look, though news were missed.
+    TurnHereHidesGap in "A together",
     /// A claim in doubt leaves without a void.
     LeaveWithoutVoid in "A two",
     // The gate.

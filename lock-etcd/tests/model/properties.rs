@@ -130,7 +130,11 @@ impl State {
     fn tail_is_gone(&self) -> bool {
         let all_live = (0..).zip(&self.sessions).all(|(session, _)| self.store.lives(session));
         let empty = [Key::Tail, Key::Mark].into_iter().all(|key| self.store.get(key).is_none());
-        let linked = |claim: Claim| self.store.get(Key::Next(claim)).and_then(|next| next.value.claim());
+        // Who is followed by another of its session knows that, whoever is named in the store.
+        let linked = |claim: Claim| {
+            let next = self.store.get(Key::Next(claim)).filter(|_| self.claim(claim).follower.is_none());
+            next.and_then(|next| next.value.claim())
+        };
         let in_line = |claim: Claim| self.store.get(Key::Queue(claim)).is_some();
         let all = 0..self.claims.len() as Claim;
         !all_live || all.filter_map(linked).all(in_line) && (self.first_in_queue().is_some() || empty)

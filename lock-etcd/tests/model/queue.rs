@@ -179,21 +179,25 @@ impl Setup {
             then.push(self.put_void(me));
         }
         match exit.next {
-            Some(next) => then.extend(self.ring_next(next, exit)),
+            Some(_) if exit.tells_here => {}
+            Some(next) => {
+                let news = self.parting_news(next, exit);
+                then.extend(news.map(|news| Operation::Ring(self.session(next), vec![news])));
+            }
             None => then.extend(self.hand_back_tail(me, exit.pred)),
         }
         Txn { compares, then, otherwise: Vec::new() }
     }
 
-    fn ring_next(&self, next: Claim, exit: Exit) -> Option<Operation> {
-        let news = match exit.pred {
-            Some(_) if self.mutated(Mutant::WithdrawWithoutRing) => return None,
-            Some(_) if self.mutated(Mutant::WithdrawRingsTurn) => News::Turn(next),
-            Some(pred) => News::Pred(next, pred),
-            None if exit.holds => News::Turn(next),
-            None => News::Head(next),
-        };
-        Some(Operation::Ring(self.session(next), vec![news]))
+    /// What the next one is told.
+    pub(crate) fn parting_news(&self, next: Claim, exit: Exit) -> Option<News> {
+        match exit.pred {
+            Some(_) if self.mutated(Mutant::WithdrawWithoutRing) => None,
+            Some(_) if self.mutated(Mutant::WithdrawRingsTurn) => Some(News::Turn(next)),
+            Some(pred) => Some(News::Pred(next, pred)),
+            None if exit.holds => Some(News::Turn(next)),
+            None => Some(News::Head(next)),
+        }
     }
 
     /// Nobody has linked behind me: if I am the tail still, my predecessor is from now on. Otherwise somebody
@@ -251,6 +255,7 @@ impl Setup {
             modified: next.map_or(0, |next| next.modified),
             pred,
             next: next.and_then(|next| next.value.claim()).filter(in_line),
+            tells_here: false,
             holds: pred.is_none() && self.mutated(Mutant::EvictRingsTurn),
             void: !self.mutated(Mutant::EvictWithoutVoid),
         }))

@@ -27,6 +27,12 @@ fn gate(name: &'static str, modes: &[Mode], budget: Budget) -> Setup {
     Setup { name, claims, limit: 2, in_sequence: false, budget, settles: false, mutant: None }
 }
 
+/// The claims of one session.
+fn together(setup: Setup) -> Setup {
+    let claims = setup.claims.into_iter().map(|(_, mode)| (0, mode)).collect();
+    Setup { claims, ..setup }
+}
+
 fn settling(setup: Setup) -> Setup {
     Setup { settles: true, ..setup }
 }
@@ -43,7 +49,9 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("A compaction", &three, Budget { compactions: 1, ..CRASH }),
         queue("A try", &three, Budget { tries: 2, ..CRASH }),
         queue("A unanswered", &three, UNANSWERED),
+        queue("A together", &[0, 0], Budget { tries: 0, ..ALL }),
         queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
+        queue("A one session, unanswered", &[0, 0, 1], UNANSWERED),
         Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
     ]
 }
@@ -69,6 +77,8 @@ pub(crate) fn gates() -> Vec<Setup> {
         gate("B xsp unanswered", &xsp, UNANSWERED),
         gate("B xsp evict", &xsp, EVICT),
         gate("B spq", &[Shared, one, both], WITHDRAW),
+        together(gate("B xs together", &[Exclusive, Shared], Budget { tries: 0, ..ALL })),
+        together(gate("B xsp together", &xsp, WITHDRAW)),
     ]
 }
 

@@ -65,6 +65,9 @@ impl State {
             }
             Action::Operate => self.operate(setup),
         }
+        if !setup.mutated(Mutant::GoneHereForgotten) {
+            self.those_behind_the_gone_link(setup);
+        }
         self.note_witnesses(setup);
     }
 
@@ -105,7 +108,11 @@ impl State {
                 self.claim_mut(me).reply = reply;
                 // Nothing that arrives meanwhile matters to a claim that is gone, and a lost answer looks the
                 // same as a request that is given up and lands at once: fewer states.
-                let last = matches!(request, Request::Leave(_) | Request::Release(..) | Request::Void);
+                let last = match request {
+                    // Unless another claim hears from the answer.
+                    Request::Leave(exit) => !exit.tells_here,
+                    request => matches!(request, Request::Release(..) | Request::Void),
+                };
                 if last && matches!(reply, Some(Reply::Done(_))) {
                     self.answer(setup, me);
                 }

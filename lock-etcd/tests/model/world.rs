@@ -74,7 +74,8 @@ pub(crate) struct SessionState {
     pub events: Vec<Event>,
     /// Acknowledged watches on `live/<S>`.
     pub watched: Vec<bool>,
-    /// The claim that has gone and left the tail behind, and the revision at which it wrote it.
+    /// The claim that has gone and left the tail behind, and the revision at which it wrote it; 0 when another
+    /// has written it since.
     pub left_behind: Option<(Claim, Revision)>,
 }
 

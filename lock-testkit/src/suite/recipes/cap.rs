@@ -11,7 +11,8 @@ pub(super) async fn one_too_many(context: &Context) -> Check {
     let (x, spy) = (line("x"), context.party().await?);
     let (a, b, c) = (context.user().await?, context.user().await?, context.user().await?);
     // By reference: with a user, its way to the store goes.
-    let [a, b, c] = [&a, &b, &c].map(|user| user.coordinator.mutex("x").map(|mutex| mutex.at_most_in_line(2)));
+    let [a, b, c] =
+        [&a, &b, &c].map(|user| user.coordinator.mutex("x").map(|mutex| mutex.at_most_in_line(2)));
     let (a, b, c) = (a?, b?, c?);
     let first = a.lock().await?;
     let mut second = pin!(b.lock());
