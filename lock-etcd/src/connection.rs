@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Client, ConnectOptions, DeleteOptions, DeleteResponse, KeyValue, Txn, TxnOp, TxnResponse};
+use etcd_client::{
+    Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, KeyValue, ResponseHeader, Txn, TxnOp,
+    TxnResponse,
+};
 use lock_core::{
     Error, ErrorKind, Lease, Moment, Result,
     runtime::SharedRuntime,
@@ -314,10 +317,20 @@ impl Connection {
         self.delete_with(key, None).await.map(drop)
     }
 
-    /// Deletes the keys from one up to another, and answers what they were.
-    pub(crate) async fn delete_range(&self, key: String, end: String) -> Result<Vec<KeyValue>> {
-        let options = DeleteOptions::new().with_range(end).with_prev_key();
-        Ok(self.delete_with(key, Some(options)).await?.take_prev_kvs())
+    /// Deletes the keys from one up to another; how many there were, and the revision of that.
+    pub(crate) async fn delete_range(&self, key: String, end: String) -> Result<(i64, i64)> {
+        let reply = self.delete_with(key, Some(DeleteOptions::new().with_range(end))).await?;
+        Ok((reply.deleted(), reply.header().map_or(0, ResponseHeader::revision)))
+    }
+
+    /// A key as it was at a revision.
+    pub(crate) async fn get_at(&self, key: String, revision: i64) -> Result<Option<KeyValue>> {
+        let call = |client: &Client| {
+            let mut kv = client.kv_client();
+            async move { kv.get(key, Some(GetOptions::new().with_revision(revision))).await }
+        };
+        let mut reply = self.ask(self.limits.request_timeout, call).await?;
+        Ok(reply.take_kvs().pop())
     }
 
     async fn delete_with(&self, key: String, options: Option<DeleteOptions>) -> Result<DeleteResponse> {

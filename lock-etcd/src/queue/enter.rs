@@ -21,11 +21,23 @@ use crate::{
     view,
 };
 
+/// A request to enter.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Straight in, or else a place in the queue.
+    Join(Outlook),
+    /// Straight in, or else a look at who is in the way.
+    Try(Outlook),
+    /// Straight in over the tail that this session has left behind, or else nothing.
+    Again(i64),
+}
+
 /// What became of a request to enter.
 enum Entered {
     /// In line: granted, or with a place in the queue.
     In,
-    /// Not in: the tail as it was, and whether the holders behind the gate are in the way.
+    /// Not in: the tail as it was, and whether the holders behind the gate are in the way, as far as that was
+    /// asked.
     Out { tail: Option<KeyValue>, barred: bool },
 }
 
@@ -83,18 +95,14 @@ impl Queue {
     }
 
     /// One request to enter.
-    async fn enter(
-        self: &Arc<Self>,
-        standing: &Standing,
-        outlook: Outlook,
-        may_wait: bool,
-    ) -> Result<Entered> {
+    async fn enter(self: &Arc<Self>, standing: &Standing, way: Way) -> Result<Entered> {
         let record = locked(&standing.record).0.clone();
-        let (who, mode, entry) = (&standing.who, record.mode, Entry { record, outlook });
-        let request = match (mode, may_wait) {
-            (Mode::Present, _) => entry.be_present(who),
-            (_, true) => entry.join(who),
-            (_, false) => entry.try_join(who),
+        let (who, mode) = (&standing.who, record.mode);
+        let request = match (mode, way) {
+            (Mode::Present, _) => Entry { record, outlook: Outlook::UNKNOWN }.be_present(who),
+            (_, Way::Join(outlook)) => Entry { record, outlook }.join(who),
+            (_, Way::Try(outlook)) => Entry { record, outlook }.try_join(who),
+            (_, Way::Again(tail)) => Entry { record, outlook: Outlook::UNKNOWN }.again(who, tail),
         };
         let asked = standing.state.update_silently(|state| {
             state.unanswered += u32::from(!state.leaving);
@@ -106,10 +114,12 @@ impl Queue {
         let gaps = self.gaps();
         let answer = match self.change(request).await {
             Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing, error).await,
-            answer => answer.and_then(|reply| match (mode, may_wait) {
+            answer => answer.and_then(|reply| match (mode, way) {
                 (Mode::Present, _) => straight_in(standing, reply),
-                (_, true) => joined(standing, reply),
-                (_, false) => tried(standing, reply),
+                (_, Way::Join(_)) => joined(standing, reply),
+                (_, Way::Try(_)) => tried(standing, reply),
+                (_, Way::Again(_)) if reply.succeeded => holds(standing, reply.revision),
+                (_, Way::Again(_)) => Ok(Entered::Out { tail: None, barred: false }),
             }),
         };
         if answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true) {
@@ -136,10 +146,17 @@ impl Queue {
     async fn enter_or_wait(self: &Arc<Self>, standing: &Standing) -> Result<Entered> {
         let outlook = match standing.state.read(|state| state.mode) {
             Mode::Permits { .. } => self.count_permits(standing).await?,
-            Mode::Exclusive => self.outlook(&standing.who.line),
+            Mode::Exclusive => {
+                if let Free::StaleTail(tail) = self.outlook(&standing.who.line).free
+                    && matches!(self.enter(standing, Way::Again(tail)).await?, Entered::In)
+                {
+                    return Ok(Entered::In);
+                }
+                Outlook::UNKNOWN
+            }
             Mode::Shared | Mode::Present => Outlook::UNKNOWN,
         };
-        self.enter(standing, outlook, true).await
+        self.enter(standing, Way::Join(outlook)).await
     }
 
     /// Whether there is room among the holders of permits, and when that was seen.
@@ -155,7 +172,9 @@ impl Queue {
     async fn enter_if_free(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<bool> {
         if standing.ticket().is_none() {
             let entered = match standing.state.read(|state| state.mode) {
-                Mode::Present => matches!(self.enter(standing, Outlook::UNKNOWN, false).await?, Entered::In),
+                Mode::Present => {
+                    matches!(self.enter(standing, Way::Try(Outlook::UNKNOWN)).await?, Entered::In)
+                }
                 Mode::Exclusive => self.enter_alone(standing).await?,
                 Mode::Shared | Mode::Permits { .. } => self.enter_beside(standing).await?,
             };
@@ -172,7 +191,7 @@ impl Queue {
     async fn enter_alone(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let mut outlook = self.outlook(&standing.who.line);
         loop {
-            match self.enter(standing, outlook, false).await? {
+            match self.enter(standing, Way::Try(outlook)).await? {
                 Entered::In => return Ok(true),
                 Entered::Out { barred: true, .. } => return Ok(false),
                 Entered::Out { tail, .. } => {
@@ -202,7 +221,7 @@ impl Queue {
     /// Others in line may be compatible: then there is a place, and soon a turn.
     async fn enter_beside(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let is_shared = standing.state.read(|state| state.mode) == Mode::Shared;
-        if is_shared && matches!(self.enter(standing, Outlook::UNKNOWN, false).await?, Entered::In) {
+        if is_shared && matches!(self.enter(standing, Way::Try(Outlook::UNKNOWN)).await?, Entered::In) {
             return Ok(true);
         }
         loop {
@@ -212,7 +231,8 @@ impl Queue {
             }
             let queue_is_empty = line.waiters().next().is_none() && exclusive_holder(&line).is_none();
             let outlook = Outlook { free: free(tail.as_ref()), seen: revision };
-            if matches!(self.enter(standing, outlook, !queue_is_empty).await?, Entered::In) {
+            let way = if queue_is_empty { Way::Try(outlook) } else { Way::Join(outlook) };
+            if matches!(self.enter(standing, way).await?, Entered::In) {
                 return Ok(true);
             }
         }

@@ -89,15 +89,29 @@ impl Queue {
         Ok(voided)
     }
 
-    /// Deletes the node of a claim that was alone, without a look at the line; whoever has linked behind it
-    /// meanwhile is in the answer.
+    /// Deletes the node of a claim that was alone, without a look at the line. When more than that was
+    /// deleted, somebody has linked behind it meanwhile.
     async fn drop_node(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let (id, keys) = (standing.who.id, &standing.who.keys);
         standing.state.update_silently(|state| state.dropped = true);
-        let gone = self.connection.delete_range(keys.node(id), keys.after_node(id)).await?;
-        let next = gone.iter().find(|kv| kv.key() == keys.next(id).as_bytes());
-        let next = next.and_then(|next| named(next.value()));
-        self.dropped(standing, next.map(|next| (next, News::Turn))).await
+        let (deleted, revision) = self.connection.delete_range(keys.node(id), keys.after_node(id)).await?;
+        let next = if deleted > 1 { self.who_was_behind(standing, revision).await? } else { None };
+        self.dropped(standing, next).await
+    }
+
+    /// The claim that was linked behind one that was gone from this revision on, and what to tell it.
+    async fn who_was_behind(&self, standing: &Standing, gone: i64) -> Result<Option<(ClaimId, News)>> {
+        let (id, keys) = (standing.who.id, &standing.who.keys);
+        let next = match self.connection.get_at(keys.next(id), gone - 1).await {
+            Ok(next) => next.and_then(|next| named(next.value())).map(|next| (next, News::Turn)),
+            Err(error) => {
+                // The history was compacted, say. Meanwhile others may have passed the gate.
+                tracing::debug!(claim = %id, %error, "who stands behind a claim that has gone is looked up");
+                let nodes = self.nodes(keys).await.map_err(Error::with_unknown_effect)?;
+                nodes.after(standing.who.place()).map(|next| (next, News::Head))
+            }
+        };
+        Ok(next)
     }
 
     /// The node is gone, and whoever is next may not know.

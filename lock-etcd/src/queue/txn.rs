@@ -87,10 +87,11 @@ impl Entry {
         put_leased(key, self.record.write(), who.id.session)
     }
 
-    /// The end of the queue; the one before is asked for.
+    /// The end of the queue. Who comes behind another asks who that is.
     fn tail(who: &Who, first: bool) -> TxnOp {
         let tail = Tail { claim: who.id, first }.to_string();
-        TxnOp::put(who.keys.tail(), tail, Some(PutOptions::new().with_prev_key()))
+        let before = (!first).then(|| PutOptions::new().with_prev_key());
+        TxnOp::put(who.keys.tail(), tail, before)
     }
 
     /// Straight in when nobody is in the way, otherwise a place in the queue.
@@ -111,6 +112,17 @@ impl Entry {
             }
         };
         Txn::new().when(self.once(who)).and_then(enter).or_else(self.look(who))
+    }
+
+    /// Straight in over the tail that a claim of this session has left behind, last written at this revision;
+    /// or nothing. It needs no look whether an earlier request has landed: that would have written another
+    /// tail. And no inner transaction, which costs etcd more than the rest: this is how a lock is taken again
+    /// and again that nobody else wants.
+    pub(super) fn again(&self, who: &Who, tail: i64) -> Txn {
+        let (void, tail) = (absent(who.keys.void(who.id)), untouched(who.keys.tail(), tail));
+        Txn::new()
+            .when(vec![void, tail, none_under(who.keys.holders())])
+            .and_then(vec![self.put(who.keys.node(who.id), who), Self::tail(who, true)])
     }
 
     /// What makes it a holder at once.

@@ -35,6 +35,8 @@ pub(crate) enum Pred {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ClaimState {
     pub phase: Phase,
+    /// Somebody has come since its session left a tail behind.
+    pub not_again: bool,
     /// `try` is running, and has not answered.
     pub trying: bool,
     /// The user wants it gone.
@@ -156,8 +158,9 @@ impl Eviction {
 pub(crate) enum Request {
     /// The read before the fast path of permits.
     ReadHolders,
-    /// With the mod revision of the tail that a claim of the same session left behind; 0: none.
-    Join(Revision),
+    /// Straight in over the tail that a claim of the same session left behind, of this mod revision.
+    Again(Revision),
+    Join,
     /// Join, or with `fast` the fast path: for permits with the revision of the read that admits them.
     Enter(Option<Revision>),
     /// With the mod revision of the stale tail that it replaces.
@@ -196,7 +199,9 @@ impl Request {
     pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
         match self {
             Request::Enter(at) | Request::Try(at) => at.iter_mut().for_each(visit),
-            Request::Find(at) | Request::Join(at) | Request::After(at) | Request::Release(at, _) => visit(at),
+            Request::Find(at) | Request::Again(at) | Request::After(at) | Request::Release(at, _) => {
+                visit(at)
+            }
             Request::Leave(exit) | Request::Admit(exit) => visit(&mut exit.modified),
             _ => {}
         }

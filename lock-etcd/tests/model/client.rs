@@ -38,8 +38,8 @@ impl State {
             return Some(Request::Try((tail > 0).then_some(tail)));
         }
         Some(match (setup.mode(me), claim.bound) {
-            (Mode::Exclusive, _) => Request::Join(left_behind),
-            (Mode::Permits(_), Some(0)) => Request::Join(0),
+            (Mode::Exclusive, _) if left_behind > 0 && !claim.not_again => Request::Again(left_behind),
+            (Mode::Exclusive, _) | (Mode::Permits(_), Some(0)) => Request::Join,
             (Mode::Permits(_), None) => Request::ReadHolders,
             (_, bound) => Request::Enter(bound),
         })
@@ -105,7 +105,9 @@ impl State {
     pub(crate) fn unanswered(&mut self, setup: &Setup, me: Claim) {
         let claim = self.claim_mut(me);
         match claim.request {
-            Some(Request::Join(_) | Request::Enter(_) | Request::Try(_)) => claim.doubt = true,
+            Some(Request::Again(_) | Request::Join | Request::Enter(_) | Request::Try(_)) => {
+                (claim.doubt, claim.not_again) = (true, false);
+            }
             Some(Request::Drop) => claim.dropped = true,
             _ => {}
         }
@@ -153,7 +155,8 @@ impl State {
                 claim.bound = Some(if seen.admits { seen.revision } else { 0 });
             }
             (Request::Try(_), Reply::Seen(seen)) if seen.node.is_none() => self.refused_try(setup, me, seen),
-            (Request::Join(_) | Request::Enter(_) | Request::Try(_) | Request::Void, Reply::Seen(seen)) => {
+            (Request::Again(_), Reply::Seen(_)) => claim.not_again = true,
+            (Request::Join | Request::Enter(_) | Request::Try(_) | Request::Void, Reply::Seen(seen)) => {
                 self.landed(setup, me, seen);
             }
             (_, Reply::Seen(seen)) if claim.phase == Phase::BehindGate => {

@@ -81,8 +81,10 @@ mutants! {
     TellWithoutNextNode in "A two",
     /// Every newcomer writes on the tail that it came straight in.
     EveryTailIsHead in "A withdraw",
-    /// A join goes straight in over the tail that its session has left behind, without comparing it.
-    JoinTrustsItsTail in "A one session",
+    /// A claim goes straight in over the tail that its session has left behind, without comparing it.
+    AgainTrustsItsTail in "A one session",
+    /// It does so without a look at the void.
+    AgainWithoutVoidGuard in "A one session, unanswered",
     /// A claim that came behind another makes its session forget the tail that it has left behind.
     LaterClaimForgetsTail in "A together",
     /// The tail that was left behind is taken away without comparing it.

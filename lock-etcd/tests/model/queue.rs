@@ -24,8 +24,8 @@ impl Setup {
         let (at, tail) = (store.revision, outcome.replaced);
         let reply = match (request, outcome.succeeded) {
             (_, false) => Reply::Seen(self.look(store, me, request)),
-            (Request::Try(_), _) => Reply::Joined { at, tail, straight: true },
-            (Request::Join(_), _) => Reply::Joined { at, tail, straight: outcome.nested },
+            (Request::Try(_) | Request::Again(_), _) => Reply::Joined { at, tail, straight: true },
+            (Request::Join, _) => Reply::Joined { at, tail, straight: outcome.nested },
             (Request::Enter(_), _) if !outcome.nested => Reply::Joined { at, tail, straight: false },
             (Request::Drop, _) => Reply::Dropped(there, tail.claim()),
             _ => Reply::Done(at),
@@ -36,7 +36,8 @@ impl Setup {
     /// The transaction behind a request; None where it only reads.
     fn transaction(&self, me: Claim, request: Request) -> Option<Txn> {
         match request {
-            Request::Join(left_behind) => Some(self.join(me, left_behind)),
+            Request::Again(left_behind) => Some(self.again(me, left_behind)),
+            Request::Join => Some(self.join(me)),
             Request::Enter(bound) => Some(self.enter(me, bound)),
             Request::Try(stale_tail) => Some(self.try_join(me, stale_tail)),
             Request::Void => Some(self.void(me)),
@@ -83,12 +84,22 @@ impl Setup {
         ]
     }
 
-    /// Straight in when nobody is in the way: no tail, or one that a claim of my session has left behind.
-    fn join(&self, me: Claim, left_behind: Revision) -> Txn {
+    /// Straight in over the tail that a claim of my session has left behind. An earlier attempt that has
+    /// landed has written another.
+    fn again(&self, me: Claim, left_behind: Revision) -> Txn {
+        let mut compares = self.nobody(left_behind, Mutant::AgainTrustsItsTail);
+        if !self.mutated(Mutant::AgainWithoutVoidGuard) {
+            compares.push(Compare::Absent(Key::Void(me)));
+        }
+        Txn { compares, then: self.place(me, Value::Head(me)), otherwise: Vec::new() }
+    }
+
+    /// Straight in when nobody is in the way.
+    fn join(&self, me: Claim) -> Txn {
         if self.mode(me) != Mode::Exclusive {
             return Txn { compares: self.guards(me), then: self.join_operations(me), otherwise: Vec::new() };
         }
-        let compares = self.nobody(left_behind, Mutant::JoinTrustsItsTail);
+        let compares = self.nobody(0, Mutant::AgainTrustsItsTail);
         let (then, otherwise) = (self.place(me, Value::Head(me)), self.join_operations(me));
         let nested = Operation::Nested(Txn { compares, then, otherwise });
         Txn { compares: self.guards(me), then: vec![nested], otherwise: Vec::new() }

@@ -51,7 +51,7 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("A unanswered", &three, UNANSWERED),
         queue("A together", &[0, 0], Budget { tries: 0, ..ALL }),
         queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
-        queue("A one session, unanswered", &[0, 0, 1], UNANSWERED),
+        queue("A one session, unanswered", &[0, 0, 1], Budget { withdrawals: 1, ..UNANSWERED }),
         Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
     ]
 }
