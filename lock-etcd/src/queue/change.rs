@@ -93,12 +93,13 @@ impl Queue {
     /// From the head of the queue to a seat behind the gate; the seat's create revision when that is done.
     async fn pass_the_gate_on(self: &Arc<Self>, standing: &Standing, weaker: Mode) -> Result<Option<i64>> {
         let (record, gaps) = (standing.record_as(weaker), self.gaps());
+        let state = standing.state.read(Clone::clone);
         let to = To::Weaker(record.clone());
-        let departure = Departure::own(&standing.who, &standing.departs(), None, News::Head, to);
+        let departure = Departure::own(&standing.who, &state, None, News::Head, to);
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.publishes(record, reply.revision);
-            self.tell_here(&departure, reply.revision, gaps);
+            self.tell_here(standing, &departure, reply.revision, gaps);
             return Ok(Some(reply.revision));
         }
         let refusal = Refusal::read(&departure, &mut reply);

@@ -10,10 +10,11 @@ use super::{
     standing::{Ahead, Phase, Standing},
     txn::Departure,
 };
+use crate::news::News;
 
 impl Queue {
     /// Lets the claim ahead know that this one waits behind it; tells whether it could, which it cannot once
-    /// that one is on its way out.
+    /// that one has left.
     pub(super) fn follows_here(&self, standing: &Standing, ahead: ClaimId) -> bool {
         if ahead.session != self.session {
             return false;
@@ -40,11 +41,30 @@ impl Queue {
     }
 
     /// The claim behind one that has left, when it is of this session, hears from the answer what its bell
-    /// would have said.
-    pub(super) fn tell_here(self: &Arc<Self>, departure: &Departure<'_>, revision: i64, gaps: u64) {
-        let Some(next) = departure.next.filter(|_| departure.tells_here) else { return };
-        let Some(standing) = locked(&self.table).claims.get(&next.number).cloned() else { return };
-        if let Err(error) = standing.hear(departure.news, revision) {
+    /// would have said: the one that was known, or one that said so while the request was under way. That one
+    /// was in line by then, for the tail that it replaced was still there.
+    pub(super) fn tell_here(
+        self: &Arc<Self>,
+        gone: &Standing,
+        departure: &Departure<'_>,
+        revision: i64,
+        gaps: u64,
+    ) {
+        let follower = gone.state.read(|state| state.follower);
+        match (departure.next, follower) {
+            (Some(next), _) if departure.tells_here => self.news_here(next, departure.news, revision, gaps),
+            (None, Some(late)) => self.news_here(late, departure.news, revision, gaps),
+            _ => {}
+        }
+        if departure.next.is_some() && follower.is_some() && follower != departure.next {
+            self.those_behind_link(gone);
+        }
+    }
+
+    /// News for a claim of this session. `gaps`: how often news had been missed when they were asked for.
+    pub(super) fn news_here(self: &Arc<Self>, claim: ClaimId, news: News, revision: i64, gaps: u64) {
+        let Some(standing) = locked(&self.table).claims.get(&claim.number).cloned() else { return };
+        if let Err(error) = standing.hear(news, revision) {
             standing.stop(&error);
         }
         self.drive(&standing);

@@ -56,7 +56,7 @@ impl Queue {
 
     /// Tries to leave from where it is thought to stand; tells whether it has.
     async fn leave_from(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
-        let state = standing.departs();
+        let state = standing.state.read(Clone::clone);
         match state.phase {
             _ if state.alone() => self.drop_node(standing).await,
             Phase::Outside | Phase::Gone if state.doubt() => self.void(standing, state.phase).await,
@@ -94,9 +94,29 @@ impl Queue {
     async fn drop_node(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let (id, keys) = (standing.who.id, &standing.who.keys);
         standing.state.update_silently(|state| state.dropped = true);
+        let gaps = self.gaps();
         let (deleted, revision) = self.connection.delete_range(keys.node(id), keys.after_node(id)).await?;
-        let next = if deleted > 1 { self.who_was_behind(standing, revision).await? } else { None };
-        self.dropped(standing, next).await
+        match deleted {
+            // An operator was faster.
+            0 => {
+                self.ended(standing, LostReason::Released);
+                Ok(true)
+            }
+            1 => {
+                standing.end(LostReason::Released);
+                let late = standing.state.read(|state| state.follower);
+                if let Some(late) = late {
+                    self.news_here(late, News::Turn, revision, gaps);
+                }
+                // If that one was evicted meanwhile, the tail was given back.
+                self.leave_tail_behind(&standing.who, late.is_some());
+                Ok(true)
+            }
+            _ => {
+                let next = self.who_was_behind(standing, revision).await?;
+                self.dropped(standing, next).await
+            }
+        }
     }
 
     /// The claim that was linked behind one that was gone from this revision on, and what to tell it.
@@ -121,9 +141,9 @@ impl Queue {
             None => false,
         };
         if !told {
-            self.leave_tail_behind(&standing.who);
+            self.leave_tail_behind(&standing.who, false);
         }
-        standing.end(LostReason::Released);
+        self.ended(standing, LostReason::Released);
         Ok(true)
     }
 
@@ -134,7 +154,7 @@ impl Queue {
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.end(LostReason::Released);
-            self.tell_here(&departure, reply.revision, gaps);
+            self.tell_here(standing, &departure, reply.revision, gaps);
             return Ok(true);
         }
         let refusal = Refusal::read(&departure, &mut reply);

@@ -60,8 +60,6 @@ pub(crate) struct State {
     pub(crate) next: Option<ClaimId>,
     /// The claim behind it, when that is of this session and has said so here instead of in the store.
     pub(crate) follower: Option<ClaimId>,
-    /// A request may be under way that takes it out of the queue: it counts on whom it knew behind it.
-    pub(crate) departing: bool,
     /// It came straight into an empty line, and stands where it came in.
     pub(crate) straight: bool,
     /// The claim that it came behind, when that one came straight in.
@@ -138,7 +136,6 @@ impl Standing {
             touched: 0,
             next: None,
             follower: None,
-            departing: false,
             straight: false,
             behind_first: None,
             dropped: false,
@@ -256,15 +253,6 @@ impl Standing {
         Ok(())
     }
 
-    /// What is known of it at the moment, for a request that takes it out of the queue. Whoever comes behind it
-    /// from here on links in the store, which such a request looks at.
-    pub(crate) fn departs(&self) -> State {
-        self.state.update_silently(|state| {
-            state.departing = true;
-            state.clone()
-        })
-    }
-
     /// It cannot go on for a reason that its owner must know.
     pub(crate) fn stop(&self, error: &Error) {
         self.state.update(|state| state.trouble = Some((error.kind(), error.to_string().into())));
@@ -306,7 +294,8 @@ impl State {
         self.follower.or(self.next)
     }
 
-    /// Lets a claim of the same session wait behind it without a word to the store; tells whether it may.
+    /// Lets a claim of the same session wait behind it without a word to the store; tells whether it may. It
+    /// may while this one is leaving, and not once it has left.
     pub(crate) fn is_followed_by(&mut self, follower: ClaimId) -> bool {
         let stays = match self.phase {
             Phase::Waiting(_) | Phase::Head(_) => true,
@@ -314,7 +303,8 @@ impl State {
             Phase::Holding(_) => self.mode == Mode::Exclusive,
             Phase::Outside | Phase::Gone => false,
         };
-        let accepts = stays && !self.departing;
+        // A mode that is changing takes it out of the queue where it stands.
+        let accepts = stays && self.weakening.is_none();
         if accepts {
             self.follower = Some(follower);
         }

@@ -145,13 +145,14 @@ impl Queue {
 
     /// Takes a seat among the holders and passes the gate on, in one step.
     async fn admit(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<()> {
-        let (state, gaps) = (standing.departs(), self.gaps());
+        let (state, gaps) = (standing.state.read(Clone::clone), self.gaps());
         let to = To::Gate(standing.record_as(state.mode));
         let departure = Departure::own(&standing.who, &state, None, News::Head, to);
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
-            self.tell_here(&departure, reply.revision, gaps);
-            return standing.take_seat(state.mode, reply.revision);
+            standing.take_seat(state.mode, reply.revision)?;
+            self.tell_here(standing, &departure, reply.revision, gaps);
+            return Ok(());
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if let Some(seat) = &refusal.seat {

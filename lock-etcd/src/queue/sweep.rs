@@ -85,12 +85,13 @@ impl Queue {
         }
     }
 
-    /// A claim that came straight in has gone, and its tail is there, unless another has come since.
-    pub(super) fn leave_tail_behind(self: &Arc<Self>, who: &Who) {
+    /// A claim that came straight in has gone, and its tail is there, unless another has come since: of this
+    /// session if it was `replaced`.
+    pub(super) fn leave_tail_behind(self: &Arc<Self>, who: &Who, replaced: bool) {
         let starts = {
             let tails = &mut locked(&self.table).tails;
             let (claim, place, round) = (who.id, who.place(), tails.rounds);
-            let left = LeftBehind { claim, place, replaced: false, round };
+            let left = LeftBehind { claim, place, replaced, round };
             tails.insert(&who.line, left);
             !std::mem::replace(&mut tails.swept, true)
         };

@@ -55,8 +55,6 @@ pub(crate) struct ClaimState {
     pub linked: bool,
     /// The claim of its own session that waits behind it: it said so here, not in the store.
     pub follower: Option<Claim>,
-    /// A request that takes it out of the queue was sent: it counts on whom it knew behind it.
-    pub departing: bool,
     /// It came straight in.
     pub straight: bool,
     /// It has left the queue by a request that was answered, so whoever it knew behind it is told.

@@ -53,7 +53,6 @@ impl State {
         }
         if claim.leaving && claim.pred != Pred::Unknown {
             let drops = claim.straight && exit.next.is_none() && !claim.dropped && !exit.void;
-            self.claim_mut(me).departing = true;
             return Some(if drops { Request::Drop } else { Request::Leave(exit) });
         }
         if claim.search || claim.pred == Pred::Unknown {
@@ -65,7 +64,6 @@ impl State {
             Pred::Claim(pred) => self.next_behind(setup, me, pred),
             Pred::None if claim.token.is_some() => None,
             Pred::None if claim.admitted => {
-                self.claim_mut(me).departing = true;
                 Some(Request::Admit(Exit { holds: setup.mutated(Mutant::AdmitRingsTurn), ..exit }))
             }
             Pred::None => (!claim.watching).then_some(Request::WatchHolders),
@@ -83,11 +81,10 @@ impl State {
     }
 
     /// Links to the predecessor, behind an acknowledged watch on its session. One of the same session is told
-    /// here, unless it is on its way out and counts on somebody else or nobody.
+    /// here, also when it is on its way out.
     fn next_behind(&mut self, setup: &Setup, me: Claim, pred: Claim) -> Option<Request> {
         let (own, session) = (setup.session(me), setup.session(pred));
-        let stays = !self.claim(pred).departing || setup.mutated(Mutant::FollowsWhoDeparts);
-        if own == session && !self.claim(me).linked && self.claim(pred).phase == Phase::InLine && stays {
+        if own == session && !self.claim(me).linked && self.claim(pred).phase == Phase::InLine {
             self.claim_mut(pred).follower = Some(me);
             self.claim_mut(me).linked = true;
         }
@@ -130,25 +127,23 @@ impl State {
         match (request, reply) {
             (_, Reply::Joined { at, tail, straight }) => self.joined(setup, me, at, tail, straight),
             (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
-            (Request::Tell(_), Reply::Done(_)) => {
-                claim.finish();
-                claim.parted = true;
-            }
+            (Request::Tell(_), Reply::Done(_)) => claim.finish(),
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
             (Request::Enter(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
             (Request::Admit(_), Reply::Done(at)) => {
-                let token = claim.place;
+                let (token, follower) = (claim.place, claim.follower);
                 self.behind_gate(setup, me, at, token);
                 if let Request::Admit(exit) = request {
                     self.claim_mut(me).parted = true;
-                    self.tell_here(setup, exit, at);
+                    self.tell_here(setup, exit, follower, at);
                 }
             }
             (Request::Link(pred), Reply::Done(_)) => claim.linked |= claim.pred == Pred::Claim(pred),
             (Request::Leave(exit), Reply::Done(at)) => {
+                let follower = claim.follower;
                 claim.finish();
                 claim.parted = true;
-                self.tell_here(setup, exit, at);
+                self.tell_here(setup, exit, follower, at);
             }
             (_, Reply::Done(_)) | (Request::Release(..), _) => claim.finish(),
             (Request::ReadHolders, Reply::Seen(seen)) => {
@@ -189,12 +184,22 @@ impl State {
     /// `q/me` was deleted, whatever lay there.
     fn dropped(&mut self, setup: &Setup, me: Claim, there: bool, next: Option<News>) {
         let claim = self.claim_mut(me);
+        let late = claim.follower.filter(|_| there && next.is_none() && !claim.dropped);
+        if let Some(late) = late.filter(|_| !setup.mutated(Mutant::LateFollowerForgotten)) {
+            let place = claim.place;
+            claim.finish();
+            claim.parted = true;
+            // If it has been evicted, the tail was given back.
+            let session = &mut self.sessions[setup.session(me) as usize];
+            session.left_behind.get_or_insert((me, 0));
+            self.news(setup, News::Turn(late), place);
+            return self.advance(setup, late);
+        }
         let (place, told) = (claim.place, next.is_some());
         match next.filter(|_| !setup.mutated(Mutant::DropForgetsNext)) {
             Some(next) => claim.tells = Some(next),
             None => claim.finish(),
         }
-        claim.parted = true;
         let session = &mut self.sessions[setup.session(me) as usize];
         if there && !told && session.left_behind.is_none_or(|(_, later)| later < place) {
             session.left_behind = Some((me, place));
@@ -357,9 +362,11 @@ impl State {
         setup.claims_of(session).for_each(|me| self.advance(setup, me));
     }
 
-    /// The next claim of the same session hears from the answer what its bell would have said.
-    fn tell_here(&mut self, setup: &Setup, exit: Exit, at: Revision) {
-        let Some(next) = exit.next.filter(|_| exit.tells_here) else { return };
+    /// The next claim of the same session hears from the answer what its bell would have said: the one that
+    /// was known, or one that said so while the request was under way.
+    fn tell_here(&mut self, setup: &Setup, exit: Exit, follower: Option<Claim>, at: Revision) {
+        let late = follower.filter(|_| exit.next.is_none() && !setup.mutated(Mutant::LateFollowerForgotten));
+        let Some(next) = exit.next.filter(|_| exit.tells_here).or(late) else { return };
         if let Some(news) = setup.parting_news(next, exit) {
             self.news(setup, news, at);
             self.claim_mut(next).search &= !setup.mutated(Mutant::TurnHereHidesGap);

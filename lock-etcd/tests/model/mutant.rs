@@ -95,8 +95,8 @@ mutants! {
     WithdrawMarksHead in "A withdraw",
     /// Whoever deletes the tail leaves the mark.
     MarkIsKept in "A two",
-    /// A claim says that it waits to one of its session that is on its way out.
-    FollowsWhoDeparts in "A together",
+    /// Who says here that it waits behind a claim while that one is leaving is not told.
+    LateFollowerForgotten in "A together",
     /// Whoever waits for a claim of its session that has gone without a word does not look.
     GoneHereForgotten in "A together",
     /// Who is told by another claim of its session does not look, though news were missed.

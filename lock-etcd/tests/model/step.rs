@@ -109,8 +109,8 @@ impl State {
                 // Nothing that arrives meanwhile matters to a claim that is gone, and a lost answer looks the
                 // same as a request that is given up and lands at once: fewer states.
                 let last = match request {
-                    // Unless another claim hears from the answer.
-                    Request::Leave(exit) => !exit.tells_here,
+                    // Unless another claim may hear from the answer.
+                    Request::Leave(_) => setup.claims_of(setup.session(me)).count() == 1,
                     request => matches!(request, Request::Release(..) | Request::Void),
                 };
                 if last && matches!(reply, Some(Reply::Done(_))) {
