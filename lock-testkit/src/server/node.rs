@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,6 +36,10 @@ impl Node {
 
     pub(super) fn name(&self) -> &str {
         &self.setup.name
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.setup.folder.path()
     }
 
     pub(super) fn runtime(&self) -> &SharedRuntime {

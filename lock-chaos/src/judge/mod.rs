@@ -1,0 +1,50 @@
+//! Whether a history can have come from a store that keeps the contract: what the checker of histories says,
+//! what the store's own log says, and what only a whole run can show.
+
+mod events;
+pub(crate) mod story;
+mod whole;
+
+pub(crate) use self::whole::{claim_of, was_stopped};
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lock_testkit::history::{self, Look, Violation};
+
+use self::story::Story;
+use crate::{record::Line, register::Register, truth::Truth};
+
+/// All that is known of a run.
+pub(crate) struct Case<'a> {
+    pub(crate) story: &'a Story,
+    pub(crate) registers: &'a BTreeMap<Line, [Register; 2]>,
+    /// None: the store is in this process, and writes nothing down.
+    pub(crate) truth: Option<&'a Truth>,
+    /// What sessions have left behind, once all were closed and those who were killed have run out.
+    pub(crate) left: &'a [String],
+    pub(crate) ttl: Duration,
+}
+
+impl Case<'_> {
+    /// Everything that is wrong, in the order of time.
+    pub(crate) fn judge(&self) -> Vec<Violation> {
+        let lingering = self.ttl * 2 + self.story.slack;
+        let mut violations = history::check(&events::of(self), lingering);
+        if let Some(truth) = self.truth {
+            violations.extend(truth.log.check(&looks(self.story)));
+        }
+        violations.extend(whole::check(self));
+        violations.sort_by_key(|violation| violation.at);
+        violations
+    }
+}
+
+/// All guards that were found valid.
+fn looks(story: &Story) -> Vec<Look> {
+    let of_turns = story.turns.iter().filter_map(|turn| {
+        let claim = turn.granted.as_ref()?.claim.parse().ok()?;
+        let looks = turn.looks.iter().filter(|look| look.valid);
+        Some(looks.map(move |look| Look { claim, before: look.at, after: look.at + look.took }))
+    });
+    of_turns.flatten().collect()
+}
