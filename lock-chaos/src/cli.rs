@@ -8,6 +8,7 @@ use crate::nemesis::Kind;
 
 /// Turns under faults, and a checker that can say no.
 #[derive(Clone, Debug, Parser)]
+#[command(after_help = list())]
 pub(crate) struct Arguments {
     /// Which store; its servers are started for the run.
     #[arg(long, value_enum)]
@@ -52,6 +53,16 @@ pub(crate) struct Arguments {
     /// For tests of the checker: one client never looks at its guards, and both registers take what comes.
     #[arg(long, hide = true)]
     pub(crate) broken_client: bool,
+}
+
+/// All faults, with what they are.
+fn list() -> String {
+    let fault = |kind: &Kind| {
+        let value = kind.to_possible_value()?;
+        Some(format!("\n  {:14} {}", value.get_name(), value.get_help()?))
+    };
+    let faults: String = Kind::value_variants().iter().filter_map(fault).collect();
+    format!("Faults:{faults}")
 }
 
 impl Arguments {
@@ -127,7 +138,8 @@ impl FromStr for Faults {
         }
         let known = || Kind::value_variants().iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
         let kinds = text.split(',').map(|name| {
-            Kind::from_str(name, false).map_err(|_| format!("no fault is called {name:?}; there are {}", known()))
+            Kind::from_str(name, false)
+                .map_err(|_| format!("no fault is called {name:?}; there are {}", known()))
         });
         kinds.collect::<Result<_, _>>().map(Self::Some)
     }

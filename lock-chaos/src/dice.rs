@@ -63,7 +63,10 @@ mod tests {
             [dice.next(), dice.next(), dice.next()]
         };
         assert_eq!(draw(1, &[2, 3]), draw(1, &[2, 3]));
-        assert_eq!(draw(7, &[]), [7_191_089_600_892_374_487, 309_689_372_594_955_804, 16_616_101_746_815_609_346]);
+        assert_eq!(
+            draw(7, &[]),
+            [7_191_089_600_892_374_487, 309_689_372_594_955_804, 16_616_101_746_815_609_346]
+        );
         let all = [draw(1, &[2, 3]), draw(1, &[3, 2]), draw(2, &[2, 3]), draw(1, &[2])];
         assert!(all.iter().enumerate().all(|(at, one)| !all[at + 1..].contains(one)));
     }

@@ -37,8 +37,14 @@ fn is_drawn(folder: &Path) {
 fn well(arguments: &str, faults: u64) {
     let (success, _, report) = chaos(arguments);
     assert!(success, "{report}");
-    assert_eq!((&report["violations"], &report["orphans"]), (&Value::Array(Vec::new()), &Value::Array(Vec::new())));
-    assert!(report["turns"].as_u64().unwrap() > 100 && report["faults"].as_u64().unwrap() >= faults, "{report}");
+    assert_eq!(
+        (&report["violations"], &report["orphans"]),
+        (&Value::Array(Vec::new()), &Value::Array(Vec::new()))
+    );
+    assert!(
+        report["turns"].as_u64().unwrap() > 100 && report["faults"].as_u64().unwrap() >= faults,
+        "{report}"
+    );
     assert_eq!(report["fenced"]["lost"], 0);
     assert_eq!(report["told_at_first_look"], report["holders_stopped"]);
 }
@@ -60,8 +66,9 @@ fn memory_keeps_the_contract_when_clients_are_dropped() {
 
 #[test]
 fn a_client_that_never_looks_at_its_guards_is_found_out() {
-    let (success, printed, report) =
-        chaos("--backend etcd --nodes 1 --seconds 20 --seed 1 --faults cut --every 300 --locks 5 --broken-client");
+    let (success, printed, report) = chaos(
+        "--backend etcd --nodes 1 --seconds 20 --seed 1 --faults cut --every 300 --locks 5 --broken-client",
+    );
     assert!(!success, "{report}");
     let violations = report["violations"].as_array().unwrap();
     assert!(violations.iter().any(|it| it.as_str().unwrap().contains("I5")), "{report}");

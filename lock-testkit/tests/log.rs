@@ -39,7 +39,8 @@ fn admitted(number: u64, mode: Mode, entered: u64, admitted: u64, gone: u64) -> 
 }
 
 fn found(stays: Vec<Stay>, writes: &[(u64, u64)], looks: &[(u64, u64)]) -> Vec<Invariant> {
-    let writes = writes.iter().map(|(number, revision)| GuardedWrite { claim: claim(*number), revision: *revision });
+    let writes =
+        writes.iter().map(|(number, revision)| GuardedWrite { claim: claim(*number), revision: *revision });
     let log = Log { stays, writes: writes.collect() };
     let looks: Vec<Look> = looks
         .iter()
@@ -107,6 +108,17 @@ fn i5_a_write_of_one_who_does_not_hold_is_found() {
 fn i6_one_who_passes_another_at_the_gate_is_found() {
     let stays = vec![queued(1, 10, 30), admitted(2, Mode::Shared, 11, 12, 20)];
     assert_eq!(found(stays, &[], &[]), [Invariant::Fifo]);
+}
+
+#[test]
+fn i6_one_who_passes_those_that_are_as_good_as_granted_overtakes_nobody() {
+    let reader = |number, entered| admitted(number, Mode::Shared, entered, 15, 20);
+    assert_eq!(found(vec![reader(1, 10), admitted(2, Mode::Shared, 11, 12, 20)], &[], &[]), []);
+    let behind_a_writer = vec![queued(1, 10, 18), Stay { admitted: Some(stamp(18)), ..reader(2, 11) }];
+    let passes_both = [behind_a_writer, vec![admitted(3, Mode::Shared, 12, 13, 20)]].concat();
+    assert_eq!(found(passes_both, &[], &[]), [Invariant::Fifo]);
+    let waits = Stay { admitted: Some(stamp(15)), ..admitted(1, PERMITS, 10, 15, 20) };
+    assert_eq!(found(vec![waits, admitted(2, PERMITS, 11, 12, 14)], &[], &[]), [Invariant::Fifo]);
 }
 
 #[test]

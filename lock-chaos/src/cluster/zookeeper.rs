@@ -28,8 +28,7 @@ pub(super) struct ZooKeeperCluster {
 
 impl ZooKeeperCluster {
     pub(super) async fn start(servers: usize, lines: usize, chronicle: &Chronicle) -> Result<Self, String> {
-        let options =
-            ZooKeeperOptions { servers, proxied: true, tick: TICK, ..ZooKeeperOptions::default() };
+        let options = ZooKeeperOptions { servers, proxied: true, tick: TICK, ..ZooKeeperOptions::default() };
         let zookeeper = ZooKeeper::with(options).await?;
         let direct: Vec<String> = zookeeper.servers().iter().map(Server::direct_endpoint).collect();
         let observer = Observer::start(&direct.join(","), lines, chronicle.clone()).await?;
@@ -120,7 +119,8 @@ impl Cluster for ZooKeeperCluster {
         let mut left = Vec::new();
         for server in self.zookeeper.servers() {
             let dump = server.ask("dump").await?;
-            let nodes = dump.lines().map(str::trim).filter(|line| line.starts_with(&format!("/{NAMESPACE}/")));
+            let nodes =
+                dump.lines().map(str::trim).filter(|line| line.starts_with(&format!("/{NAMESPACE}/")));
             left.extend(nodes.map(str::to_owned));
         }
         left.sort_unstable();

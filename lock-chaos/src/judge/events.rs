@@ -30,7 +30,12 @@ pub(super) fn of(case: &Case<'_>) -> Vec<Event> {
 }
 
 /// What a turn's claim did. Claims that were never granted are known to the store alone: its own log has them.
-fn of_turn(case: &Case<'_>, turn: &Turn, stays: &HashMap<ClaimId, &Stay>, events: &mut Vec<Event>) -> Option<()> {
+fn of_turn(
+    case: &Case<'_>,
+    turn: &Turn,
+    stays: &HashMap<ClaimId, &Stay>,
+    events: &mut Vec<Event>,
+) -> Option<()> {
     let granted = turn.granted.as_ref()?;
     let (claim, token) = (granted.claim.parse().ok()?, FencingToken::new(granted.token).ok()?);
     let (line, mode) = (turn.line.id()?, turn.wish.into());

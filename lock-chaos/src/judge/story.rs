@@ -80,6 +80,7 @@ pub(crate) struct Ended {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Life {
+    pub(crate) started: Duration,
     pub(crate) killed: Option<Duration>,
 }
 
@@ -144,7 +145,7 @@ impl Story {
     fn hear(&mut self, known: &mut HashMap<(Client, u64), usize>, at: Duration, client: Client, what: &What) {
         match what {
             What::Started => {
-                self.lives.insert(client, Life::default());
+                self.lives.insert(client, Life { started: at, killed: None });
             }
             What::Killed => self.lives.entry(client).or_default().killed = Some(at),
             What::Connected { slack, .. } => self.slack = *slack,

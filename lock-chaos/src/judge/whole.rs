@@ -8,7 +8,10 @@ use std::{
 use lock_testkit::history::{Invariant, Stay, Violation};
 use yourturn::ClaimId;
 
-use super::{Case, story::Turn};
+use super::{
+    Case,
+    story::{Looked, Turn},
+};
 use crate::record::Fate;
 
 /// How late a process on a busy machine may be, without having been stopped.
@@ -45,13 +48,29 @@ fn progress(case: &Case<'_>, violations: &mut Vec<Violation>) {
             );
             violated(violations, Invariant::Progress, *to, how);
         }
+        idle(case, *from, *to, violations);
+    }
+}
+
+/// Whoever lives all through a quiet phase gets something done in it.
+fn idle(case: &Case<'_>, from: Duration, to: Duration, violations: &mut Vec<Violation>) {
+    let during = |at: Option<Duration>| at.is_some_and(|at| (from..=to).contains(&at));
+    let busy = case.story.turns.iter().filter(|turn| during(turn.over));
+    let busy: HashSet<_> = busy.map(|turn| turn.client).collect();
+    let lives = case.story.lives.iter().filter(|(_, life)| life.killed.is_none_or(|killed| killed > to));
+    for (client, _) in lives.filter(|(client, life)| life.started < from && !busy.contains(client)) {
+        let how = format!("{client} had no turn in a quiet phase ({from:?} to {to:?})");
+        violated(violations, Invariant::Progress, to, how);
     }
 }
 
 /// Who was stopped beyond the deadline sees it at the first look; who was not is told in time.
 fn notices(case: &Case<'_>, violations: &mut Vec<Violation>) {
     for turn in &case.story.turns {
-        if let Some(look) = turn.looks.iter().find(|look| look.valid && look.late > case.ttl) {
+        // One who was late without having been stopped may have renewed meanwhile.
+        let stood_still = |at| was_stopped(case, turn, at);
+        let wrong = |look: &&Looked| look.valid && look.late > case.ttl && stood_still(look.at);
+        if let Some(look) = turn.looks.iter().find(wrong) {
             let how = format!(
                 "{}: the guard of {} was valid after its process had stood still for {:?}",
                 turn.line, turn.client, look.late
@@ -69,7 +88,8 @@ fn notices(case: &Case<'_>, violations: &mut Vec<Violation>) {
         }
         // Nobody evicts, and nobody releases but the owner.
         if let Some(reason @ ("Evicted" | "Released" | "MaxHold" | "Denied")) = ended.lost.as_deref() {
-            let how = format!("{}: {} lost its guard ({reason}), and nobody took it away", turn.line, turn.client);
+            let how =
+                format!("{}: {} lost its guard ({reason}), and nobody took it away", turn.line, turn.client);
             violated(violations, Invariant::Cause, ended.at, how);
         }
     }
@@ -96,7 +116,8 @@ fn writes(case: &Case<'_>, violations: &mut Vec<Violation>) {
                     Fate::Unknown => false,
                 };
                 if wrong {
-                    let how = format!("{line}: the fenced write {id} of {} is {fate:?}, and is not", turn.client);
+                    let how =
+                        format!("{line}: the fenced write {id} of {} is {fate:?}, and is not", turn.client);
                     violated(violations, Invariant::FencedWrites, turn.sent, how);
                 }
             }
@@ -113,7 +134,8 @@ fn writes(case: &Case<'_>, violations: &mut Vec<Violation>) {
             };
             if wrong {
                 let line = turn.line;
-                let how = format!("{line}: the guarded write {id} is {fate:?}, in the store it is {revision:?}");
+                let how =
+                    format!("{line}: the guarded write {id} is {fate:?}, in the store it is {revision:?}");
                 violated(violations, Invariant::FencedWrites, *at, how);
             }
         }
@@ -125,7 +147,8 @@ fn recoveries(case: &Case<'_>, violations: &mut Vec<Violation>) {
     let Some(truth) = case.truth else { return };
     let bound = case.ttl + case.story.slack + BUSY;
     let of_owner = owners(case);
-    for (client, killed) in case.story.lives.iter().filter_map(|(client, life)| Some((client, life.killed?))) {
+    for (client, killed) in case.story.lives.iter().filter_map(|(client, life)| Some((client, life.killed?)))
+    {
         let disturbed = case.story.faults.values().any(|fault| {
             let client = matches!(fault.kind.as_str(), "kill" | "stop");
             !client && fault.from < killed + bound && fault.to.is_none_or(|to| to + bound > killed)
@@ -169,7 +192,8 @@ fn orphans(case: &Case<'_>, violations: &mut Vec<Violation>) {
     let Some(truth) = case.truth else { return };
     for (_, to) in &case.story.calms {
         let there = truth.log.stays.iter().filter(|stay| {
-            stay.entered.latest < to.saturating_sub(SETTLED) && stay.gone.is_none_or(|gone| gone.earliest > *to)
+            stay.entered.latest < to.saturating_sub(SETTLED)
+                && stay.gone.is_none_or(|gone| gone.earliest > *to)
         });
         for stay in there.filter(|stay| !is_wanted(case, stay, *to)) {
             let how = format!("{}: {} was in line, and nobody wanted it", stay.line, stay.claim);

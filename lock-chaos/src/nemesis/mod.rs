@@ -5,7 +5,10 @@ mod schedule;
 
 use clap::ValueEnum;
 
-pub(crate) use self::{run::Nemesis, schedule::{Terms, schedule}};
+pub(crate) use self::{
+    run::Nemesis,
+    schedule::{Terms, schedule},
+};
 use crate::cli::Backend;
 
 /// A sort of fault.

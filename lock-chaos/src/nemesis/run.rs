@@ -191,6 +191,7 @@ impl Nemesis {
         let all = |fault| self.ways.set(client, None, fault);
         match planned.kind {
             Kind::CutServer | Kind::Refuse => self.begins(planned, format_args!("c{client}-s{node}")),
+            Kind::LoseReply => self.lose_reply(planned),
             _ => self.begins(planned, target),
         }
         match planned.kind {
@@ -202,7 +203,7 @@ impl Nemesis {
             Kind::Refuse => one(Fault::Refuse),
             Kind::Delay => all(Fault::Delay(Duration::from_millis(10 + amount % 400))),
             Kind::Slow => return self.slow(planned).await,
-            _ => self.lose_reply(planned),
+            _ => {}
         }
         self.lasts(planned).await;
         all(Fault::Pass);
@@ -223,12 +224,16 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Where replies can be counted, the k-th one from now; else the one that comes after so many bytes.
+    /// Where replies can be counted, the k-th one of a server from now; else the one of a client that comes
+    /// after so many bytes.
     fn lose_reply(&self, planned: &Planned) {
-        let lost = self.cluster.as_ref().and_then(|it| it.lose_reply(planned.node, planned.amount % 20));
-        if lost.is_none() {
-            self.ways.set(planned.client, None, Fault::CutAfter(planned.amount % 3000));
+        let Planned { client, node, amount, .. } = *planned;
+        let lost = self.cluster.as_ref().and_then(|cluster| cluster.lose_reply(node, amount % 20));
+        if lost.is_some() {
+            return self.begins(planned, Target::Server(node));
         }
+        self.begins(planned, Target::Ways(client));
+        self.ways.set(client, None, Fault::CutAfter(amount % 3000));
     }
 
     fn servers(&self) -> Result<&dyn Cluster, String> {
@@ -276,7 +281,9 @@ impl Nemesis {
         match planned.kind {
             Kind::PeerSplit => cluster.separate(one, other, Fault::Blackhole)?,
             Kind::PeerOneWay => cluster.mute(one, other, true)?,
-            _ => cluster.separate(one, other, Fault::Delay(Duration::from_millis(5 + planned.amount % 150)))?,
+            _ => {
+                cluster.separate(one, other, Fault::Delay(Duration::from_millis(5 + planned.amount % 150)))?
+            }
         }
         self.lasts(planned).await;
         cluster.separate(one, other, Fault::Pass)?;

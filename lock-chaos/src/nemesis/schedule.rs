@@ -64,7 +64,8 @@ pub(crate) fn schedule(terms: &Terms) -> Vec<Phase> {
             let mut at = Duration::ZERO;
             loop {
                 at += dice.between(Duration::ZERO..terms.every * 2);
-                let Some(left) = storm.checked_sub(at).filter(|left| *left > Duration::from_millis(500)) else {
+                let Some(left) = storm.checked_sub(at).filter(|left| *left > Duration::from_millis(500))
+                else {
                     break phase;
                 };
                 let Some(kind) = dice.pick(&terms.kinds).copied() else { break phase };
@@ -75,7 +76,14 @@ pub(crate) fn schedule(terms: &Terms) -> Vec<Phase> {
         .collect()
 }
 
-fn planned(terms: &Terms, dice: &mut Dice, number: usize, kind: Kind, at: Duration, left: Duration) -> Planned {
+fn planned(
+    terms: &Terms,
+    dice: &mut Dice,
+    number: usize,
+    kind: Kind,
+    at: Duration,
+    left: Duration,
+) -> Planned {
     let node = dice.index(terms.nodes);
     let other = (node + 1 + dice.index(terms.nodes.saturating_sub(1))) % terms.nodes.max(1);
     Planned {
@@ -151,7 +159,10 @@ mod tests {
         // Once a second, but not in quiet phases.
         assert!((300..500).contains(&number), "{number}");
         for kind in Kind::value_variants() {
-            assert!(phases.iter().flat_map(|phase| &phase.faults).any(|fault| fault.kind == *kind), "{kind:?}");
+            assert!(
+                phases.iter().flat_map(|phase| &phase.faults).any(|fault| fault.kind == *kind),
+                "{kind:?}"
+            );
         }
     }
 
@@ -160,6 +171,8 @@ mod tests {
         let phases = schedule(&Terms { time: Duration::from_secs(5), ..terms(1) });
         assert_eq!(phases.len(), 1);
         assert!(!phases[0].faults.is_empty());
-        assert!(schedule(&Terms { kinds: Vec::new(), ..terms(1) }).iter().all(|phase| phase.faults.is_empty()));
+        assert!(
+            schedule(&Terms { kinds: Vec::new(), ..terms(1) }).iter().all(|phase| phase.faults.is_empty())
+        );
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         story::{Outcome, Story, Turn},
         was_stopped,
     },
-    record::{Fate, Wish},
+    record::{Fate, Line, Wish},
 };
 
 /// One JSON object. Times are in milliseconds.
@@ -53,7 +53,10 @@ pub(crate) struct Figures {
     holders_killed: usize,
     /// Holders that were stopped beyond their deadlines.
     holders_stopped: usize,
-    /// How many of these were told at their first look.
+    /// Holders that had not ended their turns when the next one was granted: those who do not look, and whom
+    /// tokens are for.
+    overtaken_by_the_next: usize,
+    /// How many of those who were stopped were told at their first look.
     told_at_first_look: usize,
     /// From the kill of a holder to the next grant of its line, to somebody who waited.
     recovery: Spread,
@@ -64,6 +67,8 @@ pub(crate) struct Figures {
     lost_notice_margin: Spread,
     /// What sessions have left behind in the end.
     orphans: Vec<String>,
+    /// Events that a member's watch has left out, although others have told them: faults of the store itself.
+    events_left_out: Vec<String>,
 }
 
 /// What became of writes.
@@ -99,15 +104,17 @@ struct Spread {
 impl Spread {
     fn of(mut times: Vec<i64>) -> Self {
         times.sort_unstable();
-        let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len().checked_sub(1)?)).copied();
+        let at = |percent: usize| {
+            times.get((times.len() * percent / 100).min(times.len().checked_sub(1)?)).copied()
+        };
         Self { count: times.len(), min: at(0), p50: at(50), p99: at(99), max: at(100) }
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [min, p50, p99, max] =
-            [self.min, self.p50, self.p99, self.max].map(|it| it.map_or("–".to_owned(), |it| it.to_string()));
+        let [min, p50, p99, max] = [self.min, self.p50, self.p99, self.max]
+            .map(|it| it.map_or("–".to_owned(), |it| it.to_string()));
         write!(f, "| {} | {min} | {p50} | {p99} | {max} |", self.count)
     }
 }
@@ -168,12 +175,14 @@ impl Figures {
             guarded,
             holders_killed: recoveries.killed,
             holders_stopped: stopped.len(),
+            overtaken_by_the_next: recoveries.overtaken,
             told_at_first_look: stopped.iter().filter(|told| **told).count(),
             recovery: Spread::of(recoveries.plain),
             recovery_with_leader_change: Spread::of(recoveries.with_leader_change),
             recovery_after_stop: Spread::of(recoveries.after_stop),
             lost_notice_margin: Spread::of(margins(case)),
             orphans: case.left.to_vec(),
+            events_left_out: case.truth.map_or_else(Vec::new, |truth| truth.untold.clone()),
         }
     }
 }
@@ -221,6 +230,7 @@ fn millis(time: Duration) -> i64 {
 #[derive(Default)]
 struct Recoveries {
     killed: usize,
+    overtaken: usize,
     plain: Vec<i64>,
     with_leader_change: Vec<i64>,
     after_stop: Vec<i64>,
@@ -247,7 +257,12 @@ impl Recoveries {
             times.push(millis(next - killed));
         }
         for turn in exclusive() {
-            let Some(look) = turn.looks.iter().find(|look| !look.valid && !look.late.is_zero()) else { continue };
+            let next = next_turn(&lines, turn, granted_at(turn)).map(granted_at);
+            let ended = turn.ended.as_ref().map(|ended| ended.at);
+            this.overtaken += usize::from(next.zip(ended).is_some_and(|(next, ended)| next < ended));
+            let Some(look) = turn.looks.iter().find(|look| !look.valid && !look.late.is_zero()) else {
+                continue;
+            };
             let from = look.at.saturating_sub(look.late);
             let next = next_after(&lines, turn, from);
             this.after_stop.extend(next.map(|next| millis(next - from)));
@@ -260,11 +275,15 @@ fn granted_at(turn: &Turn) -> Duration {
     turn.granted.as_ref().map_or(Duration::ZERO, |granted| granted.at)
 }
 
-/// When somebody who waited by then was granted the line next.
-fn next_after(lines: &HashMap<crate::record::Line, Vec<&Turn>>, turn: &Turn, at: Duration) -> Option<Duration> {
+/// Who was granted the line next.
+fn next_turn<'a>(lines: &HashMap<Line, Vec<&'a Turn>>, turn: &Turn, at: Duration) -> Option<&'a Turn> {
     let turns = lines.get(&turn.line)?;
-    let next = turns.get(turns.partition_point(|other| granted_at(other) <= at))?;
-    (next.sent <= at).then(|| granted_at(next))
+    turns.get(turns.partition_point(|other| granted_at(other) <= at)).copied()
+}
+
+/// When it was granted next, to somebody who waited by then.
+fn next_after(lines: &HashMap<Line, Vec<&Turn>>, turn: &Turn, at: Duration) -> Option<Duration> {
+    next_turn(lines, turn, at).filter(|next| next.sent <= at).map(granted_at)
 }
 
 impl fmt::Display for Figures {
@@ -286,9 +305,11 @@ impl fmt::Display for Figures {
             ("fenced updates lost", self.fenced.lost),
             ("unfenced updates lost", self.unfenced.lost),
             ("orphans at the end", self.orphans.len()),
+            ("events that the store's watches left out", self.events_left_out.len()),
             ("holders killed", self.holders_killed),
             ("holders stopped beyond the ttl", self.holders_stopped),
             ("… told at their first look", self.told_at_first_look),
+            ("holders still at it when the next one was granted", self.overtaken_by_the_next),
         ];
         counts.iter().try_for_each(|(what, count)| writeln!(f, "| {what} | {count} |"))?;
 

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use lock_testkit::history::Violation;
 
 use self::figures::Figures;
-use crate::{cli::Arguments, judge::Case, record::Record};
+use crate::{cli::Arguments, judge::Case, record::Record, truth};
 
 /// How many events before and after the first violation are shown.
 const AROUND: usize = 40;
@@ -19,6 +19,8 @@ pub(crate) struct Report {
     /// The records around the first violation, one a line.
     around: Vec<String>,
     timeline: Result<String, String>,
+    /// The store's own log, one change a line.
+    store: String,
 }
 
 impl Report {
@@ -38,6 +40,7 @@ impl Report {
             figures: Figures::new(arguments, version, case, violations),
             around,
             timeline: timeline::svg(case, violations.first().map(|violation| violation.at)),
+            store: case.truth.map_or_else(String::new, truth::lines),
         }
     }
 
@@ -54,11 +57,17 @@ impl Report {
         text
     }
 
-    /// As `report.md`, `report.json` and `timeline.svg`.
+    /// As `report.md`, `report.json` and `timeline.svg`, beside the history (`history.jsonl`) the store's own log
+    /// (`store.jsonl`).
     pub(crate) fn write(&self, folder: &Path) -> Result<(), String> {
         let json = serde_json::to_string_pretty(&self.figures).map_err(|error| error.to_string())?;
         let timeline = self.timeline.clone()?;
-        let files = [("report.md", self.text()), ("report.json", json + "\n"), ("timeline.svg", timeline)];
+        let files = [
+            ("report.md", self.text()),
+            ("report.json", json + "\n"),
+            ("timeline.svg", timeline),
+            ("store.jsonl", self.store.clone()),
+        ];
         for (name, text) in files {
             let file = folder.join(name);
             fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;

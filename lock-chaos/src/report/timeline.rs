@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use plotters::{
-    prelude::{BLACK, ChartBuilder, IntoDrawingArea, PathElement, RGBColor, Rectangle, SVGBackend, Text, WHITE},
+    prelude::{
+        BLACK, ChartBuilder, IntoDrawingArea, PathElement, RGBColor, Rectangle, SVGBackend, Text, WHITE,
+    },
     style::{Color, IntoFont},
 };
 
@@ -67,7 +69,11 @@ fn draw(case: &Case<'_>, at: Option<Duration>) -> Result<String, Box<dyn std::er
             let name = crate::record::Line(line).to_string();
             let row = line as f64;
             chart.draw_series([PathElement::new([(x(from), row), (x(to), row)], RGBColor(225, 225, 225))])?;
-            chart.plotting_area().draw(&Text::new(name, (x(from), row + 0.9), label.color(&RGBColor(120, 120, 120))))?;
+            chart.plotting_area().draw(&Text::new(
+                name,
+                (x(from), row + 0.9),
+                label.color(&RGBColor(120, 120, 120)),
+            ))?;
         }
         let held = story.turns.iter().filter(|turn| turn.was_held() && granted_at(turn) < to);
         for turn in held {
@@ -90,7 +96,8 @@ fn draw(case: &Case<'_>, at: Option<Duration>) -> Result<String, Box<dyn std::er
             chart.plotting_area().draw(&Text::new(name, (x(fault.from), row + 0.95), label.color(&BLACK)))?;
         }
         if let Some(at) = at {
-            chart.draw_series([PathElement::new([(x(at), 0.0), (x(at), rows as f64)], RGBColor(255, 0, 0))])?;
+            chart
+                .draw_series([PathElement::new([(x(at), 0.0), (x(at), rows as f64)], RGBColor(255, 0, 0))])?;
         }
         root.present()?;
     }

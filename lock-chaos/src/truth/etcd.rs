@@ -1,4 +1,4 @@
-//! etcd's log: a watch of everything from the first revision on, past the proxies.
+//! etcd's log: a watch of everything from the first revision on, at each member, past the proxies.
 
 use std::{
     collections::BTreeMap,
@@ -35,15 +35,21 @@ pub(crate) struct Observer {
     namespace: String,
     chronicle: Chronicle,
     pulses: Pulses,
-    /// By revision: keys, with what was put there or nothing.
-    changes: Mutex<BTreeMap<i64, Vec<Change>>>,
-    seen: AtomicI64,
-    /// A part of the history was compacted before it was seen.
-    has_gap: AtomicBool,
+    /// By revision and key.
+    changes: Mutex<BTreeMap<(i64, String), Change>>,
+    /// Up to where each member's watch has come.
+    seen: Vec<AtomicI64>,
+    /// For each member, whether a part of the history was compacted before it was seen there.
+    has_gap: Vec<AtomicBool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-type Change = (String, Option<Vec<u8>>);
+/// What was put, or nothing, and which members' watches have told so.
+#[derive(Debug, Default)]
+struct Change {
+    value: Option<Vec<u8>>,
+    told_by: Vec<usize>,
+}
 
 impl Observer {
     pub(crate) async fn start(
@@ -51,47 +57,56 @@ impl Observer {
         namespace: &str,
         chronicle: Chronicle,
     ) -> Result<Arc<Self>, String> {
+        let members = endpoints.len();
         let observer = Arc::new(Self {
             endpoints,
             namespace: format!("{namespace}/"),
             chronicle,
             pulses: Pulses::default(),
             changes: Mutex::default(),
-            seen: AtomicI64::default(),
-            has_gap: AtomicBool::default(),
+            seen: (0..members).map(|_| AtomicI64::default()).collect(),
+            has_gap: (0..members).map(|_| AtomicBool::default()).collect(),
             tasks: Mutex::default(),
         });
-        let (watcher, pulsing) = (Arc::clone(&observer), Arc::clone(&observer));
-        let tasks = [tokio::spawn(async move { watcher.watch().await }), tokio::spawn(async move {
-            pulsing.pulse().await;
-        })];
-        observer.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+        let pulsing = Arc::clone(&observer);
+        let mut tasks = vec![tokio::spawn(async move { pulsing.pulse().await })];
+        for member in 0..members {
+            let watcher = Arc::clone(&observer);
+            tasks.push(tokio::spawn(async move { watcher.watch(member).await }));
+        }
+        *observer.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         Ok(observer)
     }
 
-    /// All up to this revision has been seen.
+    /// All up to this revision has been seen, at every member.
     pub(crate) fn seen(&self) -> i64 {
-        self.seen.load(Ordering::Acquire)
+        self.seen.iter().map(|seen| seen.load(Ordering::Acquire)).min().unwrap_or_default()
     }
 
-    /// Watches one member, and another one when that ends, from where it ended.
-    async fn watch(&self) {
-        for endpoint in self.endpoints.iter().cycle() {
-            // It failed: the next one goes on.
-            let _ = self.watch_at(endpoint).await;
-            self.chronicle.sleep(EVERY).await;
+    /// Watches a member, and again when that ends, from where it ended.
+    async fn watch(&self, member: usize) {
+        loop {
+            // It failed: it may be down.
+            let _ = self.watch_once(member).await;
+            self.chronicle.sleep(EVERY * 4).await;
         }
     }
 
-    async fn watch_at(&self, endpoint: &str) -> Result<(), yourturn::etcd::client::Error> {
-        let options = ConnectOptions::new().with_connect_timeout(LIMIT);
+    async fn watch_once(&self, member: usize) -> Result<(), yourturn::etcd::client::Error> {
+        let (Some(endpoint), Some(seen), Some(has_gap)) =
+            (self.endpoints.get(member), self.seen.get(member), self.has_gap.get(member))
+        else {
+            return Ok(());
+        };
+        let options = ConnectOptions::new().with_connect_timeout(LIMIT).with_keep_alive(LIMIT, LIMIT);
         let mut client = Client::connect([endpoint], Some(options)).await?;
-        let from = WatchOptions::new().with_all_keys().with_start_revision(self.seen() + 1);
+        let from = seen.load(Ordering::Acquire) + 1;
+        let from = WatchOptions::new().with_all_keys().with_start_revision(from);
         let mut stream = client.watch("", Some(from)).await?;
         while let Some(answer) = stream.message().await? {
             if answer.compact_revision() > 0 {
-                self.has_gap.store(true, Ordering::Release);
-                self.seen.fetch_max(answer.compact_revision(), Ordering::AcqRel);
+                has_gap.store(true, Ordering::Release);
+                seen.fetch_max(answer.compact_revision(), Ordering::AcqRel);
             }
             if answer.canceled() {
                 break;
@@ -99,22 +114,26 @@ impl Observer {
             let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
             let mut last = 0;
             for event in answer.events() {
-                let Some((revision, change)) = self.change(event) else { continue };
+                let Some((revision, key, value)) = self.change(event) else { continue };
                 last = last.max(revision);
-                changes.entry(revision).or_default().extend(change);
+                if let Some(key) = key {
+                    let change = changes.entry((revision, key)).or_default();
+                    change.value = value;
+                    change.told_by.push(member);
+                }
             }
-            self.seen.fetch_max(last, Ordering::AcqRel);
+            seen.fetch_max(last, Ordering::AcqRel);
         }
         Ok(())
     }
 
-    /// The revision of an event, and what it changed, if it is of interest.
-    fn change(&self, event: &Event) -> Option<(i64, Option<Change>)> {
+    /// The revision of an event, its key if that is of interest, and what was put there.
+    fn change(&self, event: &Event) -> Option<(i64, Option<String>, Option<Vec<u8>>)> {
         let kv = event.kv()?;
         let key = kv.key_str().ok()?;
         let value = (event.event_type() == EventType::Put).then(|| kv.value().to_vec());
         let interesting = key.starts_with(&self.namespace) || key.starts_with(REGISTER);
-        Some((kv.mod_revision(), interesting.then(|| (key.to_owned(), value))))
+        Some((kv.mod_revision(), interesting.then(|| key.to_owned()), value))
     }
 
     async fn pulse(&self) {
@@ -149,19 +168,31 @@ impl Observer {
             self.chronicle.sleep(EVERY).await;
         }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
-        if self.has_gap.load(Ordering::Acquire) {
+        let whole: Vec<usize> = self.without_gap().collect();
+        if whole.is_empty() {
             return Err("a part of the log was compacted before it was seen".to_owned());
         }
-        let mut book = Book::default();
         let changes = std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner));
-        for (revision, mut changes) in changes {
-            // What is put first.
-            changes.sort_by_key(|(_, value)| value.is_none());
-            for (key, value) in changes {
-                self.enter(&mut book, &key, value.as_deref(), revision.cast_unsigned());
+        let mut changes: Vec<_> = changes.into_iter().collect();
+        // Of one revision, what is put first.
+        changes.sort_by_key(|((revision, _), change)| (*revision, change.value.is_none()));
+        let (mut book, mut raw, mut untold) = (Book::default(), Vec::new(), Vec::new());
+        for ((revision, key), Change { value, told_by }) in changes {
+            let revision = revision.cast_unsigned();
+            for member in whole.iter().filter(|member| !told_by.contains(member)) {
+                untold.push(format!("member {member} told nobody of revision {revision}, {key}"));
             }
+            self.enter(&mut book, &key, value.as_deref(), revision);
+            let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
+            raw.push((revision, key, value));
         }
-        Ok(book.close(&self.pulses.clock()))
+        Ok(Truth { raw, untold, ..book.close(&self.pulses.clock()) })
+    }
+
+    /// The members whose watches have had everything to tell.
+    fn without_gap(&self) -> impl Iterator<Item = usize> {
+        let gaps = self.has_gap.iter().enumerate();
+        gaps.filter(|(_, gap)| !gap.load(Ordering::Acquire)).map(|(member, _)| member)
     }
 
     async fn last_revision(&self) -> Result<i64, String> {

@@ -11,12 +11,22 @@ use std::collections::HashMap;
 use lock_testkit::history::Log;
 use yourturn::ClaimId;
 
+/// As lines of a file.
+pub(crate) fn lines(truth: &Truth) -> String {
+    let line = |change| serde_json::to_string(change).unwrap_or_default() + "\n";
+    truth.raw.iter().map(line).collect()
+}
+
 /// The store's log, and what it says beyond what a checker asks.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) log: Log,
     /// Who made each claim.
     pub(crate) owners: HashMap<ClaimId, String>,
+    /// All changes as they were written down, for people: revision, where, and what.
+    pub(crate) raw: Vec<(u64, String, Option<String>)>,
+    /// What a member's watch has left out, although others have told it: the store's own fault.
+    pub(crate) untold: Vec<String>,
     /// Which ids were written under a guard.
     pub(crate) written: HashMap<u64, u64>,
 }

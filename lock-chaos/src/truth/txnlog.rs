@@ -7,11 +7,22 @@
 /// A change of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    Created { path: String, data: Vec<u8>, owner: Option<i64> },
-    Set { path: String, data: Vec<u8> },
-    Deleted { path: String },
+    Created {
+        path: String,
+        data: Vec<u8>,
+        owner: Option<i64>,
+    },
+    Set {
+        path: String,
+        data: Vec<u8>,
+    },
+    Deleted {
+        path: String,
+    },
     /// All nodes of this session are deleted.
-    SessionClosed { session: i64 },
+    SessionClosed {
+        session: i64,
+    },
 }
 
 const CREATE: i32 = 1;
@@ -22,6 +33,7 @@ const CREATE2: i32 = 15;
 const CREATE_CONTAINER: i32 = 19;
 const DELETE_CONTAINER: i32 = 20;
 const CLOSE_SESSION: i32 = -11;
+const ERROR: i32 = -1;
 
 /// All transactions of a file that are whole, by their zxids.
 pub(super) fn read(file: &[u8]) -> Vec<(u64, Vec<Change>)> {
@@ -48,6 +60,10 @@ fn changes(transaction: &[u8]) -> Option<(u64, Vec<Change>)> {
     if kind == MULTI {
         for _ in 0..bytes.int()? {
             let (kind, data) = (bytes.int()?, bytes.buffer()?);
+            // One that fails is written down like the others, and none of them is done.
+            if kind == ERROR {
+                return Some((zxid.cast_unsigned(), Vec::new()));
+            }
             changes.extend(change(kind, session, &mut Bytes(data)));
         }
     } else {
@@ -116,7 +132,8 @@ mod tests {
     }
 
     fn transaction(zxid: i64, kind: i32, body: &[u8]) -> Vec<u8> {
-        let head = [&7_i64.to_be_bytes()[..], &1_i32.to_be_bytes(), &zxid.to_be_bytes(), &0_i64.to_be_bytes()];
+        let head =
+            [&7_i64.to_be_bytes()[..], &1_i32.to_be_bytes(), &zxid.to_be_bytes(), &0_i64.to_be_bytes()];
         let bytes = [&head.concat(), &kind.to_be_bytes()[..], body].concat();
         let length = i32::try_from(bytes.len()).unwrap().to_be_bytes();
         [&0_i64.to_be_bytes()[..], &length, &bytes, b"B"].concat()
@@ -131,21 +148,33 @@ mod tests {
             SET_DATA.to_be_bytes().to_vec(),
             text(&String::from_utf8([text("/b"), text("x"), vec![0; 4]].concat()).unwrap()),
         ];
+        let failed = [
+            2_i32.to_be_bytes().to_vec(),
+            DELETE.to_be_bytes().to_vec(),
+            text(&String::from_utf8(text("/a")).unwrap()),
+            ERROR.to_be_bytes().to_vec(),
+            text("1234"),
+        ];
         let whole = [
             vec![0; 16],
             transaction(1, CREATE2, &created("/a", true)),
             transaction(2, MULTI, &multi.concat()),
             transaction(3, CLOSE_SESSION, &[]),
+            transaction(4, MULTI, &failed.concat()),
         ];
-        let broken = transaction(4, DELETE, &text("/a"));
+        let broken = transaction(5, DELETE, &text("/a"));
         let file = [&whole.concat(), &broken[..broken.len() - 1]].concat();
         let expected = vec![
             (1, vec![Change::Created { path: "/a".to_owned(), data: b"data".to_vec(), owner: Some(7) }]),
-            (2, vec![Change::Deleted { path: "/a".to_owned() }, Change::Set {
-                path: "/b".to_owned(),
-                data: b"x".to_vec(),
-            }]),
+            (
+                2,
+                vec![
+                    Change::Deleted { path: "/a".to_owned() },
+                    Change::Set { path: "/b".to_owned(), data: b"x".to_vec() },
+                ],
+            ),
             (3, vec![Change::SessionClosed { session: 7 }]),
+            (4, Vec::new()),
         ];
         assert_eq!(read(&file), expected);
         assert_eq!(read(&[whole.concat(), vec![0; 64]].concat()), expected);

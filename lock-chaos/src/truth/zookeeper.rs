@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -57,25 +57,41 @@ impl Observer {
         namespace: &str,
     ) -> io::Result<Truth> {
         self.pulsing.abort();
-        let mut transactions = BTreeMap::new();
+        // What was committed is in the logs of a majority. What a leader wrote down while it was cut off is in
+        // its own, and stays there when it comes back and is given a snapshot.
+        let mut transactions: BTreeMap<u64, (usize, Vec<Change>)> = BTreeMap::new();
+        let mut servers = 0;
         for folder in folders {
-            for file in fs::read_dir(folder)? {
-                let file = file?;
-                if file.file_name().to_string_lossy().starts_with("log.") {
-                    transactions.extend(txnlog::read(&fs::read(file.path())?));
-                }
+            servers += 1;
+            for (zxid, changes) in written_in(&folder)? {
+                transactions.entry(zxid).or_insert((0, changes)).0 += 1;
             }
         }
+        let committed = transactions.into_iter().filter(|(_, (logs, _))| logs * 2 > servers);
+        let mut raw = Vec::new();
         let mut reader = Reader { namespace: format!("/{namespace}/"), ..Reader::default() };
-        for (zxid, mut changes) in transactions {
+        for (zxid, (_, mut changes)) in committed {
             // What is put first.
             changes.sort_by_key(|change| matches!(change, Change::Deleted { .. }));
             for change in changes {
+                raw.extend(reader.raw(zxid, &change));
                 reader.enter(zxid, change);
             }
         }
-        Ok(reader.book.close(&self.pulses.clock()))
+        Ok(Truth { raw, ..reader.book.close(&self.pulses.clock()) })
     }
+}
+
+/// All transactions of a server, each once.
+fn written_in(folder: &Path) -> io::Result<BTreeMap<u64, Vec<Change>>> {
+    let mut transactions = BTreeMap::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with("log.") {
+            transactions.extend(txnlog::read(&fs::read(file.path())?));
+        }
+    }
+    Ok(transactions)
 }
 
 async fn connect(servers: &str) -> Result<Client, Error> {
@@ -141,6 +157,19 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// For people: revision, where, and what; none for what is not of interest.
+    fn raw(&self, zxid: u64, change: &Change) -> Option<(u64, String, Option<String>)> {
+        let (path, data) = match change {
+            Change::Created { path, data, .. } | Change::Set { path, data } => (path.clone(), Some(data)),
+            Change::Deleted { path } => (path.clone(), None),
+            Change::SessionClosed { session } => {
+                return Some((zxid, format!("session {session:x}"), None));
+            }
+        };
+        let data = data.map(|data| String::from_utf8_lossy(data).into_owned());
+        (path != PULSE).then_some((zxid, path, data))
     }
 
     fn created(&mut self, zxid: u64, path: &str, data: &[u8]) -> Option<Node> {

@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use yourturn::{
-    Coordinator, Effect, Error, Kind, Memory, Options, Result, etcd,
-    etcd::client::TxnOp,
-    zookeeper,
+    Coordinator, Effect, Error, Kind, Memory, Options, Result, etcd, etcd::client::TxnOp, zookeeper,
     zookeeper::client::MultiWriteResult,
 };
 
@@ -118,9 +116,7 @@ impl Store {
             }
             _ => {
                 let node = format!("/{}", register_of(line));
-                let set = zookeeper::transact(guard, |then| {
-                    then.add_set_data(&node, value.as_bytes(), None)
-                });
+                let set = zookeeper::transact(guard, |then| then.add_set_data(&node, value.as_bytes(), None));
                 set.await.map(|results| match results.first() {
                     Some(MultiWriteResult::SetData { stat }) => stat.mzxid,
                     _ => 0,

@@ -116,11 +116,8 @@ impl Worker {
         };
         let deadline = held.deadline().since_zero();
         shared.note(What::Ended { turn: number, deadline, lost: lost.map(|reason| format!("{reason:?}")) });
-        if lost.is_some() && turn.wish == Wish::Exclusive && (shared.job.broken || self.dice.percent(30)) {
-            // As one would who was stopped before his last step.
-            let late = self.dice.millis(0..200);
-            shared.sleep(late).await;
-            self.write(turn, &held, None).await;
+        if lost.is_some() && turn.wish == Wish::Exclusive {
+            self.be_late(turn, &held).await;
         }
         if shared.job.broken || self.dice.percent(60) {
             let error = held.release().await.err().map(|error| format!("{:?}", error.kind()));
@@ -133,7 +130,8 @@ impl Worker {
     async fn hold(&mut self, turn: &Turn, held: &Held) -> Option<LostReason> {
         let shared = Arc::clone(&self.shared);
         let long = if shared.job.long_holds { 60 } else { 6 };
-        let time = if self.dice.percent(long) { self.dice.millis(300..1500) } else { self.dice.millis(0..30) };
+        let time =
+            if self.dice.percent(long) { self.dice.millis(300..1500) } else { self.dice.millis(0..30) };
         if shared.job.broken {
             // Without a look at the guard, for longer than the ttl now and then.
             let read = self.read(turn, held).await;
@@ -154,18 +152,36 @@ impl Worker {
             return Some(held.lost().await);
         }
         self.write(turn, held, read).await;
+        self.write_under_guard(turn, held).await;
+        self.work_on(turn, held, time / 2).await
+    }
+
+    /// Does what one would who was stopped before his last step, and does not know that he is too late.
+    async fn be_late(&mut self, turn: &Turn, held: &Held) {
+        if self.shared.job.broken || self.dice.percent(30) {
+            let late = self.dice.millis(0..200);
+            self.shared.sleep(late).await;
+            self.write(turn, held, None).await;
+        }
         let id = self.id();
-        let written = {
-            let mut write = pin!(shared.store.write(held, turn.line, id));
+        if let Some(fate) = self.shared.store.write(held, turn.line, id).await {
+            self.shared.note(What::Guarded { turn: turn.number, id, fate });
+        }
+    }
+
+    /// Writes to the store itself; for as long as it holds.
+    async fn write_under_guard(&mut self, turn: &Turn, held: &Held) {
+        let id = self.id();
+        let fate = {
+            let mut write = pin!(self.shared.store.write(held, turn.line, id));
             tokio::select! { biased;
-                written = &mut write => written,
+                fate = &mut write => fate,
                 _ = held.lost() => Some(Fate::Unknown),
             }
         };
-        if let Some(fate) = written {
-            shared.note(What::Guarded { turn: turn.number, id, fate });
+        if let Some(fate) = fate {
+            self.shared.note(What::Guarded { turn: turn.number, id, fate });
         }
-        self.work_on(turn, held, time / 2).await
     }
 
     /// Time passes; whoever was stopped meanwhile looks at the guard before anything else.

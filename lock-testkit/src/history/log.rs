@@ -175,7 +175,7 @@ impl Step<'_> {
 #[derive(Default)]
 struct Standing {
     /// By their places: those who queue.
-    queue: BTreeMap<u64, ClaimId>,
+    queue: BTreeMap<u64, (ClaimId, Mode)>,
     /// Those who were admitted.
     holders: HashMap<ClaimId, Mode>,
 }
@@ -184,7 +184,7 @@ impl Standing {
     fn take(&mut self, step: Step<'_>, violations: &mut Vec<Violation>) {
         match step {
             Step::Enters(stay) => {
-                self.queue.insert(stay.place, stay.claim);
+                self.queue.insert(stay.place, (stay.claim, stay.mode));
             }
             Step::IsGone(stay) => {
                 self.queue.remove(&stay.place);
@@ -192,39 +192,56 @@ impl Standing {
             }
             Step::IsAdmitted(stay, stamp) => {
                 self.queue.remove(&stay.place);
-                if let Some((place, other)) = self.ahead_of(stay) {
-                    let how =
-                        format!("{}: {} was admitted, and {other} at place {place} was ahead", stay.line, stay.claim);
-                    violations.push(Violation { invariant: Invariant::Fifo, at: stamp.latest, how });
-                }
-                if !self.occupancy().admits(stay.mode) {
+                let mut together = self.occupancy();
+                if !together.admits(stay.mode) {
                     let how = format!(
                         "{}: {} ({}) was admitted beside {:?}",
                         stay.line, stay.claim, stay.mode, self.holders
                     );
-                    violations.push(Violation { invariant: Invariant::StoreExclusion, at: stamp.latest, how });
+                    violations.push(Violation {
+                        invariant: Invariant::StoreExclusion,
+                        at: stamp.latest,
+                        how,
+                    });
+                }
+                // Those who queue ahead may be as good as granted: then nobody is overtaken.
+                let mut free = true;
+                for (_, (other, mode)) in self.queue.range(..stay.place) {
+                    free &= together.admits(*mode);
+                    together.add(*mode);
+                    if !free || !together.admits(stay.mode) {
+                        let how = format!(
+                            "{}: {} ({}) was admitted, and {other} ({mode}) was ahead",
+                            stay.line, stay.claim, stay.mode
+                        );
+                        violations.push(Violation { invariant: Invariant::Fifo, at: stamp.latest, how });
+                        break;
+                    }
                 }
                 self.holders.insert(stay.claim, stay.mode);
             }
             Step::Writes(stay) => {
                 let holds = match stay.mode {
-                    Mode::Exclusive => {
-                        self.queue.contains_key(&stay.place)
-                            && self.ahead_of(stay).is_none()
-                            && self.holders.is_empty()
-                    }
+                    Mode::Exclusive => self.is_head(stay) && self.holders.is_empty(),
                     _ => self.holders.contains_key(&stay.claim),
                 };
                 if !holds {
-                    let how = format!("{}: the store took a write of {}, which did not hold", stay.line, stay.claim);
-                    violations.push(Violation { invariant: Invariant::FencedWrites, at: stay.entered.earliest, how });
+                    let how = format!(
+                        "{}: the store took a write of {}, which did not hold",
+                        stay.line, stay.claim
+                    );
+                    violations.push(Violation {
+                        invariant: Invariant::FencedWrites,
+                        at: stay.entered.earliest,
+                        how,
+                    });
                 }
             }
         }
     }
 
-    fn ahead_of(&self, stay: &Stay) -> Option<(u64, ClaimId)> {
-        self.queue.range(..stay.place).next().map(|(place, claim)| (*place, *claim))
+    fn is_head(&self, stay: &Stay) -> bool {
+        self.queue.first_key_value().is_some_and(|(place, _)| *place == stay.place)
     }
 
     fn occupancy(&self) -> Occupancy {
