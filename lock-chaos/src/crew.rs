@@ -46,7 +46,7 @@ struct Member {
 }
 
 enum Running {
-    Process(Process),
+    Process(Box<Process>),
     Tasks { plug: Plug, stop: oneshot::Sender<()>, ended: JoinHandle<Result<(), String>> },
 }
 
@@ -84,7 +84,7 @@ impl Crew {
         };
         self.chronicle.note(Some(client), What::Started);
         member.running = Some(match memory {
-            None => Running::Process(Process::start(&job, self.chronicle.clone())?),
+            None => Running::Process(Box::new(Process::start(&job, self.chronicle.clone())?)),
             Some(memory) => tasks(job, memory.clone(), self.chronicle.clone()),
         });
         Ok(())

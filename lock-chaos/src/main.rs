@@ -9,6 +9,12 @@
 //! have made progress. Afterwards what the clients saw is held against the contract and against the store's own
 //! log. `judge/` says what is checked.
 //!
+//! Holders that are killed and stopped, many at once:
+//!
+//! ```text
+//! cargo run --release -p lock-chaos -- --backend zookeeper --faults kill,stop --every 150 --long-holds --minutes 3
+//! ```
+//!
 //! The exit code is 0 only if nothing is wrong. Servers, clients and their files are gone at the end, however
 //! it comes.
 #![forbid(unsafe_code)]

@@ -45,11 +45,16 @@ async fn judged(arguments: &Arguments) -> Result<bool, String> {
     let registers = Arc::new(Registers::new(!arguments.broken_client));
     rage(arguments, cluster.clone(), Arc::clone(&registers), &chronicle).await?;
 
-    let (left, truth) = match &cluster {
-        Some(cluster) => (left_in_the_end(&**cluster, &chronicle).await?, Some(cluster.truth().await?)),
+    if let (Some(folder), Some(cluster)) = (&arguments.report, &cluster) {
+        for (number, log) in cluster.logs().iter().enumerate() {
+            let file = folder.join(format!("s{number}.log"));
+            fs::write(&file, log).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+    }
+    let (left, truth) = match cluster {
+        Some(cluster) => (left_in_the_end(&*cluster, &chronicle).await?, Some(cluster.truth().await?)),
         None => (Vec::new(), None),
     };
-    drop(cluster);
     let records = chronicle.finish().map_err(|error| format!("the history: {error}"))?;
     let story = Story::read(&records);
     let registers = registers.all();

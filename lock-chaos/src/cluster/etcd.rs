@@ -164,6 +164,10 @@ impl Cluster for EtcdCluster {
         Ok(left)
     }
 
+    fn logs(&self) -> Vec<String> {
+        self.etcd.members().iter().map(|member| member.log().unwrap_or_default()).collect()
+    }
+
     async fn truth(&self) -> Result<Truth, String> {
         self.observer.finish().await
     }

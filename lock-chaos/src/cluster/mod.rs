@@ -62,6 +62,9 @@ pub(crate) trait Cluster: Send + Sync {
     /// What sessions have left behind in the store.
     async fn left(&self) -> Result<Vec<String>, String>;
 
+    /// What each server has said.
+    fn logs(&self) -> Vec<String>;
+
     /// Everything that the store has written down; nobody uses it any more.
     async fn truth(&self) -> Result<Truth, String>;
 }

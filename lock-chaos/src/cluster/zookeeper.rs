@@ -11,7 +11,10 @@ use lock_testkit::{
 use super::{Cluster, Operation, mute, said};
 use crate::{
     chronicle::Chronicle,
-    truth::{Truth, zookeeper::Observer},
+    truth::{
+        Truth,
+        zookeeper::{Kept, Observer},
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -128,8 +131,15 @@ impl Cluster for ZooKeeperCluster {
         Ok(left)
     }
 
+    fn logs(&self) -> Vec<String> {
+        self.zookeeper.servers().iter().map(|server| server.log().unwrap_or_default()).collect()
+    }
+
     async fn truth(&self) -> Result<Truth, String> {
-        let folders = self.zookeeper.servers().iter().map(Server::log_folder);
-        self.observer.finish(folders, NAMESPACE).await.map_err(said)
+        let mut kept = Vec::new();
+        for server in self.zookeeper.servers() {
+            kept.push(Kept { transactions: server.transactions(), log: server.log().map_err(said)? });
+        }
+        self.observer.finish(&kept, NAMESPACE).map_err(said)
     }
 }

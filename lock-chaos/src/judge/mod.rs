@@ -1,5 +1,20 @@
 //! Whether a history can have come from a store that keeps the contract: what the checker of histories says,
 //! what the store's own log says, and what only a whole run can show.
+//!
+//! | | what must hold | held by |
+//! |---|---|---|
+//! | I1 | no token is granted twice | `history::check` |
+//! | I2 | tokens of conflicting grants follow real time | `history::check` |
+//! | I3 | the store admits nobody beside a holder who conflicts | `history::Log` |
+//! | I4 | no two guards that conflict are valid at once | both; a belief ends with its deadline, also for who stands still |
+//! | I5 | what was acknowledged is there, once, in the order of tokens; what was refused is not | `history::check`, `history::Log`, `whole` |
+//! | I6 | grants follow places | both |
+//! | I7 | no guard is valid before its claim is in line or after it is gone | `history::Log` |
+//! | I8 | whoever is in line is wanted; nothing is left in the end | `whole` |
+//! | I9 | a release wakes one claim | not here: the conformance suite counts requests (C4) |
+//! | I10 | who was killed is gone in time | `whole`, where nothing else is broken; the report has the rest |
+//! | I11 | a holder learns in time that it holds no more, at its first look when it was stopped | `whole` |
+//! | I12 | in a quiet phase everybody is served | `whole` |
 
 mod events;
 pub(crate) mod story;

@@ -49,6 +49,9 @@ pub(crate) struct Planned {
 /// How long faults go on before all is quiet once more.
 const STORM: Duration = Duration::from_secs(22);
 
+/// Of all that is drawn from a seed, what the schedule has; clients have streams of more numbers.
+const STREAM: u64 = 1;
+
 /// All phases of a run.
 pub(crate) fn schedule(terms: &Terms) -> Vec<Phase> {
     // A session that was just renewed, a new leader that grants it all its time once more, an election, and a
@@ -56,7 +59,7 @@ pub(crate) fn schedule(terms: &Terms) -> Vec<Phase> {
     let calm = terms.ttl * 3 + Duration::from_secs(4);
     let phases = (terms.time.as_secs_f64() / (STORM + calm).as_secs_f64()).round().max(1.0);
     let storm = terms.time.div_f64(phases).saturating_sub(calm).max(Duration::from_secs(5));
-    let mut dice = Dice::new(terms.seed, &[0x6e65_6d65_7369_73]);
+    let mut dice = Dice::new(terms.seed, &[STREAM]);
     let mut number = 0;
     (0..phases as u64)
         .map(|_| {

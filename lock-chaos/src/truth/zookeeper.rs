@@ -50,27 +50,18 @@ impl Observer {
         Ok(Self { pulses, pulsing })
     }
 
-    /// Everything that is in these folders.
-    pub(crate) async fn finish(
-        &self,
-        folders: impl Iterator<Item = PathBuf>,
-        namespace: &str,
-    ) -> io::Result<Truth> {
+    /// Everything that was committed.
+    pub(crate) fn finish(&self, servers: &[Kept], namespace: &str) -> io::Result<Truth> {
         self.pulsing.abort();
-        // What was committed is in the logs of a majority. What a leader wrote down while it was cut off is in
-        // its own, and stays there when it comes back and is given a snapshot.
-        let mut transactions: BTreeMap<u64, (usize, Vec<Change>)> = BTreeMap::new();
-        let mut servers = 0;
-        for folder in folders {
-            servers += 1;
-            for (zxid, changes) in written_in(&folder)? {
-                transactions.entry(zxid).or_insert((0, changes)).0 += 1;
-            }
+        let mut transactions = BTreeMap::new();
+        for server in servers {
+            transactions.extend(written_in(&server.transactions)?);
         }
-        let committed = transactions.into_iter().filter(|(_, (logs, _))| logs * 2 > servers);
+        let ends = ends_of_epochs(servers.iter().map(|server| server.log.as_str()));
+        transactions.retain(|zxid, _| ends.get(&epoch(*zxid)).is_none_or(|end| zxid <= end));
         let mut raw = Vec::new();
         let mut reader = Reader { namespace: format!("/{namespace}/"), ..Reader::default() };
-        for (zxid, (_, mut changes)) in committed {
+        for (zxid, mut changes) in transactions {
             // What is put first.
             changes.sort_by_key(|change| matches!(change, Change::Deleted { .. }));
             for change in changes {
@@ -80,6 +71,54 @@ impl Observer {
         }
         Ok(Truth { raw, ..reader.book.close(&self.pulses.clock()) })
     }
+}
+
+/// What a server has written down.
+pub(crate) struct Kept {
+    /// The folder of its transactions.
+    pub(crate) transactions: PathBuf,
+    /// What it said.
+    pub(crate) log: String,
+}
+
+const fn epoch(zxid: u64) -> u64 {
+    zxid >> 32
+}
+
+/// The last zxid of each epoch that another one has followed.
+///
+/// A leader that was cut off has written down what was never committed, and when it comes back and is given a
+/// snapshot, that stays in its file. What counts of the epochs before is what the next leader had when it
+/// began to lead: it says so as it brings the first ones who follow it up to date, and says when it has a
+/// quorum of them.
+fn ends_of_epochs<'a>(logs: impl Iterator<Item = &'a str>) -> HashMap<u64, u64> {
+    let mut ends = HashMap::new();
+    for log in logs {
+        let mut had = None;
+        for line in log.lines() {
+            if line.contains("LEADING - LEADER ELECTION TOOK") {
+                had = None;
+            } else if line.contains("Synchronizing with Learner") {
+                had = had.or_else(|| hexadecimal(line, "lastProcessedZxid=0x"));
+            } else if line.contains("Have quorum of supporters") {
+                let (Some(had), Some(leads)) = (had.take(), hexadecimal(line, "last processed zxid: 0x"))
+                else {
+                    continue;
+                };
+                let led = epoch(had)..epoch(leads);
+                // Nobody who led in between had a quorum.
+                ends.extend(led.map(|epoch| (epoch, if epoch == self::epoch(had) { had } else { 0 })));
+            }
+        }
+    }
+    ends
+}
+
+/// The number after this.
+fn hexadecimal(line: &str, after: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(after)?;
+    let end = rest.find(|digit: char| !digit.is_ascii_hexdigit()).unwrap_or(rest.len());
+    u64::from_str_radix(rest.get(..end)?, 16).ok()
 }
 
 /// All transactions of a server, each once.
@@ -199,5 +238,38 @@ impl Reader {
             Some(Node { claim, queues: false }) => self.book.leaves_the_holders(claim, zxid),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_ends_with_what_its_successor_had() {
+        let synchronizing = |had| {
+            format!(
+                "Synchronizing with Learner sid: 3 maxCommittedLog=0x0 minCommittedLog=0x0 lastProcessedZxid=0x{had} peerLastZxid=0x0"
+            )
+        };
+        let quorum = |leads| {
+            format!(
+                "Have quorum of supporters, sids: [[1, 3],[1, 3]]; starting up and setting last processed zxid: 0x{leads}"
+            )
+        };
+        let leading = || "LEADING - LEADER ELECTION TOOK - 7 MS".to_owned();
+        let first = [leading(), synchronizing("0"), quorum("100000000"), synchronizing("100000005")];
+        // It failed once, and nobody knows what it would have had then.
+        let second = [
+            leading(),
+            synchronizing("10000000f"),
+            leading(),
+            synchronizing("100000009"),
+            quorum("300000000"),
+        ];
+        let logs = [first.join("\n"), second.join("\n")];
+        let mut ends: Vec<_> = ends_of_epochs(logs.iter().map(String::as_str)).into_iter().collect();
+        ends.sort_unstable();
+        assert_eq!(ends, [(0, 0), (1, 0x1_0000_0009), (2, 0)]);
     }
 }

@@ -7,6 +7,7 @@ mod turn;
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,7 +18,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use yourturn::{
-    Memory, Options,
+    ErrorKind, Memory, Options,
     runtime::{Runtime as _, TokioRuntime},
 };
 
@@ -89,11 +90,18 @@ pub(crate) async fn run(
 ) -> Result<(), String> {
     let runtime = TokioRuntime::current().map_err(|error| error.to_string())?;
     let options = Options::default().ttl(job.ttl).owner(job.client.to_string());
+    let mut stop = pin!(stop);
     let store = loop {
-        match Store::open(&job, memory.clone(), options.clone()).await {
+        let opening = tokio::select! { biased;
+            opened = Store::open(&job, memory.clone(), options.clone()) => opened,
+            () = &mut stop => return Ok(()),
+        };
+        match opening {
             Ok(store) => break store,
             // Whatever a fault keeps from it, it will have when that is over.
-            Err(error) if error.is_retryable() => runtime.sleep_until(runtime.now() + PAUSE).await,
+            Err(error) if error.is_retryable() || error.kind() == ErrorKind::Full => {
+                runtime.sleep_until(runtime.now() + PAUSE).await;
+            }
             Err(error) => return Err(error.to_string()),
         }
     };

@@ -105,7 +105,7 @@ impl Node {
         self.process().as_mut().is_some_and(|process| !process.is_paused() && process.ended().is_none())
     }
 
-    fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.setup.folder.path().join(format!("{}.log", self.setup.name))
     }
 

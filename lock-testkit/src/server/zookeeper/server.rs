@@ -1,6 +1,6 @@
 //! One server.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, fs, io, net::SocketAddr, path::PathBuf};
 
 use tokio::net::TcpStream;
 
@@ -102,8 +102,17 @@ impl Server {
 
     /// Where it writes down its transactions: the folder of its files `log.*`.
     #[must_use]
-    pub fn log_folder(&self) -> PathBuf {
+    pub fn transactions(&self) -> PathBuf {
         self.node.folder().join(self.node.name()).join("version-2")
+    }
+
+    /// What it has said since it was first started.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn log(&self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(self.node.log())?).into_owned())
     }
 
     /// Kills it with SIGKILL, paused or not; what is dead already stays dead. Its data stays.
