@@ -65,13 +65,13 @@ async fn judged(arguments: &Arguments) -> Result<bool, String> {
         left: &left,
         ttl: arguments.ttl(),
     };
-    let violations = case.judge();
-    let report = Report::new(arguments, &version, &case, &violations, &records);
+    let verdict = case.judge();
+    let report = Report::new(arguments, &version, &case, &verdict, &records);
     print!("{}", report.text());
     if let Some(folder) = &arguments.report {
         report.write(folder)?;
     }
-    Ok(violations.is_empty())
+    Ok(verdict.violations.is_empty())
 }
 
 /// Starts the clients, breaks what is to be broken, and lets everybody finish.

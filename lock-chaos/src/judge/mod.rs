@@ -17,6 +17,7 @@
 //! | I12 | in a quiet phase everybody is served | `whole` |
 
 mod events;
+mod losses;
 pub(crate) mod story;
 mod whole;
 
@@ -26,6 +27,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lock_testkit::history::{self, Look, Violation};
 
+pub(crate) use self::losses::Loss;
 use self::story::Story;
 use crate::{record::Line, register::Register, truth::Truth};
 
@@ -40,9 +42,18 @@ pub(crate) struct Case<'a> {
     pub(crate) ttl: Duration,
 }
 
+/// What is wrong, in the order of time.
+pub(crate) struct Verdict {
+    /// With the library, as far as anybody can tell.
+    pub(crate) violations: Vec<Violation>,
+    /// With the store: what it has lost.
+    pub(crate) losses: Vec<Loss>,
+    /// What was violated while it did.
+    pub(crate) of_the_store: Vec<Violation>,
+}
+
 impl Case<'_> {
-    /// Everything that is wrong, in the order of time.
-    pub(crate) fn judge(&self) -> Vec<Violation> {
+    pub(crate) fn judge(&self) -> Verdict {
         let lingering = self.ttl * 2 + self.story.slack;
         let mut violations = history::check(&events::of(self), lingering);
         if let Some(truth) = self.truth {
@@ -50,7 +61,11 @@ impl Case<'_> {
         }
         violations.extend(whole::check(self));
         violations.sort_by_key(|violation| violation.at);
-        violations
+        let losses = losses::find(self);
+        let excused =
+            |violation: &Violation| losses.iter().any(|loss| (loss.from..=loss.to).contains(&violation.at));
+        let (of_the_store, violations) = violations.into_iter().partition(excused);
+        Verdict { violations, losses, of_the_store }
     }
 }
 

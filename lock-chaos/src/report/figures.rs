@@ -13,7 +13,7 @@ use yourturn::ClaimId;
 use crate::{
     cli::Arguments,
     judge::{
-        Case, claim_of,
+        Case, Verdict, claim_of,
         story::{Outcome, Story, Turn},
         was_stopped,
     },
@@ -47,6 +47,10 @@ pub(crate) struct Figures {
     leader_changes: usize,
     quiet_phases: usize,
     violations: Vec<String>,
+    /// What the store has acknowledged and then lost.
+    losses_of_the_store: Vec<String>,
+    /// What was violated while it did; these are not among the violations.
+    violations_of_the_store: Vec<String>,
     fenced: Writes,
     unfenced: Writes,
     guarded: Writes,
@@ -120,12 +124,7 @@ impl fmt::Display for Spread {
 }
 
 impl Figures {
-    pub(super) fn new(
-        arguments: &Arguments,
-        version: &str,
-        case: &Case<'_>,
-        violations: &[Violation],
-    ) -> Self {
+    pub(super) fn new(arguments: &Arguments, version: &str, case: &Case<'_>, verdict: &Verdict) -> Self {
         let story = case.story;
         let held = || story.turns.iter().filter(|turn| turn.was_held());
         let mut outcomes = BTreeMap::new();
@@ -169,7 +168,9 @@ impl Figures {
             skipped: skipped.len(),
             leader_changes: story.leaders.len(),
             quiet_phases: story.calms.len(),
-            violations: violations.iter().map(ToString::to_string).collect(),
+            violations: texts(&verdict.violations),
+            losses_of_the_store: verdict.losses.iter().map(|loss| loss.how.clone()).collect(),
+            violations_of_the_store: texts(&verdict.of_the_store),
             fenced,
             unfenced,
             guarded,
@@ -185,6 +186,10 @@ impl Figures {
             events_left_out: case.truth.map_or_else(Vec::new, |truth| truth.untold.clone()),
         }
     }
+}
+
+fn texts(violations: &[Violation]) -> Vec<String> {
+    violations.iter().map(ToString::to_string).collect()
 }
 
 /// Of the fenced and the unfenced register, and under guards.
@@ -302,6 +307,7 @@ impl fmt::Display for Figures {
             ("leader changes", self.leader_changes),
             ("quiet phases", self.quiet_phases),
             ("**violations**", self.violations.len()),
+            ("times that the store lost what it had acknowledged", self.losses_of_the_store.len()),
             ("fenced updates lost", self.fenced.lost),
             ("unfenced updates lost", self.unfenced.lost),
             ("orphans at the end", self.orphans.len()),
@@ -330,11 +336,25 @@ impl fmt::Display for Figures {
         }
         table(f, "turns not had", &self.outcomes)?;
         table(f, "guards lost", &self.lost)?;
-        writeln!(f, "\n## Violations\n")?;
-        if self.violations.is_empty() {
-            writeln!(f, "None.")?;
+        listed(f, "Violations", &self.violations)?;
+        if self.losses_of_the_store.is_empty() {
+            return Ok(());
         }
-        self.violations.iter().take(50).try_for_each(|violation| writeln!(f, "- {violation}"))
+        listed(f, "What the store itself has lost", &self.losses_of_the_store)?;
+        listed(f, "What was violated while it did", &self.violations_of_the_store)
+    }
+}
+
+/// The first ones.
+fn listed(f: &mut fmt::Formatter<'_>, what: &str, lines: &[String]) -> fmt::Result {
+    writeln!(f, "\n## {what}\n")?;
+    if lines.is_empty() {
+        writeln!(f, "None.")?;
+    }
+    lines.iter().take(50).try_for_each(|line| writeln!(f, "- {line}"))?;
+    match lines.len().checked_sub(50) {
+        None | Some(0) => Ok(()),
+        Some(more) => writeln!(f, "- and {more} more"),
     }
 }
 

@@ -5,10 +5,13 @@ mod timeline;
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use lock_testkit::history::Violation;
-
 use self::figures::Figures;
-use crate::{cli::Arguments, judge::Case, record::Record, truth};
+use crate::{
+    cli::Arguments,
+    judge::{Case, Verdict},
+    record::Record,
+    truth,
+};
 
 /// How many events before and after the first violation are shown.
 const AROUND: usize = 40;
@@ -28,18 +31,19 @@ impl Report {
         arguments: &Arguments,
         version: &str,
         case: &Case<'_>,
-        violations: &[Violation],
+        verdict: &Verdict,
         records: &[Record],
     ) -> Self {
-        let around = violations.first().map_or_else(Vec::new, |first| {
+        let first = verdict.violations.first();
+        let around = first.map_or_else(Vec::new, |first| {
             let at = records.partition_point(|record| record.at < first.at);
             let shown = records.get(at.saturating_sub(AROUND)..records.len().min(at + AROUND));
             shown.into_iter().flatten().filter_map(|record| serde_json::to_string(record).ok()).collect()
         });
         Self {
-            figures: Figures::new(arguments, version, case, violations),
+            figures: Figures::new(arguments, version, case, verdict),
             around,
-            timeline: timeline::svg(case, violations.first().map(|violation| violation.at)),
+            timeline: timeline::svg(case, first.map(|violation| violation.at)),
             store: case.truth.map_or_else(String::new, truth::lines),
         }
     }

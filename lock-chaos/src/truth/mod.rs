@@ -27,6 +27,9 @@ pub(crate) struct Truth {
     pub(crate) raw: Vec<(u64, String, Option<String>)>,
     /// What a member's watch has left out, although others have told it: the store's own fault.
     pub(crate) untold: Vec<String>,
+    /// The last revision of each epoch, counted by the upper half of a revision, that another leader has ended:
+    /// the store has none that is larger, whatever it has acknowledged.
+    pub(crate) ends: HashMap<u64, u64>,
     /// Which ids were written under a guard.
     pub(crate) written: HashMap<u64, u64>,
 }

@@ -69,7 +69,7 @@ impl Observer {
                 reader.enter(zxid, change);
             }
         }
-        Ok(Truth { raw, ..reader.book.close(&self.pulses.clock()) })
+        Ok(Truth { raw, ends, ..reader.book.close(&self.pulses.clock()) })
     }
 }
 
