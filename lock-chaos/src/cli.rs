@@ -119,11 +119,20 @@ pub(crate) enum Faults {
 impl Faults {
     /// Those of them that this store has.
     pub(crate) fn of(&self, backend: Backend, nodes: usize) -> Vec<Kind> {
-        let wanted: &[Kind] = match self {
+        self.wanted().iter().copied().filter(|kind| kind.applies_to(backend, nodes)).collect()
+    }
+
+    /// The names of the others.
+    pub(crate) fn not_of(&self, backend: Backend, nodes: usize) -> Vec<String> {
+        let others = self.wanted().iter().filter(|kind| !kind.applies_to(backend, nodes));
+        others.map(|kind| kind.name()).collect()
+    }
+
+    fn wanted(&self) -> &[Kind] {
+        match self {
             Self::All => Kind::value_variants(),
             Self::Some(kinds) => kinds,
-        };
-        wanted.iter().copied().filter(|kind| kind.applies_to(backend, nodes)).collect()
+        }
     }
 }
 
@@ -169,5 +178,6 @@ mod tests {
         let error = "kill,x".parse::<Faults>().unwrap_err();
         assert!(error.contains("\"x\"") && error.contains("leader-kill"), "{error}");
         assert_eq!(Faults::All.of(Backend::Memory, 1), [Kind::Kill]);
+        assert_eq!(Faults::All.not_of(Backend::Zookeeper, 3), ["compact", "defragment", "full"]);
     }
 }

@@ -58,5 +58,11 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Loss> {
         );
         Loss { from: lost.first_sent, to, how }
     };
-    lost.into_iter().map(loss).collect()
+    // What some servers have and others have not stays so, until somebody makes them anew.
+    let diverged = truth.diverged.map(|stamp| Loss {
+        from: stamp.earliest,
+        to: case.story.end,
+        how: format!("by their own digests, the servers' data differ from revision {:#x} on", stamp.revision),
+    });
+    lost.into_iter().map(loss).chain(diverged).collect()
 }

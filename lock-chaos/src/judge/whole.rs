@@ -1,7 +1,7 @@
 //! What only a whole run can show.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -78,8 +78,8 @@ fn notices(case: &Case<'_>, violations: &mut Vec<Violation>) {
             violated(violations, Invariant::Notice, look.at, how);
         }
         let Some(ended) = &turn.ended else { continue };
-        let stopped = was_stopped(case, turn, ended.deadline);
-        if ended.lost.is_some() && ended.at > ended.deadline + BUSY && !stopped {
+        let late = ended.lost.is_some() && ended.at > ended.deadline + BUSY;
+        if late && !was_stopped(case, turn, ended.deadline) {
             let how = format!(
                 "{}: {} was told at {:?} that its guard had ended by {:?}",
                 turn.line, turn.client, ended.at, ended.deadline
@@ -195,23 +195,31 @@ fn orphans(case: &Case<'_>, violations: &mut Vec<Violation>) {
             stay.entered.latest < to.saturating_sub(SETTLED)
                 && stay.gone.is_none_or(|gone| gone.earliest > *to)
         });
-        for stay in there.filter(|stay| !is_wanted(case, stay, *to)) {
-            let how = format!("{}: {} was in line, and nobody wanted it", stay.line, stay.claim);
-            violated(violations, Invariant::Orphans, *to, how);
+        let mut of_owner: BTreeMap<(&str, &str), Vec<&Stay>> = BTreeMap::new();
+        for stay in there {
+            let owner = truth.owners.get(&stay.claim).map_or("nobody", String::as_str);
+            of_owner.entry((owner, stay.line.key())).or_default().push(stay);
+        }
+        for ((owner, line), stays) in of_owner {
+            let wanted = wanted(case, owner, line, *to);
+            if stays.len() > wanted {
+                let claims: Vec<_> = stays.iter().map(|stay| stay.claim).collect();
+                let how = format!("{line}: {owner} wants {wanted} turns, and has {claims:?} in line");
+                violated(violations, Invariant::Orphans, *to, how);
+            }
         }
     }
 }
 
-/// Whether its owner has a turn under way in its line, or had until a short while ago.
-fn is_wanted(case: &Case<'_>, stay: &Stay, at: Duration) -> bool {
-    let owner = case.truth.and_then(|truth| truth.owners.get(&stay.claim));
-    let wants = |turn: &Turn| {
+/// How many turns an owner has under way in a line, or had until a short while ago.
+fn wanted(case: &Case<'_>, owner: &str, line: &str, at: Duration) -> usize {
+    let wants = |turn: &&Turn| {
         turn.sent <= at
             && turn.over.is_none_or(|over| over + SETTLED > at)
-            && turn.line.id().as_ref() == Some(&stay.line)
-            && Some(&turn.client.to_string()) == owner
+            && turn.client.to_string() == owner
+            && turn.line.id().is_some_and(|id| id.key() == line)
     };
-    case.story.turns.iter().any(wants)
+    case.story.turns.iter().filter(wants).count()
 }
 
 /// The claim of a turn.

@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     store: String,
+    machine: String,
     nodes: u8,
     clients: u16,
     lines: u16,
@@ -44,6 +45,8 @@ pub(crate) struct Figures {
     faults_by_kind: BTreeMap<String, usize>,
     /// Faults that could not be had when their time came.
     skipped: usize,
+    /// Faults that were asked for, and that this store does not have.
+    not_to_be_had: Vec<String>,
     leader_changes: usize,
     quiet_phases: usize,
     violations: Vec<String>,
@@ -152,6 +155,7 @@ impl Figures {
         let stopped: Vec<bool> = stopped(case).collect();
         Self {
             store: version.to_owned(),
+            machine: machine(),
             nodes: arguments.nodes,
             clients: arguments.clients,
             lines: arguments.locks,
@@ -166,6 +170,7 @@ impl Figures {
             faults: faults_by_kind.values().sum(),
             faults_by_kind,
             skipped: skipped.len(),
+            not_to_be_had: arguments.faults.not_of(arguments.backend, arguments.nodes.into()),
             leader_changes: story.leaders.len(),
             quiet_phases: story.calms.len(),
             violations: texts(&verdict.violations),
@@ -186,6 +191,15 @@ impl Figures {
             events_left_out: case.truth.map_or_else(Vec::new, |truth| truth.untold.clone()),
         }
     }
+}
+
+/// Its processor, and how many there are.
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, it)| it));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("{cores} × {}", model.unwrap_or("an unknown processor"))
 }
 
 fn texts(violations: &[Violation]) -> Vec<String> {
@@ -296,8 +310,8 @@ impl fmt::Display for Figures {
         writeln!(f, "# {} under faults\n\n```sh\n{}\n```\n", self.store, self.command)?;
         writeln!(
             f,
-            "{} nodes, {} clients, {} lines, ttl {} ms, seed {}, {} s.\n",
-            self.nodes, self.clients, self.lines, self.ttl_ms, self.seed, self.seconds
+            "{} nodes, {} clients, {} lines, ttl {} ms, seed {}, {} s, on {}.\n",
+            self.nodes, self.clients, self.lines, self.ttl_ms, self.seed, self.seconds, self.machine
         )?;
         writeln!(f, "| | |\n|---|---|")?;
         let counts = [
@@ -333,6 +347,9 @@ impl fmt::Display for Figures {
         table(f, "faults", &self.faults_by_kind)?;
         if self.skipped > 0 {
             writeln!(f, "\n{} more could not be had when their time came.", self.skipped)?;
+        }
+        if !self.not_to_be_had.is_empty() {
+            writeln!(f, "\nThis store does not have: {}.", self.not_to_be_had.join(", "))?;
         }
         table(f, "turns not had", &self.outcomes)?;
         table(f, "guards lost", &self.lost)?;

@@ -8,7 +8,7 @@ pub(crate) mod zookeeper;
 
 use std::collections::HashMap;
 
-use lock_testkit::history::Log;
+use lock_testkit::history::{Log, Stamp};
 use yourturn::ClaimId;
 
 /// As lines of a file.
@@ -30,6 +30,8 @@ pub(crate) struct Truth {
     /// The last revision of each epoch, counted by the upper half of a revision, that another leader has ended:
     /// the store has none that is larger, whatever it has acknowledged.
     pub(crate) ends: HashMap<u64, u64>,
+    /// From when on the servers' data differ, as they themselves say.
+    pub(crate) diverged: Option<Stamp>,
     /// Which ids were written under a guard.
     pub(crate) written: HashMap<u64, u64>,
 }

@@ -69,7 +69,10 @@ impl Observer {
                 reader.enter(zxid, change);
             }
         }
-        Ok(Truth { raw, ends, ..reader.book.close(&self.pulses.clock()) })
+        let clock = self.pulses.clock();
+        let diverged = servers.iter().filter_map(|server| divergence(&server.log)).min();
+        let diverged = diverged.map(|zxid| clock.stamp(zxid));
+        Ok(Truth { raw, ends, diverged, ..reader.book.close(&clock) })
     }
 }
 
@@ -112,6 +115,13 @@ fn ends_of_epochs<'a>(logs: impl Iterator<Item = &'a str>) -> HashMap<u64, u64> 
         }
     }
     ends
+}
+
+/// The first transaction after which a server's data were not what the leader's were: each has a digest of
+/// all data, and who applies it compares.
+fn divergence(log: &str) -> Option<u64> {
+    let told = log.lines().filter(|line| line.contains("Digests are not matching"));
+    told.filter_map(|line| line.rsplit_once("alue:")?.1.trim().parse().ok()).min()
 }
 
 /// The number after this.
@@ -244,6 +254,18 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_that_differ_say_so() {
+        let warning = |rest| format!("11:11:35.562 [main] WARN DataTree - {rest}");
+        let log = [
+            warning("[669 times] Message: Digests are not matching. Value is Zxid. Last value:12884902558"),
+            warning("Message:Digests are not matching. Value is Zxid. Value:12884901889"),
+            warning("Snapshot loaded in 86 ms"),
+        ];
+        assert_eq!(divergence(&log.join("\n")), Some(12_884_901_889));
+        assert_eq!(divergence(&warning("Snapshot loaded in 86 ms")), None);
+    }
 
     #[test]
     fn an_epoch_ends_with_what_its_successor_had() {
