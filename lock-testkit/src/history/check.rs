@@ -73,7 +73,7 @@ struct Granted {
 }
 
 /// Whether two claims cannot hold together, whatever else is in line.
-fn conflict(a: Mode, b: Mode) -> bool {
+pub(super) fn conflict(a: Mode, b: Mode) -> bool {
     let mut alone = Occupancy::default();
     alone.add(a);
     !alone.admits(b)

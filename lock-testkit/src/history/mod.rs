@@ -6,8 +6,10 @@
 //! what it reports is wrong beyond doubt.
 
 mod check;
+mod log;
 
 pub use check::check;
+pub use log::{GuardedWrite, Log, Look, Stamp, Stay};
 
 use std::{fmt, time::Duration};
 
@@ -136,6 +138,10 @@ pub enum Invariant {
     Posthumous,
     /// Nothing is left in line at the end.
     Orphans,
+    /// Who was killed is gone from the line in time.
+    Recovery,
+    /// A holder learns in time that it holds no more.
+    Notice,
     /// A try fails only if somebody who conflicts may have been in line.
     Tries,
     /// No guard is lost without a cause.
@@ -159,6 +165,8 @@ impl Invariant {
             Self::Fifo => "I6",
             Self::Posthumous => "I7",
             Self::Orphans => "I8",
+            Self::Recovery => "I10",
+            Self::Notice => "I11",
             Self::Tries => "C6",
             Self::Cause => "C12",
             Self::Cost => "C4",

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,6 +36,10 @@ impl Node {
 
     pub(super) fn name(&self) -> &str {
         &self.setup.name
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.setup.folder.path()
     }
 
     pub(super) fn runtime(&self) -> &SharedRuntime {
@@ -101,7 +105,7 @@ impl Node {
         self.process().as_mut().is_some_and(|process| !process.is_paused() && process.ended().is_none())
     }
 
-    fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.setup.folder.path().join(format!("{}.log", self.setup.name))
     }
 

@@ -1,6 +1,6 @@
 //! One member.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, fs, io, net::SocketAddr};
 
 use super::Metrics;
 use crate::{
@@ -131,6 +131,15 @@ impl Member {
     /// Whether it runs and is not paused.
     pub(super) fn serves(&self) -> bool {
         self.node.serves()
+    }
+
+    /// What it has said since it was first started.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn log(&self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(self.node.log())?).into_owned())
     }
 
     /// Its metrics by name and labels as they are written: `name{label="value"}`. It is asked directly, past

@@ -1,6 +1,6 @@
 //! One server.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, fs, io, net::SocketAddr, path::PathBuf};
 
 use tokio::net::TcpStream;
 
@@ -98,6 +98,21 @@ impl Server {
     #[must_use]
     pub fn tap(&self) -> Option<&Tap> {
         self.site.front.as_ref().map(|front| &front.tap)
+    }
+
+    /// Where it writes down its transactions: the folder of its files `log.*`.
+    #[must_use]
+    pub fn transactions(&self) -> PathBuf {
+        self.node.folder().join(self.node.name()).join("version-2")
+    }
+
+    /// What it has said since it was first started.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn log(&self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(self.node.log())?).into_owned())
     }
 
     /// Kills it with SIGKILL, paused or not; what is dead already stays dead. Its data stays.
