@@ -73,23 +73,43 @@ impl Via {
         self.finish(Box::pin(async move { via.repeat(None, again(), again).await })).await
     }
 
-    /// Leaves, repeatedly if need be. It is finished in the background when the caller drops it.
+    /// Leaves, repeatedly if need be. It is finished in the background when the caller drops it, and when the
+    /// store has no room for it.
     pub(crate) async fn leave(self: &Arc<Self>, line: &LineId, claim: ClaimId) -> Result<()> {
-        match self.leaving(line, claim) {
+        let outcome = match self.leaving(line, claim) {
             Answer::Now(outcome) => outcome,
             Answer::Later(call) => self.finish(call).await,
+        };
+        if self.lacks_room(&outcome) {
+            self.leave_unheard(line, claim);
         }
+        outcome
     }
 
     /// As [`leave`](Self::leave), for those who do not wait for it.
     pub(crate) fn leave_unheard(self: &Arc<Self>, line: &LineId, claim: ClaimId) {
         if let Answer::Later(call) = self.leaving(line, claim) {
+            let (via, line) = (self.clone(), line.clone());
             self.runtime.spawn(Box::pin(async move {
-                if let Err(error) = call.await {
+                let mut outcome = call.await;
+                // A store that is full may be unable to promise that a join under way will not land; and when
+                // it has room again, the join lands. The claim would be in line for as long as the session
+                // lives, and nobody would want it.
+                while via.lacks_room(&outcome) {
+                    let pause = (via.lease.ttl() / 10).min(Duration::from_millis(250));
+                    via.runtime.sleep_until(via.runtime.now() + pause).await;
+                    outcome = via.leaving(&line, claim).await;
+                }
+                if let Err(error) = outcome {
                     tracing::debug!(%error, "could not leave; the end of the session will free the line");
                 }
             }));
         }
+    }
+
+    /// Whether it may succeed once the store has room.
+    fn lacks_room(&self, outcome: &Result<()>) -> bool {
+        outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full) && self.lease.check().is_ok()
     }
 
     fn leaving(self: &Arc<Self>, line: &LineId, claim: ClaimId) -> Answer<()> {

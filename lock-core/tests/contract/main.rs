@@ -9,6 +9,7 @@ mod delay;
 mod double_barrier;
 mod drops;
 mod election;
+mod full;
 mod group;
 mod input;
 mod latch;
