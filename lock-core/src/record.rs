@@ -1,6 +1,9 @@
 //! What a claim says of itself in a store: one form, readable for people, in every store that keeps text.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +12,9 @@ use crate::{
     error::{Error, ErrorKind},
     line::Mode,
 };
+
+/// Years are written with four digits.
+const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
 
 /// Who asks, for what, since when: what a store writes where a claim stands, and people read there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +82,9 @@ impl From<Record> for Written {
             Ok(text) => (Some(text.to_owned()), None),
             Err(_) => (None, Some(bytes.to_vec())),
         };
-        let since = humantime::format_rfc3339_nanos(record.since).to_string();
+        // A wall clock may say anything; what has no form would be a panic.
+        let since = record.since.clamp(UNIX_EPOCH, UNIX_EPOCH + YEAR_10000 - Duration::from_nanos(1));
+        let since = humantime::format_rfc3339_nanos(since).to_string();
         let (owner, place) = (record.owner.to_string(), record.place);
         Self { owner, mode, since, count, limit, place, payload, payload_bytes }
     }
@@ -123,13 +131,40 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use proptest::prelude::*;
 
     use super::*;
+
+    /// Records as somebody else might write them.
+    fn strange() -> impl Strategy<Value = String> {
+        let since = "(1[0-9]{3}|[0-9]{4}|9999)-(0[1-9]|1[0-2])-([0-2][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?Z";
+        let mode = "exclusive|shared|permits|present|\\PC{0,3}";
+        let rest = r#"(,"count":[0-9]{1,11})?(,"limit":[0-9]{1,11})?(,"place":-?[0-9]{1,20})?(,"payload":"[a-z"]{0,3}")?(,"payload_bytes":\[[0-9,]{0,5}\])?"#;
+        (since, mode, rest).prop_map(|(since, mode, rest)| {
+            format!(r#"{{"owner":"o","mode":"{mode}","since":"{since}"{rest}}}"#)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_there_is_refused_or_comes_back(text in prop_oneof![any::<String>(), strange()]) {
+            if let Ok(record) = Record::read(text.as_bytes()) {
+                prop_assert_eq!(Record::read(&record.write()).unwrap(), record);
+            }
+        }
+    }
 
     fn record(mode: Mode, payload: &[u8]) -> Record {
         let since = UNIX_EPOCH + Duration::from_secs(1_795_000_000);
         Record { owner: "host/7".into(), mode, since, payload: Payload::new(payload).unwrap(), place: None }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_wrong_is_no_panic() {
+        let at = |since| Record { since, ..record(Mode::Shared, b"") };
+        for since in [UNIX_EPOCH - Duration::from_secs(1), UNIX_EPOCH + YEAR_10000] {
+            assert!(Record::read(&at(since).write()).is_ok(), "{since:?}");
+        }
     }
 
     #[test]

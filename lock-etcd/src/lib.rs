@@ -27,6 +27,8 @@ mod queue;
 mod renewal;
 mod request;
 mod session;
+#[cfg(test)]
+mod strangers;
 mod tls;
 mod view;
 mod watch;

@@ -106,7 +106,25 @@ fn nameless(sequence: i64) -> ClaimId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_node_is_called_it_is_a_place_or_not(
+            name in prop_oneof![
+                any::<String>(),
+                "(_c_)?[0-9a-f-]{30,38}(lock-|__lock__|__READ__|__WRIT__|\\PC)[0-9]{9,11}",
+            ],
+        ) {
+            for names in [LOCK, READ_WRITE, KAZOO] {
+                let Some(Contender { sequence, claim, mode }) = names.contender(&name) else { continue };
+                let plain = format!("{}{sequence:010}", names.prefix(claim, mode).unwrap());
+                prop_assert_eq!(names.contender(&plain), Some(Contender { sequence, claim, mode }));
+            }
+        }
+    }
 
     const CLAIM: ClaimId = ClaimId { session: SessionId::new(0x0123_4567_89ab_cdef), number: 7 };
     const LOCK: Names = Fleet::Curator.names(Kind::Mutex);
