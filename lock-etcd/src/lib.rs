@@ -27,8 +27,8 @@ mod queue;
 mod renewal;
 mod request;
 mod session;
-#[cfg(test)]
-mod strangers;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod tls;
 mod view;
 mod watch;

@@ -23,6 +23,8 @@ mod paths;
 mod queue;
 mod renewal;
 mod session;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod tls;
 mod trouble;
 mod way;

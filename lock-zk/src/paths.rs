@@ -149,35 +149,8 @@ pub(crate) fn holder(name: &str) -> Option<(ClaimId, Mode)> {
 
 #[cfg(test)]
 mod tests {
-    use lock_core::Kind;
-    use proptest::prelude::*;
-
     use super::*;
-
-    /// Names that are nearly ours.
-    fn nearly() -> impl Strategy<Value = String> {
-        let claim = "[0-9a-f]{15,17}\\.[0-9]{1,21}|\\PC{0,3}";
-        prop_oneof![
-            any::<String>(),
-            "c-[0-9+-]{8,12}",
-            "[0-9a-f]{15,17}",
-            ("s|p[0-9]{0,11}|\\PC{0,2}", claim).prop_map(|(mode, claim)| format!("{mode}-{claim}")),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_a_node_is_called_it_is_ours_or_not(name in nearly()) {
-            if let Some(sequence) = sequence(&name) {
-                prop_assert_eq!(name_of(sequence), &*name);
-            }
-            if let Some((claim, mode)) = holder(&name) {
-                let paths = Namespace::new("/n").line(&LineId::new(Kind::Mutex, "x".parse().unwrap()));
-                prop_assert_eq!(paths.seat(mode, claim), Some(format!("{}/{name}", paths.holders())));
-            }
-            prop_assert!(!is_queue(&name) || u64::from_str_radix(&name, 16).is_ok());
-        }
-    }
+    use lock_core::Kind;
 
     #[test]
     fn nodes_lie_where_the_table_says() {

@@ -7,7 +7,7 @@ use crate::error::garbled;
 
 /// Who stands there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The number of the claim in its session.
     pub(super) claim: u64,
     /// Its token, when it was granted after having waited: then its place does not say.
@@ -18,13 +18,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         // Strings and numbers: there is nothing that JSON has no form for.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// The entry that `key` holds.
-    pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
+    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Self> {
         serde_json::from_slice(value)
             .map_err(|source| garbled(key, "holds no entry of a claim").with_source(source))
     }

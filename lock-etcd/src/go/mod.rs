@@ -36,6 +36,8 @@ use lock_core::{
     sync::locked,
 };
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::entry::Entry;
 pub(crate) use self::{keys::Room, session::GoSession};
 use self::{standing::Standing, stay::Stays, table::Table};
 use crate::{

@@ -21,6 +21,8 @@ use lock_core::{
 };
 use zookeeper_client::CreateMode;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::names::Contender;
 pub(crate) use self::names::Fleet;
 use self::names::Names as NodeNames;
 use crate::{

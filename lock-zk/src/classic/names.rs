@@ -21,10 +21,10 @@ pub(crate) enum Fleet {
 
 /// A node that stands in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Contender {
-    pub(super) sequence: i64,
-    pub(super) claim: ClaimId,
-    pub(super) mode: Mode,
+pub(crate) struct Contender {
+    pub(crate) sequence: i64,
+    pub(crate) claim: ClaimId,
+    pub(crate) mode: Mode,
 }
 
 impl Contender {
@@ -37,7 +37,7 @@ impl Contender {
 
 /// What nodes of one kind of line are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Names {
+pub(crate) struct Names {
     fleet: Fleet,
     /// What stands between the number of a claim and the sequence, and in which mode the claim is then.
     marks: &'static [(&'static str, Mode)],
@@ -52,7 +52,7 @@ impl Fleet {
         }
     }
 
-    pub(super) const fn names(self, kind: Kind) -> Names {
+    pub(crate) const fn names(self, kind: Kind) -> Names {
         let marks: &[_] = match (self, kind) {
             (Self::Curator, Kind::RwLock) => &[("__WRIT__", Mode::Exclusive), ("__READ__", Mode::Shared)],
             (Self::Curator, _) => &[("lock-", Mode::Exclusive)],
@@ -64,7 +64,7 @@ impl Fleet {
 
 impl Names {
     /// What the server puts a sequence behind; `None` when there are no claims in this mode.
-    pub(super) fn prefix(self, claim: ClaimId, mode: Mode) -> Option<String> {
+    pub(crate) fn prefix(self, claim: ClaimId, mode: Mode) -> Option<String> {
         let (mark, _) = self.marks.iter().find(|(_, marked)| *marked == mode)?;
         let number = format!("{:016x}{:016x}", claim.session.get(), claim.number);
         Some(match self.fleet {
@@ -78,7 +78,7 @@ impl Names {
     }
 
     /// Who stands at the node of this name; `None` when it is nobody's place.
-    pub(super) fn contender(self, name: &str) -> Option<Contender> {
+    pub(crate) fn contender(self, name: &str) -> Option<Contender> {
         let (before, digits) = name.split_at_checked(name.len().checked_sub(10)?)?;
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -106,25 +106,7 @@ fn nameless(sequence: i64) -> ClaimId {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn whatever_a_node_is_called_it_is_a_place_or_not(
-            name in prop_oneof![
-                any::<String>(),
-                "(_c_)?[0-9a-f-]{30,38}(lock-|__lock__|__READ__|__WRIT__|\\PC)[0-9]{9,11}",
-            ],
-        ) {
-            for names in [LOCK, READ_WRITE, KAZOO] {
-                let Some(Contender { sequence, claim, mode }) = names.contender(&name) else { continue };
-                let plain = format!("{}{sequence:010}", names.prefix(claim, mode).unwrap());
-                prop_assert_eq!(names.contender(&plain), Some(Contender { sequence, claim, mode }));
-            }
-        }
-    }
 
     const CLAIM: ClaimId = ClaimId { session: SessionId::new(0x0123_4567_89ab_cdef), number: 7 };
     const LOCK: Names = Fleet::Curator.names(Kind::Mutex);

@@ -45,27 +45,7 @@ impl Floor {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn whatever_stands_there_is_read_and_comes_back(
-            text in prop_oneof![any::<String>(), "-?[0-9]{1,20}( held)?( .*)?"], sequence: i64,
-        ) {
-            let floor = Floor::read(text.as_bytes());
-            prop_assert!(floor == Floor::FRESH || Floor::read(floor.write().as_bytes()) == floor);
-            prop_assert!(floor.gone < i64::MAX || !floor.is_right_below(i64::MAX));
-            prop_assert_eq!(floor.is_right_below(sequence), floor.gone >= 0 && sequence.checked_sub(1) == Some(floor.gone));
-        }
-
-        #[test]
-        fn the_largest_number_is_no_panic(sequence: i64) {
-            let floor = Floor::read(i64::MAX.to_string().as_bytes());
-            prop_assert!(!floor.is_right_below(sequence));
-        }
-    }
 
     #[test]
     fn a_floor_comes_back() {

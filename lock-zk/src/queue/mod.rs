@@ -27,7 +27,8 @@ use std::sync::Arc;
 
 use lock_core::{ClaimId, Line, LineId, Mode, Modes, Moment, Names, Result, backend::Record};
 
-use self::{ahead::Ahead, current::Current, floor::Floor, known::Known, place::Place, view::Seen};
+use self::{ahead::Ahead, current::Current, known::Known, view::Seen};
+pub(crate) use self::{floor::Floor, place::Place};
 use crate::{
     claims::{self, Claims, Counted, Protocol, Seat, Watch},
     error::Said,
