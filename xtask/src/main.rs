@@ -4,12 +4,15 @@
 //! cargo xtask test       every test: units, properties, the contract, examples, documentation
 //! cargo xtask tools      installs the programs that building and testing need, where there is apt-get
 //! cargo xtask bench      runs a benchmark of a store and writes its figures into docs/performance.md
+//! cargo xtask chaos      runs lock-chaos for long, and writes what it says into docs/reliability.md
 //! cargo xtask features   compiles every package with each of its features alone, and with none
 //! ```
 #![forbid(unsafe_code)]
 
 mod bench;
 mod cargo;
+mod chaos;
+mod page;
 mod tools;
 
 use std::process::ExitCode;
@@ -30,6 +33,8 @@ enum Command {
         #[command(subcommand)]
         store: Store,
     },
+    /// Breaks real clusters for long, and writes what came of it into docs/reliability.md.
+    Chaos(chaos::Options),
     /// Compiles every package with each of its features alone, and with none.
     Features,
 }
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
         Command::Bench { store: Store::Releases } => {
             bench::servers::releases::run(&[&bench::servers::ETCD, &bench::servers::ZOOKEEPER])
         }
+        Command::Chaos(options) => chaos::run(&options),
         Command::Features => cargo::check_features(),
     };
     match outcome {

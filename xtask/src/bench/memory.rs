@@ -4,8 +4,11 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use serde_json::Value;
 
-use super::{machine, write_section};
-use crate::cargo::{self, Result};
+use super::PAGE;
+use crate::{
+    cargo::{self, Result},
+    page::machine,
+};
 
 pub(crate) fn run() -> Result<()> {
     let output = cargo::output(&["bench", "--package", "lock-core", "--bench", "memory"])?;
@@ -35,7 +38,7 @@ pub(crate) fn run() -> Result<()> {
     writeln!(text, "| uncontended, beside 100,000 held locks | {beside:.0} | |\n")?;
     writeln!(text, "- Hand-off, slowest to fastest over the number of waiting tasks: {:.2}.", most / least)?;
     writeln!(text, "- Resident memory per waiting task, the task itself included: {waiter} bytes.")?;
-    write_section("memory", &text)
+    PAGE.write_section("memory", &text)
 }
 
 /// The typical time of one turn, in nanoseconds, as criterion estimated it last.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{figures::Section, page, plan::Environment, plot, store::Store};
-use crate::{bench::write_section, cargo::Result};
+use crate::{bench::PAGE, cargo::Result};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance");
 
@@ -41,7 +41,7 @@ pub(super) fn write(store: &Store, sections: &[Section]) -> Result<()> {
     if !sections.is_empty() {
         fs::write(file(store, "svg"), plot::svg(store, sections)?)?;
     }
-    write_section(store.name, &page::page(store, sections))
+    PAGE.write_section(store.name, &page::page(store, sections))
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn page_and_plot_are_those_of_the_figures() {
-        let document = fs::read_to_string(crate::bench::PAGE).unwrap();
+        let document = fs::read_to_string(PAGE.path()).unwrap();
         for store in [&ETCD, &ZOOKEEPER] {
             let sections = read(store).unwrap();
             let name = store.name;

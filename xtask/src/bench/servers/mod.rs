@@ -27,8 +27,10 @@ use self::{
     plan::{Case, Environment, Mode, contended},
     programs::{Cluster, Programs},
 };
-use super::{machine, run as ask};
-use crate::cargo::Result;
+use crate::{
+    cargo::Result,
+    page::{machine, run as ask},
+};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const PEERS: &str = "../shared/peers";

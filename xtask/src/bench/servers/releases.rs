@@ -10,10 +10,7 @@ use super::{
     programs::{Cluster, Programs},
     store::Store,
 };
-use crate::{
-    bench::{machine, write_section},
-    cargo::Result,
-};
+use crate::{bench::PAGE, cargo::Result, page::machine};
 
 /// How many wait.
 const WAITING: [usize; 3] = [16, 256, 1_000];
@@ -55,5 +52,5 @@ pub(crate) fn run(stores: &[&'static Store]) -> Result<()> {
         }
     }
     print!("{text}");
-    write_section("releases", &text)
+    PAGE.write_section("releases", &text)
 }

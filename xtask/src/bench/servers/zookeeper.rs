@@ -3,13 +3,12 @@
 use std::{env, fs, path::Path, process::Command};
 
 use super::{
-    super::run as ask,
     goals::Goal,
     plan::{SPREAD, UNCONTENDED, WAITERS, contended},
     programs::succeed,
     store::{Built, Peer, Store},
 };
-use crate::{cargo::Result, tools};
+use crate::{cargo::Result, page::run as ask, tools};
 
 pub(crate) static ZOOKEEPER: Store = Store {
     name: "zookeeper",
