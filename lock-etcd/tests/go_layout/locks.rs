@@ -111,6 +111,7 @@ pub(crate) async fn c11_who_would_wait_for_a_name_inside_is_told(cluster: &Clust
     cluster.in_line("outer/inner", 2).await;
     let refused = soon("an error", outer.lock()).await.unwrap_err();
     assert!(refused.to_string().contains("mutex \"outer/inner\""), "{refused}");
+    until("it has left", async || cluster.keys().await.len() == 2).await;
     let before = cluster.requests().await;
     assert_eq!(
         user.election("outer/inner").unwrap().campaign("x").await.unwrap_err().kind(),
