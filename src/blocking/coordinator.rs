@@ -69,7 +69,7 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// As [`Coordinator::semaphore`](crate::Coordinator::semaphore).
+    /// As [`Coordinator::semaphore`](lock_core::Coordinator::semaphore).
     pub fn semaphore(&self, name: impl AsRef<str>, limit: u32) -> Result<Semaphore> {
         self.0.coordinator.semaphore(name, limit).map(|semaphore| Semaphore(self.drive(semaphore)))
     }
@@ -96,7 +96,7 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// As [`Coordinator::group`](crate::Coordinator::group).
+    /// As [`Coordinator::group`](lock_core::Coordinator::group).
     pub fn group(&self, name: impl AsRef<str>) -> Result<Group> {
         self.0.coordinator.group(name).map(|group| Group(self.drive(group)))
     }
@@ -105,7 +105,7 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// As [`Coordinator::barrier`](crate::Coordinator::barrier).
+    /// As [`Coordinator::barrier`](lock_core::Coordinator::barrier).
     pub fn barrier(&self, name: impl AsRef<str>, participants: u32) -> Result<Barrier> {
         self.0.coordinator.barrier(name, participants).map(|barrier| Barrier(self.drive(barrier)))
     }
@@ -114,7 +114,7 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// As [`Coordinator::double_barrier`](crate::Coordinator::double_barrier).
+    /// As [`Coordinator::double_barrier`](lock_core::Coordinator::double_barrier).
     pub fn double_barrier(&self, name: impl AsRef<str>, participants: u32) -> Result<DoubleBarrier> {
         let barrier = self.0.coordinator.double_barrier(name, participants)?;
         Ok(DoubleBarrier(self.drive(barrier)))
@@ -124,7 +124,7 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// As [`Coordinator::latch`](crate::Coordinator::latch).
+    /// As [`Coordinator::latch`](lock_core::Coordinator::latch).
     pub fn latch(&self, name: impl AsRef<str>, count: u32) -> Result<Latch> {
         self.0.coordinator.latch(name, count).map(|latch| Latch(self.drive(latch)))
     }

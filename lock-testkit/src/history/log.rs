@@ -1,7 +1,7 @@
 //! The store's own log: which claim was in line from when to when, whether that keeps the contract, and
 //! whether it agrees with what clients saw.
 //!
-//! Where clients cannot know, [`check`](super::check) is lenient. The log knows: it has each change in the one
+//! Where clients cannot know, [`check`](super::check()) is lenient. The log knows: it has each change in the one
 //! order of the store. What it does not know is when on the clients' clock a change was made, so each has two
 //! bounds: some answered request was sent after, or came back before.
 
