@@ -15,6 +15,9 @@
 //! cargo run --release -p lock-chaos -- --backend zookeeper --faults kill,stop --every 150 --long-holds --minutes 3
 //! ```
 //!
+//! With one of the seeded bugs of `lock_core::bug` in every client, named by `YOURTURN_BUG`, it must find one:
+//! `cargo xtask mutants`.
+//!
 //! The exit code is 0 only if nothing is wrong. Servers, clients and their files are gone at the end, however
 //! it comes.
 #![forbid(unsafe_code)]
@@ -56,6 +59,7 @@ async fn main() -> std::process::ExitCode {
 
     use clap::Parser as _;
 
+    lock_testkit::bug::seed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.as_slice() {
         [role, job] if role == process::ROLE => process::be_one(job).await.map(|()| true),

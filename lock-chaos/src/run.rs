@@ -43,14 +43,15 @@ async fn judged(arguments: &Arguments) -> Result<bool, String> {
         None => "memory".to_owned(),
     };
     let registers = Arc::new(Registers::new(!arguments.broken_client));
-    rage(arguments, cluster.clone(), Arc::clone(&registers), &chronicle).await?;
-
+    let raged = rage(arguments, cluster.clone(), Arc::clone(&registers), &chronicle).await;
+    // However it went: servers that do not come back say why.
     if let (Some(folder), Some(cluster)) = (&arguments.report, &cluster) {
         for (number, log) in cluster.logs().iter().enumerate() {
             let file = folder.join(format!("s{number}.log"));
             fs::write(&file, log).map_err(|error| format!("{}: {error}", file.display()))?;
         }
     }
+    raged?;
     let (left, truth) = match cluster {
         Some(cluster) => (left_in_the_end(&*cluster, &chronicle).await?, Some(cluster.truth().await?)),
         None => (Vec::new(), None),

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     backend::Backend,
+    bug::Bug,
     capability::{Capabilities, Requirement},
     claim::{Claim, ClaimId, Payload, Unfinished, Via},
     error::{Error, ErrorKind, Result},
@@ -383,6 +384,7 @@ impl Shared {
         let open = self.current();
         match open.lease.check_at(now) {
             Ok(()) => Ok(Some(open)),
+            Err(_) if Bug::SessionReused.is_seeded() => Ok(Some(open)),
             Err(error) if error.kind() == ErrorKind::SessionLost => Ok(None),
             Err(error) => Err(error),
         }

@@ -7,6 +7,8 @@
 
 mod answer;
 pub mod backend;
+#[cfg_attr(not(feature = "testkit"), doc(hidden))]
+pub mod bug;
 mod capability;
 mod claim;
 mod coordinator;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    bug::Bug,
     error::{Error, Result},
     runtime::{Moment, SharedRuntime},
     sync::Signal,
@@ -176,6 +177,9 @@ impl State {
     fn deadline(&self) -> Moment {
         let drift = self.ttl / 100 * DRIFT_PERCENT;
         let margin = (self.ttl / 50).max(Duration::from_millis(100));
+        if Bug::NoDeadline.is_seeded() || (self.suspected && Bug::ValidWhileSuspect.is_seeded()) {
+            return self.sent + Duration::from_hours(1);
+        }
         self.sent + self.ttl.saturating_sub(drift + margin)
     }
 
@@ -188,6 +192,9 @@ impl State {
         let until = self.deadline();
         match self.lost {
             Some(reason) => Health::Lost(reason),
+            None if Bug::ValidWhileSuspect.is_seeded() && now >= self.overdue_at() => {
+                Health::Suspect { until }
+            }
             None if now >= until => Health::Lost(LostReason::Deadline),
             None if self.suspected || now >= self.overdue_at() => Health::Suspect { until },
             None => Health::Live { until },
@@ -211,6 +218,7 @@ impl Lease {
             // Read under the lock: a lease that somebody has seen lost must not be found alive by an older
             // time.
             let now = self.runtime.now();
+            let sent = if Bug::DeadlineFromReply.is_seeded() { now } else { sent };
             let before = state.health_at(now);
             // A reply that comes after the deadline has passed must not revive guards that were seen dead.
             if let Health::Lost(reason) = before {
@@ -295,6 +303,9 @@ impl Lease {
     pub(crate) fn loss_at(&self, now: Moment) -> Option<LostReason> {
         if now.as_nanos() < self.good_until.load(Ordering::Acquire) {
             return None;
+        }
+        if Bug::DeadlineByTimer.is_seeded() {
+            return self.state.read(|state| state.lost);
         }
         self.state
             .read(|state| if let Health::Lost(reason) = state.health_at(now) { Some(reason) } else { None })

@@ -16,6 +16,7 @@ use std::{
 use etcd_client::{Event, TxnOp, WatchOptions, WatchRequestSender, WatchResponse};
 use lock_core::{
     Error, ErrorKind, Lease, LostReason, Result,
+    bug::Bug,
     runtime::{SharedRuntime, jitter},
 };
 use tokio::sync::mpsc;
@@ -114,7 +115,8 @@ impl Drop for Watch {
 
 impl Watched {
     fn options(&self, id: i64) -> (&str, WatchOptions) {
-        let options = WatchOptions::new().with_watch_id(id).with_start_revision(self.from);
+        let from = if Bug::ResumedFromNow.is_seeded() { 0 } else { self.from };
+        let options = WatchOptions::new().with_watch_id(id).with_start_revision(from);
         match &self.keys {
             Keys::One(key) => (key, options),
             Keys::Under(prefix) => (prefix, options.with_prefix()),
@@ -270,11 +272,14 @@ impl Task {
         let Some(watched) = watched else { return Ok(None) };
         if message.created() {
             let revision = message.header().map_or(0, etcd_client::ResponseHeader::revision);
-            if watched.from == 0 {
+            let resumed = watched.from > 0;
+            if !resumed {
                 watched.from = revision + 1;
             }
             watched.open = true;
-            watched.sink.opened();
+            if !(resumed && Bug::ResumedFromNow.is_seeded()) {
+                watched.sink.opened();
+            }
         }
         for event in message.events() {
             if let Some(kv) = event.kv() {

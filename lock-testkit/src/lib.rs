@@ -6,12 +6,14 @@
 //! | [`broken`] | stores that each break one clause: the suite and the simulator must find them out |
 //! | [`history`] | a checker of what clients saw, in one total order of time |
 //! | [`sim`] | random schedules with faults from one seed, whose histories go through the checker |
+//! | [`bug`] | seeds a bug into our own code, which one of these must find |
 //! | `crashes` | processes that hold, and are killed or stopped (Unix) |
 //! | `proxy` | a TCP link between a client and a server, which breaks when a test wants it to (Unix) |
 //! | `server` | real servers for tests, which are killed, paused and cut off (Unix) |
 #![forbid(unsafe_code)]
 
 pub mod broken;
+pub mod bug;
 #[cfg(unix)]
 pub mod crashes;
 pub mod harness;

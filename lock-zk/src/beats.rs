@@ -13,7 +13,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use lock_core::Moment;
+use lock_core::{Moment, bug::Bug};
 
 /// A beat that was acknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,10 @@ impl Beats {
     /// A beat sent at `sent` was answered at `acknowledged`.
     pub(crate) fn acknowledged(&mut self, sent: Moment, acknowledged: Moment) {
         self.beats.push_back(Beat { sent, acknowledged });
+        if Bug::NewestBeatCounts.is_seeded() {
+            self.base = Some(sent);
+            return;
+        }
         let Some(before_last) = self.beats.len().checked_sub(2).and_then(|index| self.beats.get(index))
         else {
             return;

@@ -12,8 +12,14 @@ use crate::{
 
 const PAGE: Page = Page("reliability.md");
 
+const THREE: &str = "3";
+
+const ALL_FAULTS: &str = "--faults all --every 1000";
+/// Many holders die, and many stand still for longer than their ttl.
+const HOLDERS: &str = "--faults kill,stop --every 200 --long-holds --workers 5 --locks 40";
+
 /// What is run, and for how long.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Only this store.
     #[arg(long, value_enum)]
@@ -21,12 +27,12 @@ pub(crate) struct Options {
     /// How long the run with all faults takes.
     #[arg(long, default_value_t = 30)]
     minutes: u64,
-    /// How long the run takes that kills and stops holders.
+    /// How long the run takes that kills and stops holders; 0 for none.
     #[arg(long, default_value_t = 4)]
     holders_minutes: u64,
-    /// How many servers there are.
-    #[arg(long, default_value_t = 3)]
-    nodes: u8,
+    /// How many servers there are; each number has its own section.
+    #[arg(long, default_value = THREE, value_parser = [THREE, "5"])]
+    nodes: String,
     /// What everything that is left to chance comes from.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -61,41 +67,46 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for store in stores {
         let commit = ask("git", &["rev-parse", "--short", "HEAD"])?;
         let mut text = format!("{}; commit {commit}.\n", machine()?);
-        for (minutes, faults) in [
-            (options.minutes, ["--faults", "all", "--every", "1000"].as_slice()),
-            (
-                options.holders_minutes,
-                &[
-                    "--faults",
-                    "kill,stop",
-                    "--every",
-                    "200",
-                    "--long-holds",
-                    "--workers",
-                    "5",
-                    "--locks",
-                    "40",
-                ],
-            ),
-        ] {
+        let runs = [(options.minutes, ALL_FAULTS), (options.holders_minutes, HOLDERS)];
+        for (minutes, faults) in runs.into_iter().filter(|(minutes, _)| *minutes > 0) {
             let Ended { report, is_well } = one(&program, store, options, minutes, faults)?;
             all_well &= is_well;
             write!(text, "\n{}", one_deeper(&report))?;
         }
-        PAGE.write_section(store.name(), &text)?;
+        PAGE.write_section(&folder(store, options), &text)?;
     }
     if all_well { Ok(()) } else { Err("something is wrong: docs/reliability.md says what".into()) }
 }
 
-fn one(program: &Path, store: Backend, options: &Options, minutes: u64, faults: &[&str]) -> Result<Ended> {
-    let (nodes, minutes, seed) = (options.nodes.to_string(), minutes.to_string(), options.seed.to_string());
-    let folder = cargo::target_directory()?.join("chaos").join(format!("{}-{}", store.name(), faults.len()));
+/// The name of its section, and of where it leaves what it wrote.
+fn folder(store: Backend, options: &Options) -> String {
+    if options.nodes == THREE {
+        store.name().to_owned()
+    } else {
+        format!("{}-{}", store.name(), options.nodes)
+    }
+}
+
+fn one(program: &Path, store: Backend, options: &Options, minutes: u64, faults: &str) -> Result<Ended> {
+    let (minutes, seed) = (minutes.to_string(), options.seed.to_string());
+    let which = if faults == ALL_FAULTS { "all" } else { "holders" };
+    let folder = cargo::target_directory()?.join("chaos").join(folder(store, options)).join(which);
     let mut command = Command::new(program);
-    command.args(["--backend", store.name(), "--nodes", &nodes, "--minutes", &minutes, "--seed", &seed]);
-    command.args(faults).arg("--report").arg(&folder);
-    eprintln!("+ {} on {} for {minutes} min, into {}", faults.join(" "), store.name(), folder.display());
+    command.args([
+        "--backend",
+        store.name(),
+        "--nodes",
+        &options.nodes,
+        "--minutes",
+        &minutes,
+        "--seed",
+        &seed,
+    ]);
+    command.args(faults.split(' ')).arg("--report").arg(&folder);
+    eprintln!("+ {faults} on {} for {minutes} min, into {}", store.name(), folder.display());
     let status = command.stdout(std::process::Stdio::null()).status()?;
-    let report = fs::read_to_string(folder.join("report.md"))?;
+    let report = fs::read_to_string(folder.join("report.md"))
+        .map_err(|error| format!("lock-chaos: {status}, without a report: {error}"))?;
     Ok(Ended { report, is_well: status.success() })
 }
 

@@ -5,6 +5,7 @@
 //! cargo xtask tools      installs the programs that building and testing need, where there is apt-get
 //! cargo xtask bench      runs a benchmark of a store and writes its figures into docs/performance.md
 //! cargo xtask chaos      runs lock-chaos for long, and writes what it says into docs/reliability.md
+//! cargo xtask mutants    seeds bugs into our own code, one at a time, and tells what finds them
 //! cargo xtask features   compiles every package with each of its features alone, and with none
 //! ```
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@
 mod bench;
 mod cargo;
 mod chaos;
+mod mutants;
 mod page;
 mod tools;
 
@@ -35,6 +37,8 @@ enum Command {
     },
     /// Breaks real clusters for long, and writes what came of it into docs/reliability.md.
     Chaos(chaos::Options),
+    /// Seeds bugs into our own code, one at a time, and writes what finds them into docs/reliability.md.
+    Mutants(mutants::Options),
     /// Compiles every package with each of its features alone, and with none.
     Features,
 }
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
             bench::servers::releases::run(&[&bench::servers::ETCD, &bench::servers::ZOOKEEPER])
         }
         Command::Chaos(options) => chaos::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
         Command::Features => cargo::check_features(),
     };
     match outcome {

@@ -16,6 +16,8 @@ pub(super) struct Faults(Mutex<Plan>);
 #[derive(Debug, Default)]
 struct Plan {
     renewals_paused: bool,
+    /// How late the answers to renewals are.
+    renewals_late: Duration,
     /// How many replies still come through before one is lost.
     lose_after: Option<u64>,
     lose_all: bool,
@@ -33,6 +35,14 @@ impl Faults {
 
     pub(super) fn renewals_paused(&self) -> bool {
         locked(&self.0).renewals_paused
+    }
+
+    pub(super) fn delay_renewals(&self, delay: Duration) {
+        locked(&self.0).renewals_late = delay;
+    }
+
+    pub(super) fn renewals_late(&self) -> Duration {
+        locked(&self.0).renewals_late
     }
 
     pub(super) fn lose_reply(&self, after: u64) {

@@ -156,6 +156,11 @@ mod testkit {
             self.member(session, |member| member.faults.pause_renewals(paused));
         }
 
+        /// Delays the answers to the session's renewals from now on.
+        pub fn delay_renewals(&self, session: SessionId, delay: Duration) {
+            self.member(session, |member| member.faults.delay_renewals(delay));
+        }
+
         /// Loses a reply to this session, after so many that come through. What was asked for is done.
         pub fn lose_reply(&self, session: SessionId, after: u64) {
             self.member(session, |member| member.faults.lose_reply(after));

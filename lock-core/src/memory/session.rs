@@ -93,6 +93,8 @@ pub(super) async fn keep(store: Arc<Store>, member: Arc<Member>, lease: Arc<Leas
             continue;
         }
         if store.renew(&member) {
+            #[cfg(feature = "testkit")]
+            runtime.sleep_until(runtime.now() + member.faults.renewals_late()).await;
             lease.renewed(sent, lease.ttl());
         } else {
             lease.lose(LostReason::Expired);

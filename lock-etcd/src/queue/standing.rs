@@ -6,6 +6,7 @@ use etcd_client::KeyValue;
 use lock_core::{
     ClaimId, Error, ErrorKind, Fate, FencingToken, LineId, LostReason, Mode, Result, Ticket,
     backend::Record,
+    bug::Bug,
     sync::{Signal, locked},
 };
 
@@ -34,6 +35,11 @@ impl Who {
     /// The create revision of its node, or of its seat when it came straight in; 0 before it is known.
     pub(crate) fn place(&self) -> u64 {
         self.place.get().copied().unwrap_or_default()
+    }
+
+    /// What a resource can tell a late holder by.
+    fn token(&self) -> Result<FencingToken> {
+        FencingToken::new(if Bug::TokenOfSession.is_seeded() { self.id.number + 1 } else { self.place() })
     }
 
     pub(crate) fn took(&self, place: i64) {
@@ -187,7 +193,7 @@ impl Standing {
     ///
     /// When the store's revision is no token.
     pub(crate) fn hold(&self, seat: i64) -> Result<()> {
-        let token = FencingToken::new(self.who.place())?;
+        let token = self.who.token()?;
         let holds = self.state.update(|state| {
             let holds = state.phase != Phase::Gone;
             if holds {
@@ -207,7 +213,7 @@ impl Standing {
     ///
     /// When the store's revision is no token.
     pub(crate) fn lead(&self, gate: Gate) -> Result<()> {
-        let token = FencingToken::new(self.who.place())?;
+        let token = self.who.token()?;
         let its_turn = self.state.update(|state| {
             // Who holds already does not fall back because of an answer that comes late.
             let leads = matches!(state.phase, Phase::Waiting(_) | Phase::Head(_));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etcd_client::{Compare, PutOptions, Txn, TxnOp};
-use lock_core::{ClaimId, Mode, SessionId, backend::Record};
+use lock_core::{ClaimId, Mode, SessionId, backend::Record, bug::Bug};
 
 use super::standing::{State, Who};
 use crate::{
@@ -164,8 +164,9 @@ pub(super) fn link(who: &Who, behind: ClaimId) -> Txn {
     let (node, ahead, next) = (who.keys.node(who.id), who.keys.node(behind), who.keys.next(behind));
     let bell = who.namespace.bell(behind.session);
     let news = Ring::new(behind, News::Followed(who.id)).to_string();
+    let when = if Bug::LinkUnchecked.is_seeded() { Vec::new() } else { vec![exists(ahead)] };
     Txn::new()
-        .when(vec![exists(ahead), exists(node.clone())])
+        .when([when, vec![exists(node.clone())]].concat())
         .and_then(vec![
             put_leased(next, who.id.to_string(), behind.session),
             put_leased(bell, news, behind.session),
@@ -247,6 +248,9 @@ impl<'a> Departure<'a> {
         let who = self.who;
         let (node, next) = (who.keys.node(who.id), who.keys.next(who.id));
         let mut when = vec![exists(&*node), untouched(&*next, self.touched)];
+        if Bug::LeaveUnchecked.is_seeded() {
+            when.clear();
+        }
         let mut look = vec![get(node), get(next), get(who.namespace.live(who.id.session))];
         if let Some(ahead) = self.behind.map(|claim| who.keys.node(claim)) {
             when.push(exists(ahead));
@@ -277,7 +281,8 @@ impl<'a> Departure<'a> {
         if self.doubt || self.evicted {
             then.push(put_leased(who.keys.void(who.id), "", session));
         }
-        let told = self.next.filter(|_| !self.tells_here).map(|next| (next, self.news));
+        let mute = Bug::WithdrawUnlinked.is_seeded() && self.behind.is_some();
+        let told = self.next.filter(|_| !self.tells_here && !mute).map(|next| (next, self.news));
         let told = told.into_iter().chain(self.evicted.then_some((who.id, News::Evicted)));
         then.extend(ring(&who.namespace, told));
         if self.next.is_none() {

@@ -91,6 +91,9 @@ const TTL: Duration = Duration::from_secs(1);
 /// been renewed, and requests that are still under way.
 const LINGERING: Duration = Duration::from_millis(1500);
 
+/// Many times as long as any simulation takes.
+const AT_MOST: Duration = Duration::from_mins(10);
+
 const CLIENTS: u64 = 4;
 const WORKERS: usize = 2;
 
@@ -111,6 +114,7 @@ pub enum Subject {
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, subject: Subject) -> Outcome {
+    crate::bug::seed();
     let builder = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match builder {
         Ok(runtime) => runtime.block_on(simulate(seed, subject)),
@@ -120,20 +124,29 @@ pub fn run(seed: u64, subject: Subject) -> Outcome {
 
 async fn simulate(seed: u64, subject: Subject) -> Outcome {
     let world = Arc::new(World::new(seed, subject));
-    let operator = nemesis::Operator::new(&world).await;
-    let clients = client::start_all(&world).await;
+    tokio::select! { biased;
+        () = world.sleep(AT_MOST) => {
+            world.violated(Invariant::Progress, format!("it does not come to an end within {AT_MOST:?}"));
+        }
+        () = play(&world) => {}
+    }
+    world.outcome()
+}
+
+async fn play(world: &Arc<World>) {
+    let operator = nemesis::Operator::new(world).await;
+    let clients = client::start_all(world).await;
     let workers = client::work(&clients);
     operator.rage(&clients).await;
     world.calm.store(true, Ordering::Relaxed);
     for worker in workers {
         let _it_ended = worker.await;
     }
-    client::wind_up(&world, clients).await;
+    client::wind_up(world, clients).await;
     operator.leave();
     // Those who were killed are gone by now as well.
     world.sleep(LINGERING).await;
     world.look_for_orphans(|_| true);
-    world.outcome()
 }
 
 /// What everybody in a simulation shares.

@@ -15,7 +15,8 @@ use crate::history::What;
 /// At least so often does each of these happen in every run.
 const AT_LEAST: u64 = 30;
 
-const FAULTS: [&str; 6] = ["kills", "closes", "pauses", "suspends", "evictions", "expiries"];
+const FAULTS: [&str; 7] =
+    ["kills", "closes", "pauses", "suspends", "evictions", "expiries", "renewals answered late"];
 
 /// What clients and network bring about, and must have happened often enough too.
 const OTHERS: [&str; 5] =
@@ -81,6 +82,7 @@ impl Operator {
             "pauses" => client.machine.pause(self.dice.millis(200..1500)),
             "suspends" => client.machine.suspend(self.dice.millis(0..1500)),
             "evictions" => happened = self.evict().await,
+            "renewals answered late" => memory.delay_renewals(session, self.dice.millis(0..700)),
             _ => {
                 happened = memory.expire_now(session);
                 if happened {

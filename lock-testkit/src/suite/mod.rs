@@ -130,6 +130,7 @@ fn trials() -> impl Iterator<Item = Trial> {
 }
 
 async fn run_with(harness: &dyn Harness, mutant: Option<Mutant>) -> Report {
+    crate::bug::seed();
     let outcomes = stream::iter(trials()).map(|trial| async move {
         let outcome = run_trial(harness, &trial, mutant).await;
         (trial, outcome)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lock_core::{Claim, Effect, Error, ErrorKind, Grant, LineId, Result, Ticket};
+use lock_core::{Claim, Effect, Error, ErrorKind, Grant, LineId, Result, Ticket, bug::Bug};
 use zookeeper_client as zk;
 
 use super::{At, Claims, Protocol, Seat, Standing, Work};
@@ -17,6 +17,7 @@ impl<P: Protocol> Standing<P> {
     /// with negative numbers, and nobody would know their order.
     pub(crate) fn queues_at(&self, work: &mut Work<P>, at: At, place: i64) -> Result<()> {
         let counted = at.sequence >= 0;
+        let place = if Bug::TokenFromSequence.is_seeded() { at.sequence + 1 } else { place };
         self.sits(work, Seat::Queue(at), place);
         if counted { Ok(()) } else { Err(used_up().with_unknown_effect()) }
     }
@@ -77,6 +78,9 @@ impl<P: Protocol> Claims<P> {
                 // A container that is missing is made by the next attempt.
                 Ok(()) | Err(zk::Error::NoNode) => work.doubt = None,
                 Err(error) if is_unanswered(&error) => {
+                    if Bug::CreateRepeated.is_seeded() {
+                        work.doubt = None;
+                    }
                     self.connection.go_on(error).await.map_err(Error::with_unknown_effect)?;
                 }
                 Err(error) => {
