@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
     /// What everything that is left to chance comes from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Which faults, separated by commas: `all` that the store has, `none`, or some of them; see the list below.
+    /// Which faults, separated by commas: `all` that the store has, `none`, some of them, or `all,-kill,-stop`: all
+    /// but some; see the list below.
     #[arg(long, default_value = "all")]
     pub(crate) faults: Faults,
     /// The mean time from one fault to the next, in milliseconds.
@@ -146,11 +147,16 @@ impl FromStr for Faults {
             _ => {}
         }
         let known = || Kind::value_variants().iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-        let kinds = text.split(',').map(|name| {
+        let kind = |name: &str| {
             Kind::from_str(name, false)
                 .map_err(|_| format!("no fault is called {name:?}; there are {}", known()))
-        });
-        kinds.collect::<Result<_, _>>().map(Self::Some)
+        };
+        let Some(others) = text.strip_prefix("all,-") else {
+            return text.split(',').map(kind).collect::<Result<_, _>>().map(Self::Some);
+        };
+        let others: Vec<Kind> = others.split(",-").map(kind).collect::<Result<_, _>>()?;
+        let rest = Kind::value_variants().iter().filter(|kind| !others.contains(kind));
+        Ok(Self::Some(rest.copied().collect()))
     }
 }
 
@@ -175,6 +181,11 @@ mod tests {
         for text in ["all", "none", "kill,stop,leader-kill"] {
             assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
         }
+        let but_two: Faults = "all,-kill,-leader-pause".parse().unwrap();
+        assert_eq!(but_two.wanted().len(), Kind::value_variants().len() - 2);
+        assert!(!but_two.wanted().contains(&Kind::Kill));
+        assert_eq!(but_two.to_string().parse::<Faults>().unwrap(), but_two);
+        "all,-x".parse::<Faults>().unwrap_err();
         let error = "kill,x".parse::<Faults>().unwrap_err();
         assert!(error.contains("\"x\"") && error.contains("leader-kill"), "{error}");
         assert_eq!(Faults::All.of(Backend::Memory, 1), [Kind::Kill]);

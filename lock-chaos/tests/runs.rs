@@ -49,9 +49,12 @@ fn well(arguments: &str, faults: u64) {
     assert_eq!(report["told_at_first_look"], report["holders_stopped"]);
 }
 
+/// A leader of etcd 3.4.23, which is what there is to test with, that has stood still ends sessions which the one
+/// after it has renewed (`docs/etcd-protocol.md`).
 #[test]
 fn etcd_keeps_the_contract_under_faults() {
-    well("--backend etcd --seconds 40 --seed 1 --every 700", 10);
+    let faults = "all,-leader-pause,-server-pause";
+    well(&format!("--backend etcd --seconds 40 --seed 1 --every 700 --faults {faults}"), 10);
 }
 
 /// Faults of clients and of their links. Under those of servers, ZooKeeper 3.8.0, which is what there is to test

@@ -21,6 +21,9 @@ const PAGE: Page = Page("reliability.md");
 /// Names the bug to whatever looks for it.
 const VARIABLE: &str = "YOURTURN_BUG";
 
+/// Those that Debian's etcd and ZooKeeper bear; see `lock-chaos/tests/runs.rs`.
+const FAULTS: &str = "kill,stop,cut,cut-server,one-way,reset,refuse,delay,slow,lose-reply";
+
 /// After so many seconds what looks for a bug has found it: it does not come to an end.
 const PATIENCE: &str = "300";
 /// In bytes that it writes to.
@@ -243,7 +246,7 @@ fn chaos(store: &str, bug: &Bug, options: &Options) -> Result<Option<String>> {
     let target = cargo::target_directory()?;
     let folder = target.join("chaos").join(format!("{store}-bug-{}", bug.name));
     let arguments = format!(
-        "--backend {store} --nodes 3 --locks 10 --every 300 --seconds {} --seed {} --report {}",
+        "--backend {store} --nodes 3 --locks 10 --faults {FAULTS} --every 300 --seconds {} --seed {} --report {}",
         options.seconds,
         options.seed,
         folder.display()
