@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use lock_core::{
-    Capabilities, Claim, ClaimId, ErrorKind, Grant, Lease, Line, LineId, LostReason, Mode, Payload, Result,
-    SessionId, Ticket,
+    Capabilities, Claim, ClaimId, ErrorKind, Grant, Health, Lease, Line, LineId, LostReason, Mode, Payload,
+    Result, SessionId, Ticket,
     backend::{Answer, Cell, CellVersion, Session},
 };
 
@@ -140,6 +140,14 @@ impl Session for EtcdSession {
     fn abandon(&self) {
         // The tasks of the session stop when the lease is lost; nothing else ever speaks for it.
         self.queue.lease.lose(LostReason::Abandoned);
+    }
+}
+
+/// What a claim is told that leaves: that this is its owner's doing, unless it goes with its session.
+pub(crate) fn why_it_leaves(lease: &Lease) -> LostReason {
+    match lease.health() {
+        Health::Lost(reason) => reason,
+        Health::Live { .. } | Health::Suspect { .. } => LostReason::Released,
     }
 }
 

@@ -74,6 +74,18 @@ fn a_good_history_violates_nothing() {
 }
 
 #[test]
+fn i4_who_was_evicted_may_not_know_yet_when_the_next_has_its_turn() {
+    let both = [joins(1, 1, X), joins(2, 2, X)].concat();
+    let evicted = [What::Evicted { claim: claim(1) }];
+    let knows = [What::BeliefEnds { claim: claim(1), lost: Some(LostReason::Evicted) }];
+    assert_eq!(violated(&[&both, &[granted(1, 1)], &evicted, &[granted(2, 2)], &knows]), []);
+    assert_eq!(violated(&[&both, &evicted, &[granted(1, 1), granted(2, 2)], &knows]), []);
+    let third = [&joins(3, 3, X)[..], &[granted(3, 3)]].concat();
+    let found = violated(&[&both, &[granted(1, 1)], &evicted, &[granted(2, 2)], &knows, &third]);
+    assert_eq!(found, [Invariant::BeliefExclusion], "the next one is let in beside nobody else");
+}
+
+#[test]
 fn i1_a_token_that_comes_twice_is_found() {
     let found = violated(&[&joins(1, 1, X), &[granted(1, 7)], &leaves(1), &joins(2, 2, X), &[granted(2, 7)]]);
     assert_eq!(found, [Invariant::TokensUnique]);

@@ -1,40 +1,16 @@
 //! Simulations: many seeds on memory, and as many as it takes on each broken store.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    process::Command,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{process::Command, sync::Mutex};
 
 use lock_testkit::{
     broken::Flaw,
     history::{Invariant, Violation},
-    sim::{self, Subject, Tally},
+    sim::{self, Subject, Tally, for_seeds},
 };
 
 /// How many seeds; `YOURTURN_SEEDS` overrides it.
 const SEEDS: u64 = 10_000;
-
-/// Runs seeds on all processors until `stop` says so.
-fn for_seeds(end: u64, run: impl Fn(u64) -> bool + Sync) {
-    let next = AtomicU64::new(1);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().unwrap().get() {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > end || !run(seed) {
-                        next.store(end + 1, Ordering::Relaxed);
-                        return;
-                    }
-                }
-            });
-        }
-    });
-}
 
 #[test]
 fn no_seed_finds_anything_wrong_with_memory() {
@@ -45,7 +21,7 @@ fn no_seed_finds_anything_wrong_with_memory() {
         total.lock().unwrap().add(&outcome.tally);
         if let Some(violation) = outcome.violations.first() {
             wrong.lock().unwrap().push(format!(
-                "{violation}\nreproduce it with: cargo run -p lock-testkit --bin simulate -- {seed}"
+                "seed {seed}: {violation}\nreproduce it with: cargo run -p lock-testkit --bin simulate -- {seed}"
             ));
         }
         outcome.violations.is_empty()

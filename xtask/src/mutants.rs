@@ -38,9 +38,6 @@ pub(crate) struct Options {
     /// For how many seconds lock-chaos looks for each.
     #[arg(long, default_value_t = 40)]
     seconds: u64,
-    /// How many seeds the simulator tries.
-    #[arg(long, default_value_t = 2000)]
-    seeds: u64,
     /// What everything that lock-chaos leaves to chance comes from.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -58,7 +55,8 @@ struct Bug {
 enum Check {
     /// The conformance suite: one of these tests after another.
     Suite(&'static [Test]),
-    Simulator,
+    /// One of the simulator's tests.
+    Simulator(Test),
     /// `lock-chaos`, on this store.
     Chaos(&'static str),
     /// A test of the clock, where the machine seems to have been suspended.
@@ -77,7 +75,8 @@ const ONE_MEMBER: Test = Test { file: "conformance", name: "one_member_keeps_eve
 const THREE_MEMBERS: Test = Test { file: "conformance", name: "three_members_keep_every_clause" };
 const ONE_SERVER: Test = Test { file: "conformance", name: "one_server_keeps_every_clause" };
 const THREE_SERVERS: Test = Test { file: "conformance", name: "three_servers_keep_every_clause" };
-const SEEDS: Test = Test { file: "sim", name: "no_seed_finds_anything_wrong" };
+const MEMORY_SEEDS: Test = Test { file: "sim", name: "no_seed_finds_anything_wrong" };
+const ETCD_SEEDS: Test = Test { file: "simulated", name: "no_seed_finds_anything_wrong" };
 const CLOCK: Test = Test { file: "clock", name: "the_clock_counts_from_boot" };
 
 impl Bug {
@@ -101,15 +100,25 @@ impl Bug {
         match (self.part.as_str(), self.name.as_str()) {
             ("", _) => &[
                 Check::Suite(&[MEMORY, ONE_MEMBER, THREE_MEMBERS, ONE_SERVER, THREE_SERVERS]),
-                Check::Simulator,
+                Check::Simulator(MEMORY_SEEDS),
+                Check::Simulator(ETCD_SEEDS),
                 Check::Chaos("etcd"),
                 Check::Chaos("zookeeper"),
                 Check::Clock,
             ],
             (_, "StdClock") => &[Check::Clock],
-            ("Etcd", _) => &[Check::Suite(&[ONE_MEMBER, THREE_MEMBERS]), Check::Chaos("etcd")],
+            ("Etcd", _) => &[
+                Check::Suite(&[ONE_MEMBER, THREE_MEMBERS]),
+                Check::Simulator(ETCD_SEEDS),
+                Check::Chaos("etcd"),
+            ],
             ("ZooKeeper", _) => &[Check::Suite(&[ONE_SERVER, THREE_SERVERS]), Check::Chaos("zookeeper")],
-            _ => &[Check::Suite(&[MEMORY, ONE_MEMBER]), Check::Simulator, Check::Chaos("etcd")],
+            _ => &[
+                Check::Suite(&[MEMORY, ONE_MEMBER]),
+                Check::Simulator(MEMORY_SEEDS),
+                Check::Simulator(ETCD_SEEDS),
+                Check::Chaos("etcd"),
+            ],
         }
     }
 }
@@ -119,7 +128,7 @@ impl Check {
     fn find(self, bug: &Bug, options: &Options) -> Result<Option<String>> {
         match self {
             Self::Suite(tests) => suite(tests, bug),
-            Self::Simulator => simulator(bug, options),
+            Self::Simulator(test) => simulator(test, bug),
             Self::Chaos(store) => chaos(store, bug, options),
             Self::Clock => clock(bug),
         }
@@ -129,7 +138,7 @@ impl Check {
     const fn column(self) -> usize {
         match self {
             Self::Suite(_) | Self::Clock => 0,
-            Self::Simulator => 1,
+            Self::Simulator(_) => 1,
             Self::Chaos(_) => 2,
         }
     }
@@ -168,9 +177,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn look_for(bug: &Bug, options: &Options) -> Result<BTreeMap<usize, Option<String>>> {
     let mut found: BTreeMap<usize, Option<String>> = BTreeMap::new();
     for check in bug.checks() {
-        let what = check.find(bug, options)?;
         let column = found.entry(check.column()).or_default();
-        *column = column.take().or(what);
+        if column.is_none() {
+            *column = check.find(bug, options)?;
+        }
     }
     Ok(found)
 }
@@ -226,17 +236,15 @@ fn clauses(printed: &str) -> String {
 }
 
 /// The first seed that shows it, and as what.
-fn simulator(bug: &Bug, options: &Options) -> Result<Option<String>> {
-    let seeds = options.seeds.to_string();
-    let printed = look(bug, SEEDS, &[("YOURTURN_SEEDS", &seeds)])?;
+fn simulator(test: Test, bug: &Bug) -> Result<Option<String>> {
+    let printed = look(bug, test, &[])?;
     Ok(printed.map(|printed| told(&seed_and_sign(&printed).unwrap_or_default())))
 }
 
 /// Of the simulator's test: which invariant its first violation is about, and the seed.
 fn seed_and_sign(printed: &str) -> Option<String> {
-    let (before, after) = printed.split_once("simulate -- ")?;
-    let seed: String = after.chars().take_while(char::is_ascii_digit).collect();
-    let (_, violation) = before.rsplit_once("left: [\"")?;
+    let (_, violation) = printed.split_once("left: [\"seed ")?;
+    let (seed, violation) = violation.split_once(": ")?;
     let sign = violation.split(' ').next()?;
     Some(format!("{sign} (seed {seed})"))
 }
@@ -298,8 +306,7 @@ mod tests {
             "C1 ...\nFAIL: C7 lost, shared: a\nFAIL: C7 lost, exclusive: b\nFAIL: C10 posthumous, x: c\n";
         assert_eq!(clauses(report), "C7 lost, C10 posthumous");
         assert_eq!(clauses("nothing"), "does not come to an end");
-        let printed =
-            "  left: [\"I8 Progress at 3s: no turn\\nreproduce it with: cargo run -- simulate -- 17\"]\n";
+        let printed = "  left: [\"seed 17: I8 Progress at 3s: no turn\\nreproduce it with: x\"]\n";
         assert_eq!(seed_and_sign(printed).unwrap(), "I8 (seed 17)");
     }
 

@@ -156,9 +156,9 @@ mod testkit {
             self.member(session, |member| member.faults.pause_renewals(paused));
         }
 
-        /// Delays the answers to the session's renewals from now on.
-        pub fn delay_renewals(&self, session: SessionId, delay: Duration) {
-            self.member(session, |member| member.faults.delay_renewals(delay));
+        /// Delays the answers to the session's renewals from now on. Tells whether it was there.
+        pub fn delay_renewals(&self, session: SessionId, delay: Duration) -> bool {
+            self.member(session, |member| member.faults.delay_renewals(delay)).is_some()
         }
 
         /// Loses a reply to this session, after so many that come through. What was asked for is done.

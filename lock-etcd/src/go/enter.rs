@@ -41,6 +41,9 @@ impl Go {
                 let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
                 return Ok(Some((ticket, self.granted(&standing).await?)));
             }
+        } else {
+            // When it has left with its session, nothing has been seen in its way.
+            self.lease.check()?;
         }
         // A request that was not answered must not land later.
         self.leave(line, claim.id).await?;

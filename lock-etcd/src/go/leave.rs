@@ -11,6 +11,7 @@ use super::{
 use crate::{
     error::garbled,
     request::{created_at, delete, range},
+    session::why_it_leaves,
 };
 
 impl Go {
@@ -25,7 +26,7 @@ impl Go {
             table.claim(claim)
         };
         let Some(standing) = standing.filter(|standing| standing.line == *line) else { return Ok(()) };
-        standing.fate.end(LostReason::Released);
+        standing.fate.end(why_it_leaves(&self.lease));
         standing.state.update_silently(|state| state.leaving = true);
         while !self.leave_from(&standing).await? {
             // A session that was abandoned says nothing more.

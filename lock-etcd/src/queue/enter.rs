@@ -68,6 +68,9 @@ impl Queue {
                 let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
                 return Ok(Some((ticket, self.granted(&standing).await?)));
             }
+        } else {
+            // When it has left with its session, nothing has been seen in its way.
+            self.lease.check()?;
         }
         // A request that was not answered must not land later, and a place must not stay. Also when this is
         // the second time that it is tried: the first may have failed here.
@@ -360,4 +363,24 @@ pub(super) fn landed(
     });
     standing.hold(seat.create_revision())?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::{ClaimId, Kind, Payload};
+
+    use super::*;
+    use crate::queue::life::tests::queue;
+
+    #[tokio::test]
+    async fn c6_a_try_that_left_with_its_session_does_not_say_that_the_line_is_busy() {
+        let (queue, line) = (queue(), LineId::new(Kind::Mutex, "x".parse().unwrap()));
+        let id = ClaimId { session: queue.session, number: 0 };
+        let (since, payload) = (std::time::UNIX_EPOCH, Payload::default());
+        let claim = Claim { id, mode: Mode::Present, owner: "o".into(), payload, since };
+        queue.leave(&line, id).await.unwrap();
+        assert!(queue.try_join(&line, &claim).await.unwrap().is_none());
+        queue.lease.lose(LostReason::Closed);
+        assert_eq!(queue.try_join(&line, &claim).await.unwrap_err().kind(), ErrorKind::Closed);
+    }
 }

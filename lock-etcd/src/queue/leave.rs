@@ -10,7 +10,7 @@ use super::{
     steps::Refusal,
     txn::{self, Departure, To},
 };
-use crate::{news::News, request::get};
+use crate::{news::News, request::get, session::why_it_leaves};
 
 impl Queue {
     /// Leaves the line, wherever the claim stands; see
@@ -29,7 +29,7 @@ impl Queue {
         else {
             return Ok(());
         };
-        standing.fate.end(LostReason::Released);
+        standing.fate.end(why_it_leaves(&self.lease));
         standing.state.update(|state| state.leaving = true);
         loop {
             let left = match self.leave_from(&standing).await {

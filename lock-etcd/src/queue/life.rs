@@ -77,7 +77,7 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         task::{Context, Waker},
         time::Duration,
@@ -97,7 +97,7 @@ mod tests {
     };
 
     /// A session whose watches never open.
-    fn queue() -> Arc<Queue> {
+    pub(in crate::queue) fn queue() -> Arc<Queue> {
         let runtime: SharedRuntime = Arc::new(TokioRuntime::current().unwrap());
         let ttl = Duration::from_secs(10);
         let way = Way::members(Config::new(["h"]).unwrap(), ttl, 0).unwrap();

@@ -213,10 +213,15 @@ impl Standing {
     ///
     /// When the store's revision is no token.
     pub(crate) fn lead(&self, gate: Gate) -> Result<()> {
+        // Who holds already does not fall back because of an answer that comes late. Who has not been answered
+        // yet has no place to know of, and looks ahead once it has.
+        let may_lead = |state: &State| matches!(state.phase, Phase::Waiting(_) | Phase::Head(_));
+        if !self.state.read(may_lead) {
+            return Ok(());
+        }
         let token = self.who.token()?;
         let its_turn = self.state.update(|state| {
-            // Who holds already does not fall back because of an answer that comes late.
-            let leads = matches!(state.phase, Phase::Waiting(_) | Phase::Head(_));
+            let leads = may_lead(state);
             let its_turn = leads && gate == Gate::Open && state.mode == Mode::Exclusive;
             if its_turn {
                 state.phase = Phase::Holding(self.who.place().cast_signed());
@@ -394,6 +399,17 @@ mod tests {
         assert_eq!(standing.state.read(State::parting), Some((None, News::Head)));
         standing.lead(Gate::Open).unwrap();
         assert_eq!(standing.state.read(State::parting), Some((None, News::Turn)));
+    }
+
+    #[test]
+    fn news_that_overtake_the_answer_to_a_join_are_no_trouble() {
+        let mut standing = standing(Mode::Exclusive);
+        standing.who = Who::new(claim(0), &standing.who.line, &standing.who.namespace);
+        standing.state.update(|state| state.phase = Phase::Outside);
+        for news in [News::Head, News::Turn, News::Behind(claim(2))] {
+            standing.hear(news, 9).unwrap();
+            assert_eq!((phase(&standing), standing.fate.token()), (Phase::Outside, None), "{news:?}");
+        }
     }
 
     #[test]

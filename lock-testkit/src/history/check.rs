@@ -44,6 +44,9 @@ struct Claim {
     place: Option<u64>,
     /// Somebody may have it removed: its owner, an operator, the store.
     may_go: bool,
+    /// By an operator. Its owner hears of it when somebody else may have its turn already: that is what tokens
+    /// are for.
+    evicted: bool,
 }
 
 #[derive(Default)]
@@ -137,7 +140,11 @@ impl Checker {
             What::TryFailed { claim } => self.try_failed(*claim, at),
             What::Granted { claim, token } => self.granted(*claim, *token, at),
             What::BeliefEnds { claim, lost } => self.belief_ends(*claim, *lost, at),
-            What::LeaveSent { claim } | What::Evicted { claim } => self.may_go(*claim, at + self.lingering),
+            What::LeaveSent { claim } => self.may_go(*claim, at + self.lingering),
+            What::Evicted { claim } => {
+                self.may_go(*claim, at + self.lingering);
+                self.evicted(*claim);
+            }
             What::Left { claim } => self.left(*claim, at),
             What::SessionLost { session } => self.session_over(*session, at),
             What::SessionEnded { session } => {
@@ -170,7 +177,7 @@ impl Checker {
         let of_session = self.of_session.entry(id.session).or_default();
         self.claims.entry(id).or_insert_with(|| {
             of_session.push(id);
-            Claim { line: line.clone(), mode, sent: at, place: None, may_go: false }
+            Claim { line: line.clone(), mode, sent: at, place: None, may_go: false, evicted: false }
         });
     }
 
@@ -222,12 +229,15 @@ impl Checker {
         }
         let Some(claim) = self.claims.get(&id) else { return };
         let (line, mode, place, sent) = (claim.line.clone(), claim.mode, claim.place, claim.sent);
+        let evicted = claim.evicted;
         let Some(state) = self.lines.get_mut(&line) else { return };
         let unique = state.tokens.insert(token);
         let overtaken = place.and_then(|place| state.overtaken(mode, place));
-        let alone = state.occupancy.admits(mode);
-        state.occupancy.add(mode);
-        state.believed.insert(id);
+        let alone = evicted || state.occupancy.admits(mode);
+        if !evicted {
+            state.occupancy.add(mode);
+            state.believed.insert(id);
+        }
         state.grants.push(Granted { sent, returned: at, token, mode });
         if !unique {
             self.violated(Invariant::TokensUnique, at, format!("{line}: token {token} was granted twice"));
@@ -249,10 +259,8 @@ impl Checker {
             Some(LostReason::Evicted | LostReason::Released | LostReason::Expired) => claim.may_go,
             _ => true,
         };
-        if let Some(state) = self.lines.get_mut(&claim.line)
-            && state.believed.remove(&id)
-        {
-            state.occupancy.remove(claim.mode);
+        if let Some(state) = self.lines.get_mut(&claim.line) {
+            state.believes_no_more(id, claim.mode);
         }
         if !explained {
             self.violated(Invariant::Cause, at, format!("{id} was lost ({lost:?}), and nobody took it away"));
@@ -266,6 +274,14 @@ impl Checker {
         claim.may_go = true;
         if let Some(state) = self.lines.get_mut(&claim.line) {
             state.presence.leave(id, until);
+        }
+    }
+
+    fn evicted(&mut self, id: ClaimId) {
+        let Some(claim) = self.claims.get_mut(&id) else { return };
+        claim.evicted = true;
+        if let Some(state) = self.lines.get_mut(&claim.line) {
+            state.believes_no_more(id, claim.mode);
         }
     }
 
@@ -311,6 +327,12 @@ impl Checker {
 }
 
 impl LineState {
+    fn believes_no_more(&mut self, claim: ClaimId, mode: Mode) {
+        if self.believed.remove(&claim) {
+            self.occupancy.remove(mode);
+        }
+    }
+
     /// A place ahead that waits, and cannot hold together with `mode`.
     fn overtaken(&self, mode: Mode, place: u64) -> Option<u64> {
         let rivals = self.waiting.iter().filter(|(other, _)| conflict(**other, mode));

@@ -128,7 +128,7 @@ pub enum Invariant {
     TokensOrdered,
     /// The store itself never grants what conflicts.
     StoreExclusion,
-    /// No two users believe to hold what conflicts.
+    /// No two users believe to hold what conflicts, those apart who were evicted and have not heard of it.
     BeliefExclusion,
     /// Writes follow their tokens, and a tick is completed once.
     FencedWrites,

@@ -9,6 +9,7 @@ use std::{
 use lock_core::{
     ClaimId, Claims, Coordinator, Error, ErrorKind, FencingToken, Guard, Health, Kind, LostReason, Mode,
     Moment, Options, Outcome,
+    backend::Backend,
     runtime::{Runtime, SimulatedRuntime},
 };
 
@@ -18,7 +19,10 @@ use crate::history::{Invariant, What};
 /// A process on a machine of its own.
 pub(super) struct Client {
     world: Arc<World>,
+    pub(super) number: usize,
     pub(super) machine: SimulatedRuntime,
+    /// Its way to the store.
+    backend: Arc<dyn Backend>,
     coordinator: Mutex<Coordinator>,
     reopening: tokio::sync::Mutex<()>,
 }
@@ -36,15 +40,16 @@ const MODES: [Mode; 6] = [
 const STUCK: Duration = Duration::from_secs(3);
 
 pub(super) async fn start_all(world: &Arc<World>) -> Vec<Arc<Client>> {
-    let (mut clients, dice) = (Vec::new(), Dice(world.clock.clone()));
-    for _ in 0..CLIENTS {
+    let (mut clients, dice) = (Vec::new(), Dice(world.clock().clone()));
+    for number in 0..CLIENTS {
         // Within the drift that the contract allows.
         let thousandths = u32::try_from(dice.below(9)).unwrap_or_default();
-        let machine = world.clock.machine(world.clock.random_u64(), 0.996 + f64::from(thousandths) / 1000.0);
-        let coordinator = Mutex::new(open(world, &machine).await);
-        let client =
-            Client { world: world.clone(), machine, coordinator, reopening: tokio::sync::Mutex::default() };
-        clients.push(Arc::new(client));
+        let rate = 0.996 + f64::from(thousandths) / 1000.0;
+        let machine = world.clock().machine(world.clock().random_u64(), rate);
+        let backend = world.store.way(number, &machine).await;
+        let coordinator = Mutex::new(open(world, &machine, &backend).await);
+        let (world, reopening) = (world.clone(), tokio::sync::Mutex::default());
+        clients.push(Arc::new(Client { world, number, machine, backend, coordinator, reopening }));
     }
     clients
 }
@@ -71,19 +76,24 @@ pub(super) async fn wind_up(world: &World, clients: Vec<Arc<Client>>) {
     for client in &clients {
         client.takes_a_turn_everywhere().await;
     }
-    world.sleep(Duration::from_secs(1)).await;
+    world.sleep(world.store.recovery()).await;
     world.look_for_orphans(|_| true);
     for client in clients {
         client.close().await;
     }
 }
 
-async fn open(world: &Arc<World>, machine: &SimulatedRuntime) -> Coordinator {
-    let network = Network { world: world.clone(), dice: Dice(machine.clone()) };
-    let options = Options::default().ttl(TTL).owner("simulated").runtime(machine.shared());
-    match Coordinator::open(Arc::new(network), options).await {
-        Ok(coordinator) => coordinator,
-        Err(error) => unreachable!("opening does not fail in this network: {error}"),
+async fn open(world: &Arc<World>, machine: &SimulatedRuntime, backend: &Arc<dyn Backend>) -> Coordinator {
+    let (world, backend) = (world.clone(), backend.clone());
+    let network = Arc::new(Network { world: world.clone(), backend, dice: Dice(machine.clone()) });
+    loop {
+        let options = Options::default().ttl(TTL).owner("simulated").runtime(machine.shared());
+        match Coordinator::open(network.clone(), options).await {
+            Ok(coordinator) => return coordinator,
+            // The machine slept through the time that it had.
+            Err(error) if error.is_retryable() => world.note("sessions not opened in time"),
+            Err(error) => unreachable!("opening does not fail otherwise: {error}"),
+        }
     }
 }
 
@@ -101,8 +111,14 @@ impl Client {
             // It was killed, and the dead close nothing.
             return open;
         }
-        if let Err(error) = coordinator.close().await {
-            self.world.violated(Invariant::Orphans, error.to_string());
+        match coordinator.close().await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Unavailable && !self.world.is_calm() => {
+                // Its ttl ends it.
+                self.world.note("closes that were not answered");
+                return open;
+            }
+            Err(error) => self.world.violated(Invariant::Orphans, error.to_string()),
         }
         let session = coordinator.session_id();
         self.world.look_for_orphans(|claim| claim.session == session);
@@ -112,7 +128,7 @@ impl Client {
     async fn reopen(&self) {
         let _alone = self.reopening.lock().await;
         if matches!(self.coordinator().health(), Health::Lost(LostReason::Closed | LostReason::Abandoned)) {
-            let coordinator = open(&self.world, &self.machine).await;
+            let coordinator = open(&self.world, &self.machine, &self.backend).await;
             *self.coordinator.lock().unwrap_or_else(PoisonError::into_inner) = coordinator;
         }
     }
@@ -242,9 +258,10 @@ impl Client {
             Some(LostReason::Expired) if !overdue.is_zero() => Some(LostReason::Deadline),
             reason => reason,
         };
-        // One who stood still beyond the deadline sees it at the first look, and did not act in between.
+        // One who stood still beyond the deadline sees it at the first look, and did not act in between; also
+        // one who had nothing left to do.
         let ago = match reason {
-            Some(LostReason::Deadline) => overdue.min(self.machine.stood_still()),
+            Some(LostReason::Deadline) | None => overdue.min(self.machine.stood_still()),
             _ => Duration::ZERO,
         };
         self.world.record_late(What::BeliefEnds { claim, lost: reason }, ago);

@@ -1,33 +1,39 @@
 //! The simulator: clients that use the real recipes, claims and store on simulated machines, with faults, all
 //! from one seed.
 //!
+//! It knows the store in memory; others [bring their own simulation](Store) of what they run on.
+//!
 //! Entropy that had to be shut out, so that a seed gives one history: clocks, timers, tasks and random
 //! numbers (the `Runtime`), unbiased `select!`, the wake order of `tokio::sync::watch`, the order of a
 //! `HashMap`, the host and process in an owner label.
 
+mod chronicle;
 mod client;
+mod dice;
 mod nemesis;
 mod network;
+mod store;
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     hash::{DefaultHasher, Hasher},
+    num::NonZero,
+    ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use lock_core::{
-    ClaimId, Kind, LineId, Memory,
-    backend::Backend,
-    runtime::{Runtime, SimulatedRuntime},
-};
+use lock_core::{ClaimId, Kind, LineId, runtime::Runtime};
 
+pub use self::{
+    chronicle::{Chronicle, Tally},
+    dice::Dice,
+    store::Store,
+};
 use crate::{
-    broken::{Broken, Flaw},
+    broken::Flaw,
     history::{self, Event, Invariant, Violation, What},
 };
 
@@ -55,46 +61,17 @@ impl Outcome {
     }
 }
 
-/// How often what happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(BTreeMap<&'static str, u64>);
-
-impl Tally {
-    /// How often this happened.
-    #[must_use]
-    pub fn count(&self, what: &str) -> u64 {
-        self.0.get(what).copied().unwrap_or_default()
-    }
-
-    /// Adds another one to this.
-    pub fn add(&mut self, other: &Self) {
-        for (what, count) in &other.0 {
-            *self.0.entry(what).or_default() += count;
-        }
-    }
-
-    fn note(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(what, count)| writeln!(f, "{count:>12}  {what}"))
-    }
-}
-
 /// The ttl of every session: short, so that much happens.
-const TTL: Duration = Duration::from_secs(1);
+pub const TTL: Duration = Duration::from_secs(1);
 
-/// How long a claim may linger in the store after its owner has given up: the ttl, a session that had just
-/// been renewed, and requests that are still under way.
-const LINGERING: Duration = Duration::from_millis(1500);
+/// For how much longer than it takes to end its session a claim may linger in the store after its owner has
+/// given up: the session had just been renewed, and requests are still under way.
+const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// Many times as long as any simulation takes.
 const AT_MOST: Duration = Duration::from_mins(10);
 
-const CLIENTS: u64 = 4;
+const CLIENTS: usize = 4;
 const WORKERS: usize = 2;
 
 /// Two that a careless store takes for one, and another.
@@ -114,16 +91,43 @@ pub enum Subject {
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, subject: Subject) -> Outcome {
+    run_on(seed, |chronicle| Arc::new(store::InMemory::new(chronicle, subject)))
+}
+
+/// Runs one seed on the store that `store` makes.
+#[must_use]
+pub fn run_on(seed: u64, store: impl FnOnce(&Arc<Chronicle>) -> Arc<dyn Store>) -> Outcome {
     crate::bug::seed();
     let builder = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match builder {
-        Ok(runtime) => runtime.block_on(simulate(seed, subject)),
+        Ok(runtime) => runtime.block_on(async {
+            let chronicle = Arc::new(Chronicle::new(seed));
+            simulate(World::new(store(&chronicle), chronicle)).await
+        }),
         Err(error) => unreachable!("a runtime without I/O: {error}"),
     }
 }
 
-async fn simulate(seed: u64, subject: Subject) -> Outcome {
-    let world = Arc::new(World::new(seed, subject));
+/// Runs seeds from 1 to `end` on all processors, until `run` says of one that it is enough.
+pub fn for_seeds(end: u64, run: impl Fn(u64) -> bool + Sync) {
+    let next = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > end || !run(seed) {
+                        next.store(end + 1, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
+async fn simulate(world: World) -> Outcome {
+    let world = Arc::new(world);
     tokio::select! { biased;
         () = world.sleep(AT_MOST) => {
             world.violated(Invariant::Progress, format!("it does not come to an end within {AT_MOST:?}"));
@@ -138,116 +142,65 @@ async fn play(world: &Arc<World>) {
     let clients = client::start_all(world).await;
     let workers = client::work(&clients);
     operator.rage(&clients).await;
-    world.calm.store(true, Ordering::Relaxed);
+    world.calm_down();
     for worker in workers {
         let _it_ended = worker.await;
     }
     client::wind_up(world, clients).await;
     operator.leave();
     // Those who were killed are gone by now as well.
-    world.sleep(LINGERING).await;
+    world.sleep(world.lingering()).await;
     world.look_for_orphans(|_| true);
+    for left in world.store.residue() {
+        world.violated(Invariant::Orphans, format!("{left} was left behind"));
+    }
 }
 
-/// What everybody in a simulation shares.
+/// What clients and their operator share.
 struct World {
-    /// The true clock, and the store's.
-    clock: SimulatedRuntime,
-    memory: Memory,
-    backend: Arc<dyn Backend>,
-    history: Mutex<Vec<Event>>,
-    tally: Mutex<Tally>,
-    /// No more faults: what is under way must come to an end.
-    calm: AtomicBool,
+    chronicle: Arc<Chronicle>,
+    store: Arc<dyn Store>,
     /// Calls that were sent to the store.
     asked: AtomicU64,
     tick: AtomicU64,
-    /// What is wrong beyond what a history shows.
-    violations: Mutex<Vec<Violation>>,
+}
+
+impl Deref for World {
+    type Target = Chronicle;
+
+    fn deref(&self) -> &Chronicle {
+        &self.chronicle
+    }
 }
 
 impl World {
-    fn new(seed: u64, subject: Subject) -> Self {
-        let clock = match SimulatedRuntime::new(seed) {
-            Ok(clock) => clock,
-            Err(error) => unreachable!("within a runtime: {error}"),
-        };
-        let memory = Memory::with_clock(clock.shared());
-        let backend: Arc<dyn Backend> = match subject {
-            Subject::Memory => Arc::new(memory.clone()),
-            Subject::Wrapped => Arc::new(Broken::new(memory.clone(), None)),
-            Subject::Broken(flaw) => Arc::new(Broken::new(memory.clone(), Some(flaw))),
-        };
-        Self {
-            clock,
-            memory,
-            backend,
-            history: Mutex::default(),
-            tally: Mutex::default(),
-            calm: AtomicBool::new(false),
-            asked: AtomicU64::new(0),
-            tick: AtomicU64::new(1),
-            violations: Mutex::default(),
-        }
+    fn new(store: Arc<dyn Store>, chronicle: Arc<Chronicle>) -> Self {
+        Self { chronicle, store, asked: AtomicU64::new(0), tick: AtomicU64::new(1) }
     }
 
-    fn record(&self, what: What) {
-        self.record_late(what, Duration::ZERO);
-    }
-
-    /// Records what happened so long ago.
-    fn record_late(&self, what: What, ago: Duration) {
-        let at = self.clock.now().since_zero() - ago;
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).push(Event { at, what });
-    }
-
-    fn note(&self, what: &'static str) {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).note(what);
-    }
-
-    fn count(&self, what: &str) -> u64 {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).count(what)
-    }
-
-    fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed)
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.clock.sleep_until(self.clock.now() + duration).await;
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.clock.spawn(Box::pin(task));
-    }
-
-    fn violated(&self, invariant: Invariant, how: String) {
-        let at = self.clock.now().since_zero();
-        self.violations.lock().unwrap_or_else(PoisonError::into_inner).push(Violation { invariant, at, how });
+    fn lingering(&self) -> Duration {
+        self.store.recovery() + UNDER_WAY
     }
 
     /// Nobody should have a claim any more, of those that `concern` us.
     fn look_for_orphans(&self, concern: impl Fn(ClaimId) -> bool) {
         for line in lines() {
-            for place in self.memory.peek(&line).places.iter().filter(|place| concern(place.claim)) {
-                self.record(What::LeftBehind { claim: place.claim });
+            for claim in self.store.claims(&line).into_iter().filter(|claim| concern(*claim)) {
+                self.record(What::LeftBehind { claim });
             }
         }
     }
 
     fn outcome(&self) -> Outcome {
-        let mut history = std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner));
-        history.sort_by_key(|event| event.at);
-        let mut violations = history::check(&history, LINGERING);
-        violations.append(&mut self.violations.lock().unwrap_or_else(PoisonError::into_inner));
-        let (asked, served) = (self.asked.load(Ordering::Relaxed), self.memory.served());
-        if served > asked {
-            let at = self.clock.now().since_zero();
+        let (history, mut beyond, tally) = self.chronicle.close();
+        let mut violations = history::check(&history, self.lingering());
+        violations.append(&mut beyond);
+        let (asked, served) = (self.asked.load(Ordering::Relaxed), self.store.served());
+        if let Some(served) = served.filter(|served| *served > asked) {
+            let at = self.clock().now().since_zero();
             let how = format!("{asked} calls were made, and the store served {served}");
             violations.push(Violation { invariant: Invariant::Cost, at, how });
         }
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        tally.0.insert("events in the history", history.len() as u64);
         Outcome { violations, tally, history }
     }
 }
@@ -261,33 +214,5 @@ fn line(kind: Kind, name: &str) -> LineId {
     match name.parse() {
         Ok(name) => LineId::new(kind, name),
         Err(error) => unreachable!("the simulator's own names are good: {error}"),
-    }
-}
-
-/// Chance, from one machine's seed.
-#[derive(Clone, Debug)]
-struct Dice(SimulatedRuntime);
-
-impl Dice {
-    fn below(&self, end: u64) -> u64 {
-        self.0.random_u64() % end.max(1)
-    }
-
-    fn percent(&self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    fn millis(&self, range: std::ops::Range<u64>) -> Duration {
-        // Odd microseconds, so that few things happen at the very same time.
-        let micros = range.start * 1000 + self.below((range.end - range.start) * 1000);
-        Duration::from_micros(micros)
-    }
-
-    fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
-        let index = usize::try_from(self.below(from.len() as u64)).unwrap_or_default();
-        match from.get(index) {
-            Some(picked) => picked,
-            None => unreachable!("the simulator picks from what is there"),
-        }
     }
 }

@@ -3,24 +3,16 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use lock_core::{
-    SessionId, SessionOptions,
-    backend::{Backend, SharedSession},
-    runtime::Runtime,
-};
+use lock_core::{LineId, SessionId, SessionOptions, backend::SharedSession, runtime::Runtime};
 
 use super::{Dice, TTL, World, client::Client, lines};
 use crate::history::What;
 
-/// At least so often does each of these happen in every run.
-const AT_LEAST: u64 = 30;
+/// What befalls clients; the store has faults of its own.
+const FAULTS: [&str; 5] = ["kills", "closes", "pauses", "suspends", "evictions"];
 
-const FAULTS: [&str; 7] =
-    ["kills", "closes", "pauses", "suspends", "evictions", "expiries", "renewals answered late"];
-
-/// What clients and network bring about, and must have happened often enough too.
-const OTHERS: [&str; 5] =
-    ["calls cancelled", "requests lost", "replies lost", "messages late", "requests repeated by the network"];
+/// What clients bring about, and must have happened often enough too; and so must the mishaps of the store.
+const OTHERS: [&str; 1] = ["calls cancelled"];
 
 /// Somebody with a session of their own, to whom nothing happens: sees every line, and makes things go wrong
 /// for others.
@@ -32,12 +24,12 @@ pub(super) struct Operator {
 
 impl Operator {
     pub(super) async fn new(world: &Arc<World>) -> Self {
-        let dice = Dice(world.clock.clone());
-        let id = SessionId::new(world.clock.random_u64());
-        let options = SessionOptions { id, ttl: TTL, runtime: world.clock.shared() };
-        let session = match world.memory.open(options).await {
+        let dice = Dice(world.clock().clone());
+        let id = SessionId::new(world.clock().random_u64());
+        let options = SessionOptions { id, ttl: TTL, runtime: world.clock().shared() };
+        let session = match world.store.operators_way().await.open(options).await {
             Ok(session) => session,
-            Err(error) => unreachable!("opening does not fail in memory: {error}"),
+            Err(error) => unreachable!("nothing goes wrong for an operator: {error}"),
         };
         let operator = Self { world: world.clone(), session, dice };
         operator.watch_lines().await;
@@ -65,15 +57,17 @@ impl Operator {
 
     /// Goes on until everything has happened often enough.
     pub(super) async fn rage(&self, clients: &[Arc<Client>]) {
-        while FAULTS.iter().chain(&OTHERS).any(|what| self.world.count(what) < AT_LEAST) {
+        let store = &self.world.store;
+        let faults: Vec<&str> = FAULTS.iter().chain(store.faults()).copied().collect();
+        let rare = |what: &&str| self.world.count(what) < store.at_least();
+        while faults.iter().chain(&OTHERS).chain(store.mishaps()).any(rare) {
             self.world.sleep(self.dice.millis(10..90)).await;
-            self.strike(self.dice.pick::<&str>(&FAULTS), self.dice.pick(clients)).await;
+            self.strike(self.dice.pick::<&str>(&faults), self.dice.pick(clients)).await;
         }
     }
 
     async fn strike(&self, fault: &'static str, client: &Arc<Client>) {
-        let (memory, coordinator) = (&self.world.memory, client.coordinator());
-        let session = coordinator.session_id();
+        let coordinator = client.coordinator();
         // What happens to a session that is over already is not counted.
         let mut happened = !coordinator.health().is_lost();
         match fault {
@@ -82,13 +76,7 @@ impl Operator {
             "pauses" => client.machine.pause(self.dice.millis(200..1500)),
             "suspends" => client.machine.suspend(self.dice.millis(0..1500)),
             "evictions" => happened = self.evict().await,
-            "renewals answered late" => memory.delay_renewals(session, self.dice.millis(0..700)),
-            _ => {
-                happened = memory.expire_now(session);
-                if happened {
-                    self.world.record(What::SessionEnded { session });
-                }
-            }
+            _ => happened = self.world.store.strike(fault, client.number, coordinator.session_id()).await,
         }
         if happened {
             self.world.note(fault);
@@ -97,11 +85,11 @@ impl Operator {
 
     /// Evicts somebody, if there is anybody.
     async fn evict(&self) -> bool {
-        let places: Vec<_> = lines()
-            .flat_map(|line| {
-                self.world.memory.peek(&line).places.into_iter().map(move |p| (line.clone(), p.claim))
-            })
-            .collect();
+        let claims = |line: LineId| {
+            let claims = self.world.store.claims(&line);
+            claims.into_iter().map(move |claim| (line.clone(), claim))
+        };
+        let places: Vec<_> = lines().flat_map(claims).collect();
         if places.is_empty() {
             return false;
         }

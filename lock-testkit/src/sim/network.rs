@@ -1,5 +1,5 @@
-//! The way from a client to the store: it delays, loses and repeats what is sent over it, and keeps the
-//! client's part of the history.
+//! The way from a client to the store: it delays, loses and repeats what is sent over it, unless the store sees
+//! to that, and keeps the client's part of the history.
 
 use std::{
     fmt,
@@ -22,6 +22,7 @@ use crate::history::What;
 /// One client's way to the store.
 pub(super) struct Network {
     pub(super) world: Arc<World>,
+    pub(super) backend: Arc<dyn Backend>,
     pub(super) dice: Dice,
 }
 
@@ -35,8 +36,10 @@ impl fmt::Debug for Network {
 impl Backend for Network {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
         let id = options.id;
-        self.world.sleep(self.dice.millis(0..5)).await;
-        let session = self.world.backend.open(options).await?;
+        if self.world.store.is_remote() {
+            self.world.sleep(self.dice.millis(0..5)).await;
+        }
+        let session = self.backend.open(options).await?;
         let (world, lease, machine) = (self.world.clone(), session.lease().clone(), self.dice.0.clone());
         self.world.spawn(async move {
             // On the true clock: the deadline also passes for one who stands still and cannot see it.
@@ -89,10 +92,13 @@ impl Remote {
     }
 
     fn loses(&self) -> bool {
-        !self.world.is_calm() && self.dice.percent(5)
+        self.world.store.is_remote() && !self.world.is_calm() && self.dice.percent(5)
     }
 
     async fn travel(&self) {
+        if !self.world.store.is_remote() {
+            return;
+        }
         let late = !self.world.is_calm() && self.dice.percent(10);
         if late {
             self.world.note("messages late");
@@ -107,7 +113,7 @@ impl Remote {
 
     /// Sends the same request again, to arrive at some time after the first.
     fn repeat<T: Send + 'static>(&self, request: impl FnOnce(SharedSession) -> Answer<T> + Send + 'static) {
-        if self.world.is_calm() || !self.dice.percent(8) {
+        if !self.world.store.is_remote() || self.world.is_calm() || !self.dice.percent(8) {
             return;
         }
         self.world.note("requests repeated by the network");

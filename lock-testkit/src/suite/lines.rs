@@ -2,7 +2,7 @@
 
 use std::{pin::pin, task::Waker, time::Duration};
 
-use lock_core::{ErrorKind, Kind, LineId, Mode, Names, backend::CellVersion};
+use lock_core::{ErrorKind, Kind, LineId, LostReason, Mode, Names, backend::CellVersion};
 
 use super::context::{Check, Context, Party, Stop, User, ensure, line, rival};
 
@@ -164,7 +164,8 @@ pub(super) async fn close(context: &Context, mode: Mode) -> Check {
     let guard = user.coordinator.claims(line("close-too")).acquire(mode).await?;
     user.coordinator.close().await?;
     context.residue_is(&before, "close() of a coordinator returned").await?;
-    ensure(!guard.is_valid(), "a guard outlived its coordinator")?;
+    let over = guard.check().err().map(|lost| lost.reason);
+    ensure(over == Some(LostReason::Closed), format!("the guard of a closed coordinator says {over:?}"))?;
     drop(guard);
     let open = user.coordinator.claims(x).acquire(mode).await;
     ensure(open.is_err(), "a closed coordinator takes claims")

@@ -1,0 +1,156 @@
+//! The simulated cluster: one history that is committed, and members that learn of it a little later, each at
+//! its own pace.
+//!
+//! A member answers a request only when it has applied what the answer says, so answers are linearizable;
+//! watches are told what the member has applied. (Stale reads are what etcd gives to those who ask for
+//! serializable ones. `lock-etcd` never does, so there are none here.)
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use lock_core::{
+    Moment, SessionId,
+    runtime::Runtime,
+    sync::{Signal, locked},
+};
+use lock_testkit::sim::{Chronicle, Dice, TTL};
+
+use crate::{
+    flaw::Flaw,
+    mvcc::{Mvcc, Renewed},
+    wire::Wire,
+};
+
+/// How many members clients move between; the operator has one more to itself.
+pub(crate) const MEMBERS: usize = 3;
+
+/// etcd looks for leases that have run out twice a second.
+const LOOKS_FOR_LEASES: Duration = Duration::from_millis(500);
+
+pub(crate) struct Cluster {
+    pub(crate) chronicle: Arc<Chronicle>,
+    pub(crate) dice: Dice,
+    mvcc: Mutex<Mvcc>,
+    committed: Signal<i64>,
+    pub(crate) members: Vec<Member>,
+    /// How many leases have ended.
+    ended: Signal<u64>,
+    /// Those of the clients.
+    pub(crate) wires: Mutex<Vec<Arc<Wire>>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Member {
+    /// Up to which revision it knows what was committed.
+    pub(crate) applied: Signal<i64>,
+    lags_until: Mutex<Option<Moment>>,
+}
+
+impl Cluster {
+    pub(crate) fn start(chronicle: &Arc<Chronicle>, flaw: Option<Flaw>) -> Arc<Self> {
+        let this = Arc::new(Self {
+            chronicle: chronicle.clone(),
+            dice: Dice(chronicle.clock().clone()),
+            mvcc: Mutex::new(Mvcc::new(flaw)),
+            committed: Signal::new(0),
+            members: (0..=MEMBERS).map(|_| Member::default()).collect(),
+            ended: Signal::new(0),
+            wires: Mutex::default(),
+        });
+        for member in 0..=MEMBERS {
+            let cluster = this.clone();
+            chronicle.spawn(async move { cluster.follow(&cluster.members[member]).await });
+        }
+        let cluster = this.clone();
+        chronicle.spawn(async move { cluster.end_leases().await });
+        this
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.chronicle.clock().now()
+    }
+
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Mvcc) -> T) -> T {
+        look(&locked(&self.mvcc))
+    }
+
+    /// Carries a request out; says at which revision the store is then.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Mvcc) -> T) -> (T, i64) {
+        let (outcome, revision, leases) = {
+            let mut mvcc = locked(&self.mvcc);
+            let before = mvcc.leases().count();
+            let outcome = change(&mut mvcc);
+            (outcome, mvcc.revision(), before > mvcc.leases().count())
+        };
+        if leases {
+            self.ended.update(|count| *count += 1);
+        }
+        if self.committed.read(|committed| *committed < revision) {
+            self.committed.update(|committed| *committed = revision);
+        }
+        (outcome, revision)
+    }
+
+    /// For so many seconds; 0 when the lease has ended.
+    pub(crate) async fn renew(&self, lease: i64) -> i64 {
+        loop {
+            let ended = self.ended.read(|count| *count);
+            let renewed = locked(&self.mvcc).renew(lease, self.now());
+            match renewed {
+                Renewed::For(ttl) => return i64::try_from(ttl.as_secs()).unwrap(),
+                Renewed::Gone => return 0,
+                Renewed::RunOut => self.ended.wait(|count| (*count != ended).then_some(())).await,
+            }
+        }
+    }
+
+    /// A member applies what is committed.
+    async fn follow(&self, member: &Member) {
+        loop {
+            let applied = member.applied.read(|applied| *applied);
+            self.committed.wait(|committed| (*committed > applied).then_some(())).await;
+            let lags = locked(&member.lags_until).is_some_and(|until| self.now() < until);
+            let delay = if lags && !self.chronicle.is_calm() { 50..300 } else { 0..2 };
+            self.chronicle.sleep(self.dice.millis(delay)).await;
+            let committed = self.committed.read(|committed| *committed);
+            member.applied.update(|applied| *applied = committed);
+        }
+    }
+
+    async fn end_leases(&self) {
+        self.chronicle.sleep(self.dice.millis(0..500)).await;
+        loop {
+            for lease in self.look(|mvcc| mvcc.run_out(self.now())) {
+                // Otherwise the session was still being opened, and may be granted a lease once more.
+                let opened = self.look(|mvcc| mvcc.is_used(lease));
+                self.change(|mvcc| mvcc.revoke(lease)).0.unwrap();
+                if opened {
+                    self.chronicle.session_ended(SessionId::new(lease.cast_unsigned()));
+                }
+                self.chronicle.note("leases that ran out");
+            }
+            self.chronicle.sleep(LOOKS_FOR_LEASES).await;
+        }
+    }
+
+    /// The member learns late for a while.
+    pub(crate) fn lag(&self, member: usize) {
+        *locked(&self.members[member].lags_until) = Some(self.now() + self.dice.millis(300..2000));
+    }
+
+    /// Tells whether there was anything to forget.
+    pub(crate) fn compact(&self) -> bool {
+        let (from, to) = self.look(|mvcc| (mvcc.compacted(), mvcc.revision()));
+        // Mostly all of it.
+        let left = if self.dice.percent(30) { self.dice.below((to - from).cast_unsigned()) } else { 0 };
+        let until = to - left.cast_signed();
+        self.change(|mvcc| mvcc.compact(until));
+        until > from
+    }
+}
+
+/// After how long the session of somebody who was killed has ended: its ttl, the next look for leases, and a
+/// renewal that was late.
+pub(crate) const RECOVERY: Duration = TTL.saturating_add(Duration::from_millis(750));
