@@ -192,9 +192,6 @@ impl State {
         let until = self.deadline();
         match self.lost {
             Some(reason) => Health::Lost(reason),
-            None if Bug::ValidWhileSuspect.is_seeded() && now >= self.overdue_at() => {
-                Health::Suspect { until }
-            }
             None if now >= until => Health::Lost(LostReason::Deadline),
             None if self.suspected || now >= self.overdue_at() => Health::Suspect { until },
             None => Health::Live { until },
