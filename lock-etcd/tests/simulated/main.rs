@@ -5,6 +5,7 @@ mod cluster;
 mod flaw;
 mod link;
 mod mvcc;
+mod opening;
 mod renewals;
 mod server;
 mod store;
