@@ -222,7 +222,7 @@ impl Opening {
     /// shown that there is no use in trying again.
     async fn grant(&self, ttl: Duration) -> Result<(Moment, Duration)> {
         let asked = whole_seconds(ttl);
-        let mut hopeless = 0;
+        let (mut hopeless, mut unanswered) = (0, None);
         let (sent, granted) = loop {
             let sent = self.runtime.now();
             let call = |client: &Client| {
@@ -231,8 +231,12 @@ impl Opening {
             };
             match self.connection.ask(self.share, call).await {
                 Ok(reply) => break (sent, reply.ttl()),
-                // An earlier request was carried out, but when is not known.
-                Err(error) if is_lease_there(&error) => self.revoke().await,
+                Err(error) if is_lease_there(&error) => {
+                    self.trouble.note(error.with_kind(ErrorKind::Unavailable));
+                    if let Some(granted) = self.granted_before(unanswered, ttl).await {
+                        break granted;
+                    }
+                }
                 Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
                 Err(error) => {
                     let kind = if_all_fail_so(&error);
@@ -242,6 +246,7 @@ impl Opening {
                     }
                     tracing::debug!(%error, "another member is asked for a lease");
                     self.trouble.note(error);
+                    unanswered.get_or_insert(sent);
                 }
             }
             self.pause().await;
@@ -253,6 +258,22 @@ impl Opening {
             return Err(Error::new(ErrorKind::InvalidOption, message));
         }
         Ok((sent, granted))
+    }
+
+    /// The lease that a request was granted whose answer was lost: no sooner than the first of those was sent.
+    /// When that is too long ago, it ends by itself, since nobody renews it. It must not be revoked: should
+    /// that not be answered either, it might be carried out on the lease that is granted next.
+    async fn granted_before(&self, unanswered: Option<Moment>, ttl: Duration) -> Option<(Moment, i64)> {
+        let sent = unanswered.filter(|sent| self.runtime.now() < *sent + ttl / 2)?;
+        match self.connection.granted_ttl(lease_of(self.id)).await {
+            Ok(granted @ 1..) => Some((sent, granted)),
+            // It has ended meanwhile.
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(%error, "it is not known for how long the lease was granted");
+                None
+            }
+        }
     }
 
     /// Makes the session's own keys, and starts its tasks.

@@ -14,8 +14,8 @@ use std::{
 };
 
 use etcd_client::{
-    Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, KeyValue, ResponseHeader, Txn, TxnOp,
-    TxnResponse,
+    Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, KeyValue, LeaseTimeToLiveResponse,
+    ResponseHeader, Txn, TxnOp, TxnResponse,
 };
 use lock_core::{
     Error, ErrorKind, Lease, Moment, Result,
@@ -343,11 +343,20 @@ impl Connection {
 
     /// Whether a lease has not ended.
     pub(crate) async fn lives(&self, lease: i64) -> Result<bool> {
+        self.time_to_live(lease).await.map(|reply| reply.ttl() > 0)
+    }
+
+    /// For how many seconds a lease was granted.
+    pub(crate) async fn granted_ttl(&self, lease: i64) -> Result<i64> {
+        self.time_to_live(lease).await.map(|reply| reply.granted_ttl())
+    }
+
+    async fn time_to_live(&self, lease: i64) -> Result<LeaseTimeToLiveResponse> {
         let call = |client: &Client| {
             let mut leases = client.lease_client();
             async move { leases.time_to_live(lease, None).await }
         };
-        self.ask(self.limits.request_timeout, call).await.map(|reply| reply.ttl() > 0)
+        self.ask(self.limits.request_timeout, call).await
     }
 
     /// Ends a lease, and with it every key under it.

@@ -10,7 +10,8 @@ pub(crate) enum Flaw {
     DeadLeasesTaken,
     /// Leases end after half of their ttl.
     LeasesEndEarly,
-    /// Now and then a watch is not told of an event, and goes on as if nothing were.
+    /// Now and then a watch is not told of an event, and goes on as if nothing were. What finds it is the
+    /// observers' view of a line.
     EventsDropped,
     /// A request that was answered lands once more, later on. No network does so to etcd: it is what the
     /// protocol rests on.

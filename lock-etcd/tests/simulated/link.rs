@@ -11,7 +11,7 @@ use crate::{
     cluster::{Cluster, MEMBERS, Member},
     flaw::Flaw,
     mvcc::Mvcc,
-    wire::{Streams, Talk, Wire},
+    wire::{Fate, Streams, Talk, Wire},
 };
 
 #[derive(Clone)]
@@ -21,19 +21,6 @@ pub(crate) struct Link {
     pub(crate) machine: SimulatedRuntime,
     /// Nothing goes wrong on it.
     smooth: bool,
-}
-
-/// What becomes of a request. All but the first end in an error that leaves open whether it took effect.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    Answered,
-    RequestLost,
-    ReplyLost,
-    RefusedButApplied,
-    AppliedLater,
-    /// Once at once, and once more later. Never when it is answered: gRPC sends nothing twice, and etcd
-    /// proposes nothing twice.
-    AppliedTwice,
 }
 
 impl Link {
@@ -58,9 +45,9 @@ impl Link {
         !self.smooth && !self.cluster.chronicle.is_calm()
     }
 
-    /// Whether that is wrong with the store, to this client.
+    /// Whether that is wrong with the store.
     pub(crate) fn has(&self, flaw: Flaw) -> bool {
-        !self.smooth && self.cluster.look(|mvcc| mvcc.flaw) == Some(flaw)
+        self.cluster.look(|mvcc| mvcc.flaw) == Some(flaw)
     }
 
     /// Whether something goes wrong that does so many times out of a thousand.
@@ -127,6 +114,9 @@ impl Link {
     }
 
     fn fate(&self) -> Fate {
+        if let Some(planned) = self.wire.planned() {
+            return planned;
+        }
         if !self.is_rough() {
             return Fate::Answered;
         }
@@ -153,7 +143,7 @@ impl Link {
             Fate::RequestLost | Fate::AppliedLater => None,
             _ => Some(self.cluster.change(&*request)),
         };
-        let repeated = self.has(Flaw::AnsweredRequestsRepeated) && self.chance(20);
+        let repeated = self.has(Flaw::AnsweredRequestsRepeated) && self.chance(50);
         if matches!(fate, Fate::AppliedLater | Fate::AppliedTwice) || repeated {
             self.apply_later(request);
         }

@@ -213,6 +213,14 @@ impl Mvcc {
         }
     }
 
+    /// How many whole seconds a lease has left, and for how many it was granted; as etcd answers when there is
+    /// none.
+    pub(crate) fn time_to_live(&self, id: i64, now: Moment) -> (i64, i64) {
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap();
+        let there = |lease: &Lease| (seconds(lease.ends.saturating_since(now)), seconds(lease.ttl));
+        self.leases.get(&id).map_or((-1, 0), there)
+    }
+
     /// Those that have run out.
     pub(crate) fn run_out(&self, now: Moment) -> Vec<i64> {
         let early = |lease: &Lease| {

@@ -157,9 +157,16 @@ impl PbLeaseService for Link {
 
     async fn lease_time_to_live(
         &self,
-        _: Request<PbLeaseTimeToLiveRequest>,
+        asked: Request<PbLeaseTimeToLiveRequest>,
     ) -> Result<Response<PbLeaseTimeToLiveResponse>, Status> {
-        Err(not_simulated())
+        let id = asked.into_inner().id;
+        let clock = self.cluster.chronicle.clock().clone();
+        self.call(move |store| {
+            let header = store.header();
+            let (ttl, granted_ttl) = store.time_to_live(id, clock.now());
+            Ok(PbLeaseTimeToLiveResponse { header, id, ttl, granted_ttl, keys: Vec::new() })
+        })
+        .await
     }
 
     async fn lease_leases(

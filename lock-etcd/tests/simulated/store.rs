@@ -39,7 +39,7 @@ impl Simulated {
     }
 }
 
-async fn backend(link: Link) -> Arc<dyn Backend> {
+pub(crate) async fn backend(link: Link) -> Arc<dyn Backend> {
     Arc::new(Etcd::from_client(client(link).await, NAMESPACE).unwrap())
 }
 

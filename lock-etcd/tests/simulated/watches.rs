@@ -182,7 +182,7 @@ impl Watching {
         if several(&events) {
             link.note("messages of several transactions");
         }
-        // When all is calm as well: before, a stream that breaks makes everybody look.
+        // To the operator as well, who observes: a client gets over it when its stream breaks for another reason.
         if link.has(Flaw::EventsDropped) && link.cluster.dice.percent(5) {
             events.pop();
         }

@@ -1,8 +1,11 @@
 //! One client's connection to the cluster, of which everything can break.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use lock_core::{
@@ -15,6 +18,21 @@ pub(crate) struct Wire {
     talk: Signal<Talk>,
     renewals_held_until: Mutex<Option<Moment>>,
     open: [AtomicUsize; 2],
+    /// What becomes of the next requests, whatever chance says.
+    fates: Mutex<VecDeque<Fate>>,
+}
+
+/// What becomes of a request. All but the first end in an error that leaves open whether it took effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    Answered,
+    RequestLost,
+    ReplyLost,
+    RefusedButApplied,
+    AppliedLater,
+    /// Once at once, and once more later. Never when it is answered: gRPC sends nothing twice, and etcd
+    /// proposes nothing twice.
+    AppliedTwice,
 }
 
 /// What a client says belongs to one of these, and ends with it.
@@ -36,6 +54,14 @@ pub(crate) enum Streams {
 impl Wire {
     pub(crate) fn to(member: usize) -> Self {
         Self { talk: Signal::new(Talk { member, ..Talk::default() }), ..Self::default() }
+    }
+
+    pub(crate) fn plan(&self, fates: impl IntoIterator<Item = Fate>) {
+        locked(&self.fates).extend(fates);
+    }
+
+    pub(crate) fn planned(&self) -> Option<Fate> {
+        locked(&self.fates).pop_front()
     }
 
     pub(crate) fn talk(&self) -> Talk {

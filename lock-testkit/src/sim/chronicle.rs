@@ -31,7 +31,9 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
-    pub(super) fn new(seed: u64) -> Self {
+    /// That of a simulation which is about to begin, within a paused tokio runtime.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         let clock = match SimulatedRuntime::new(seed) {
             Ok(clock) => clock,
             Err(error) => unreachable!("within a runtime: {error}"),

@@ -144,7 +144,9 @@ async fn play(world: &Arc<World>) {
     operator.rage(&clients).await;
     world.calm_down();
     for worker in workers {
-        let _it_ended = worker.await;
+        if worker.await.is_err() {
+            world.violated(Invariant::Progress, "a worker has panicked".to_owned());
+        }
     }
     client::wind_up(world, clients).await;
     operator.leave();
