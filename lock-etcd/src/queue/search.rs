@@ -164,7 +164,8 @@ impl Queue {
         Ok(Nodes { nodes, foreign, gate, live })
     }
 
-    /// Whether the holders behind the gate let the claim in; an error when it is in line no more.
+    /// Whether the holders behind the gate let the claim in, or it has come in already. When it is in line no more,
+    /// it is told.
     pub(super) async fn gate(self: &Arc<Self>, standing: &Standing) -> Result<Gate> {
         let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
         // All of them only when they are to be counted.
@@ -173,11 +174,22 @@ impl Queue {
             Mode::Shared => some_keys(who.keys.permit_holders(), 1),
             Mode::Permits { .. } => range(who.keys.holders()),
         };
-        let look = vec![get(self.namespace.live(self.session)), get(who.keys.node(who.id)), in_the_way];
+        let (live, node) = (self.namespace.live(self.session), who.keys.node(who.id));
+        let look = vec![get(live), get(node), get(who.keys.seat(mode, who.id)), in_the_way];
         let mut reply = self.look(look).await?;
-        let (live, node, holders) = (reply.key(), reply.key(), reply.keys());
-        if node.is_none() {
-            self.missing(standing, live.as_ref());
+        let (live, node, seat, holders) = (reply.key(), reply.key(), reply.key(), reply.keys());
+        match (node, seat) {
+            (Some(_), _) => {}
+            // An admission that was not answered, and had not landed when the next one was refused.
+            (None, Some(seat)) => {
+                self.those_behind_link(standing);
+                standing.take_seat(mode, seat.create_revision())?;
+                return Ok(Gate::Open);
+            }
+            (None, None) => {
+                self.missing(standing, live.as_ref());
+                return Ok(Gate::Shut);
+            }
         }
         let admitted = match mode {
             Mode::Permits { .. } => occupancy(&who.keys, &holders)?.admits(mode),

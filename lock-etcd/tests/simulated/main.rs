@@ -19,9 +19,8 @@ use flaw::Flaw;
 use lock_testkit::sim::{self, Outcome, Tally, for_seeds};
 use store::Simulated;
 
-/// How many seeds; `YOURTURN_SEEDS` overrides it. Few for now: seed 28 shows a claim that stays in line after it
-/// was left, since its admission through the gate had landed without an answer. That is still to be mended.
-const SEEDS: u64 = 25;
+/// How many seeds; `YOURTURN_SEEDS` overrides it.
+const SEEDS: u64 = 60;
 
 fn simulate(seed: u64, flaw: Option<Flaw>) -> Outcome {
     sim::run_on(seed, |chronicle| Simulated::start(chronicle, flaw))
