@@ -341,9 +341,9 @@ impl Connection {
         self.ask(self.limits.request_timeout, call).await.map_err(unknown_if_unavailable)
     }
 
-    /// Whether a lease has not ended.
+    /// Whether a lease has not ended: else its ttl is -1. In its last second it is 0.
     pub(crate) async fn lives(&self, lease: i64) -> Result<bool> {
-        self.time_to_live(lease).await.map(|reply| reply.ttl() > 0)
+        self.time_to_live(lease).await.map(|reply| reply.ttl() >= 0)
     }
 
     /// For how many seconds a lease was granted.

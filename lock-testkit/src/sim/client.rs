@@ -244,6 +244,7 @@ impl Client {
         }
         self.world.note("turns");
         self.world.record(What::Granted { claim, token });
+        let granted = self.world.clock().now();
         let (mut lost, mut work) = (pin!(lost), pin!(work));
         let reason = tokio::select! { biased;
             reason = &mut lost => Some(reason),
@@ -264,6 +265,8 @@ impl Client {
             Some(LostReason::Deadline) | None => overdue.min(self.machine.stood_still()),
             _ => Duration::ZERO,
         };
+        // Not before it began: the machine's own clock has jumped when the machine was suspended.
+        let ago = ago.min(self.world.clock().now().saturating_since(granted));
         self.world.record_late(What::BeliefEnds { claim, lost: reason }, ago);
         reason
     }
