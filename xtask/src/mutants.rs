@@ -25,7 +25,7 @@ const VARIABLE: &str = "YOURTURN_BUG";
 const FAULTS: &str = "kill,stop,cut,cut-server,one-way,reset,refuse,delay,slow,lose-reply";
 
 /// After so many seconds what looks for a bug has found it: it does not come to an end.
-const PATIENCE: &str = "300";
+const PATIENCE: &str = "150";
 /// In bytes that it writes to.
 const MEMORY_LIMIT: &str = "--data=6000000000";
 
