@@ -6,7 +6,7 @@ use std::{process::Command, sync::Mutex};
 use lock_testkit::{
     broken::Flaw,
     history::{Invariant, Violation},
-    sim::{self, Subject, Tally, for_seeds},
+    sim::{self, Subject, Tally, first_wrong, for_seeds},
 };
 
 /// How many seeds; `YOURTURN_SEEDS` overrides it.
@@ -72,17 +72,11 @@ fn every_broken_store_is_found_within_1000_seeds() {
     let mut missed = Vec::new();
     println!("{:<20}{:>5}  found by", "flaw", "seed");
     for flaw in Flaw::ALL.into_iter().filter(|flaw| !signs_of(*flaw).is_empty()) {
-        let found = Mutex::new(None);
-        for_seeds(1000, |seed| {
-            let of_interest = |violation: &Violation| signs_of(flaw).contains(&violation.invariant);
-            let violation = sim::run(seed, Subject::Broken(flaw)).violations.into_iter().find(of_interest);
-            let caught = violation.is_some();
-            if let Some(violation) = violation {
-                found.lock().unwrap().get_or_insert((seed, violation));
-            }
-            !caught
+        let of_interest = |violation: &Violation| signs_of(flaw).contains(&violation.invariant);
+        let found = first_wrong(1000, |seed| {
+            sim::run(seed, Subject::Broken(flaw)).violations.into_iter().find(of_interest)
         });
-        match found.into_inner().unwrap() {
+        match found {
             Some((seed, violation)) => println!("{:<20}{seed:>5}  {violation}", format!("{flaw:?}")),
             None => missed.push(flaw),
         }

@@ -16,7 +16,7 @@ mod wire;
 use std::{sync::Mutex, time::Duration};
 
 use flaw::Flaw;
-use lock_testkit::sim::{self, Outcome, Tally, for_seeds};
+use lock_testkit::sim::{self, Outcome, Tally, first_wrong, for_seeds};
 use store::Simulated;
 
 /// How many seeds; `YOURTURN_SEEDS` overrides it.
@@ -56,16 +56,7 @@ fn one_seed_gives_one_history() {
 fn every_broken_etcd_is_found_within_30_seeds() {
     let mut missed = Vec::new();
     for flaw in Flaw::ALL {
-        let found = Mutex::new(None);
-        for_seeds(30, |seed| {
-            let violation = simulate(seed, Some(flaw)).violations.into_iter().next();
-            let caught = violation.is_some();
-            if let Some(violation) = violation {
-                found.lock().unwrap().get_or_insert((seed, violation));
-            }
-            !caught
-        });
-        match found.into_inner().unwrap() {
+        match first_wrong(30, |seed| simulate(seed, Some(flaw)).violations.into_iter().next()) {
             Some((seed, violation)) => println!("{:<26}{seed:>3}  {violation}", format!("{flaw:?}")),
             None => missed.push(flaw),
         }

@@ -19,13 +19,13 @@ use std::{
     num::NonZero,
     ops::Deref,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use lock_core::{ClaimId, Kind, LineId, runtime::Runtime};
+use lock_core::{ClaimId, Kind, LineId, runtime::Runtime, sync::locked};
 
 pub use self::{
     chronicle::{Chronicle, Tally},
@@ -124,6 +124,18 @@ pub fn for_seeds(end: u64, run: impl Fn(u64) -> bool + Sync) {
             });
         }
     });
+}
+
+/// The first seed, from 1 to `end`, of which `run` says that something is wrong, and what. Of several that are
+/// tried at a time it is whichever ends first.
+pub fn first_wrong(end: u64, run: impl Fn(u64) -> Option<Violation> + Sync) -> Option<(u64, Violation)> {
+    let found = Mutex::new(None);
+    for_seeds(end, |seed| {
+        let Some(violation) = run(seed) else { return true };
+        locked(&found).get_or_insert((seed, violation));
+        false
+    });
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn simulate(world: World) -> Outcome {
