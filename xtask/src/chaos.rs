@@ -10,8 +10,6 @@ use crate::{
     page::{Page, machine, run as ask},
 };
 
-const PAGE: Page = Page("reliability.md");
-
 const THREE: &str = "3";
 
 const ALL_FAULTS: &str = "--faults all --every 1000";
@@ -73,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             all_well &= is_well;
             write!(text, "\n{}", one_deeper(&report))?;
         }
-        PAGE.write_section(&folder(store, options), &text)?;
+        Page::RELIABILITY.write_section(&folder(store, options), &text)?;
     }
     if all_well { Ok(()) } else { Err("something is wrong: docs/reliability.md says what".into()) }
 }

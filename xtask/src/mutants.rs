@@ -16,8 +16,6 @@ use crate::{
     page::{Page, machine, run as ask},
 };
 
-const PAGE: Page = Page("reliability.md");
-
 /// Names the bug to whatever looks for it.
 const VARIABLE: &str = "YOURTURN_BUG";
 
@@ -179,7 +177,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if all {
         let commit = ask("git", &["rev-parse", "--short", "HEAD"])?;
         let head = "| bug | suite | simulator | `lock-chaos` |\n|---|---|---|---|\n";
-        PAGE.write_section("mutants", &format!("{}; commit {commit}.\n\n{head}{rows}", machine()?))?;
+        Page::RELIABILITY
+            .write_section("mutants", &format!("{}; commit {commit}.\n\n{head}{rows}", machine()?))?;
     }
     if missed.is_empty() { Ok(()) } else { Err(format!("nothing finds {}", missed.join(", ")).into()) }
 }

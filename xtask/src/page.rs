@@ -9,6 +9,8 @@ use crate::cargo::Result;
 pub(crate) struct Page(pub(crate) &'static str);
 
 impl Page {
+    pub(crate) const RELIABILITY: Self = Self("reliability.md");
+
     pub(crate) fn path(self) -> String {
         format!("{}/../docs/{}", env!("CARGO_MANIFEST_DIR"), self.0)
     }
