@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
-use yourturn::{ClaimId, Coordinator, Guard, Health, Mutex, SessionId};
+use yourturn::{Coordinator, Guard, Health, Mutex, SessionId};
 
 use crate::{
     Result,
     crew::{Crew, Failed, Turn},
+    judge::Listed,
     meter::resident_mib,
     problems::folded,
     store::{Counters, Store},
@@ -72,7 +73,7 @@ pub(crate) struct Measured {
     /// Between which moments turns count.
     pub(crate) window: (Instant, Instant),
     /// Who was in line when measuring began and when it ended, in order; contended only.
-    pub(crate) lists: Vec<Vec<ClaimId>>,
+    pub(crate) lists: Vec<Vec<Listed>>,
     /// How many turns began between the readings of the store's counters, and by how much those rose.
     pub(crate) counted: Option<(u64, Counters)>,
     /// What the clients added to the process in RAM, in MiB.
@@ -153,7 +154,7 @@ struct Stage<'a> {
     first: Mutex,
     store: Option<&'a dyn Store>,
     before: Option<f64>,
-    lists: Vec<Vec<ClaimId>>,
+    lists: Vec<Vec<Listed>>,
     clients_mib: Option<f64>,
     process_mib: Option<f64>,
 }
@@ -180,11 +181,11 @@ impl Stage<'_> {
     }
 
     /// The claims of all clients, in order, once all are in line.
-    async fn all_waiting(&self) -> Result<Vec<ClaimId>> {
+    async fn all_waiting(&self) -> Result<Vec<Listed>> {
         loop {
             let asked = Instant::now();
             let line = self.first.inspect().await.map_err(text)?;
-            let waiting: Vec<ClaimId> = line.waiters().map(|place| place.claim).collect();
+            let waiting: Vec<Listed> = line.waiters().map(Listed::from).collect();
             if waiting.len() == self.plan.clients {
                 return Ok(waiting);
             }
@@ -211,7 +212,7 @@ impl Stage<'_> {
         let after = self.read(crew).await?;
         if self.plan.mode == Mode::Contended {
             let line = self.first.inspect().await.map_err(text)?;
-            self.lists.push(line.places.iter().map(|place| place.claim).collect());
+            self.lists.push(line.places.iter().map(Listed::from).collect());
         }
         let counted = before.zip(after).map(|((turns, counters), (later_turns, later))| {
             let (requests, writes) = (later.requests - counters.requests, later.writes - counters.writes);

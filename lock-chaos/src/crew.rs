@@ -17,6 +17,10 @@ use crate::{
     workload::{self, Job, Plug},
 };
 
+/// Once all is quiet, what a client has begun has ended within this: whoever is told to finish and does not is
+/// stuck.
+const LAST_TURNS: Duration = Duration::from_secs(30);
+
 /// All clients.
 pub(crate) struct Crew {
     members: Vec<Mutex<Member>>,
@@ -47,7 +51,34 @@ struct Member {
 
 enum Running {
     Process(Box<Process>),
-    Tasks { plug: Plug, stop: oneshot::Sender<()>, ended: JoinHandle<Result<(), String>> },
+    Tasks { plug: Plug, stop: Option<oneshot::Sender<()>>, ended: JoinHandle<Result<(), String>> },
+}
+
+impl Running {
+    async fn kill(self) -> io::Result<()> {
+        match self {
+            Self::Process(process) => process.kill().await,
+            Self::Tasks { plug, ended, .. } => {
+                if let Some(coordinator) = plug.get() {
+                    coordinator.abandon();
+                }
+                ended.abort();
+                let _it_was_aborted = ended.await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets it end what it has begun; an error says what it died of.
+    async fn finish(&mut self) -> Result<(), String> {
+        match self {
+            Self::Process(process) => process.finish().await.map_err(|error| error.to_string()),
+            Self::Tasks { stop, ended, .. } => {
+                let _it_listens = stop.take().map(|stop| stop.send(()));
+                ended.await.unwrap_or_else(|error| Err(error.to_string()))
+            }
+        }
+    }
 }
 
 impl Crew {
@@ -97,16 +128,7 @@ impl Crew {
         let Some(running) = member.running.take() else { return Ok(false) };
         let client = member.client;
         member.client.life += 1;
-        match running {
-            Running::Process(process) => process.kill().await?,
-            Running::Tasks { plug, ended, .. } => {
-                if let Some(coordinator) = plug.get() {
-                    coordinator.abandon();
-                }
-                ended.abort();
-                let _it_was_aborted = ended.await;
-            }
-        }
+        running.kill().await?;
         self.chronicle.note(Some(client), What::Killed);
         Ok(true)
     }
@@ -129,19 +151,21 @@ impl Crew {
         }
     }
 
-    /// Lets everybody finish. An error names what somebody died of.
+    /// Lets everybody finish, and kills who is stuck. An error names what somebody died of.
     pub(crate) async fn stop(&self) -> Result<(), String> {
         let mut all = Vec::new();
         for member in &self.members {
             let mut member = member.lock().await;
-            let client = member.client;
-            let Some(running) = member.running.take() else { continue };
+            let (client, chronicle) = (member.client, self.chronicle.clone());
+            let Some(mut running) = member.running.take() else { continue };
             all.push(tokio::spawn(async move {
-                let ended = match running {
-                    Running::Process(process) => process.stop().await.map_err(|error| error.to_string()),
-                    Running::Tasks { stop, ended, .. } => {
-                        let _it_listens = stop.send(());
-                        ended.await.unwrap_or_else(|error| Err(error.to_string()))
+                let ended = tokio::select! { biased;
+                    ended = running.finish() => ended,
+                    () = chronicle.sleep(LAST_TURNS) => {
+                        chronicle.note(Some(client), What::Stuck);
+                        let killed = running.kill().await.map_err(|error| error.to_string());
+                        chronicle.note(Some(client), What::Killed);
+                        killed
                     }
                 };
                 ended.map_err(|error| format!("{client}: {error}"))
@@ -162,5 +186,5 @@ fn tasks(job: Job, memory: Memory, chronicle: Chronicle) -> Running {
         let _ = stopped.await;
     };
     let ended = tokio::spawn(workload::run(job, Some(memory), log, Arc::clone(&plug), stop_it));
-    Running::Tasks { plug, stop, ended }
+    Running::Tasks { plug, stop: Some(stop), ended }
 }

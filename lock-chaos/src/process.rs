@@ -67,7 +67,7 @@ impl Process {
     }
 
     /// Lets it finish, and close its session.
-    pub(crate) async fn stop(mut self) -> io::Result<()> {
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
         self.orders = None;
         let status = self.child.wait().await?;
         let _it_ended = (&mut self.listener).await;

@@ -84,6 +84,8 @@ pub(crate) enum What {
     Released { turn: u64, error: Option<String> },
     /// The client has closed its session and ends.
     Closed,
+    /// The client was to finish, and did not in time: it is killed.
+    Stuck,
     /// The client's process was started.
     Started,
     /// The client is dead.

@@ -61,6 +61,17 @@ enum Check {
     Clock,
 }
 
+/// A column of the table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Column {
+    Suite,
+    Simulator,
+    Chaos,
+}
+
+/// What each column says: nothing where nobody looked, `None` where nothing was found.
+type Found = BTreeMap<Column, Option<String>>;
+
 /// A test, and the file that it is in.
 #[derive(Clone, Copy)]
 struct Test {
@@ -73,11 +84,20 @@ const ONE_MEMBER: Test = Test { file: "conformance", name: "one_member_keeps_eve
 const THREE_MEMBERS: Test = Test { file: "conformance", name: "three_members_keep_every_clause" };
 const ONE_SERVER: Test = Test { file: "conformance", name: "one_server_keeps_every_clause" };
 const THREE_SERVERS: Test = Test { file: "conformance", name: "three_servers_keep_every_clause" };
-/// Not of the suite: a test of etcd's faults.
+/// Not of the suite: sessions in processes that stand still, and at a follower that is cut off. It is one test.
+const LIVENESS: Test = Test { file: "liveness", name: "" };
+/// Nor this: a test of etcd's faults.
 const SURVIVAL: Test = Test { file: "faults", name: "a_session_survives_what_is_over_before_its_deadline" };
 const MEMORY_SEEDS: Test = Test { file: "sim", name: "no_seed_finds_anything_wrong" };
 const ETCD_SEEDS: Test = Test { file: "simulated", name: "no_seed_finds_anything_wrong" };
 const CLOCK: Test = Test { file: "clock", name: "the_clock_counts_from_boot" };
+
+impl Test {
+    fn told(self) -> String {
+        let Self { file, name } = self;
+        if name.is_empty() { format!("`tests/{file}`") } else { format!("`tests/{file}`: `{name}`") }
+    }
+}
 
 impl Bug {
     /// The code as it is: with it, nothing may be found.
@@ -114,6 +134,8 @@ impl Bug {
                 Check::Chaos("etcd"),
                 Check::Suite(&[ONE_MEMBER, THREE_MEMBERS]),
             ],
+            // The leader's count is too coarse for chance to come by.
+            (_, "NewestBeatCounts") => &[Check::Suite(&[LIVENESS]), Check::Chaos("zookeeper")],
             ("ZooKeeper", _) => &[Check::Chaos("zookeeper"), Check::Suite(&[ONE_SERVER, THREE_SERVERS])],
             _ => &[
                 Check::Suite(&[MEMORY]),
@@ -142,12 +164,12 @@ impl Check {
         matches!(self, Self::Suite(tests) if tests.iter().all(|test| test.file == "conformance"))
     }
 
-    /// In which column of the table it is told.
-    const fn column(self) -> usize {
+    /// Where the table tells it.
+    const fn column(self) -> Column {
         match self {
-            Self::Suite(_) | Self::Clock => 0,
-            Self::Simulator(_) => 1,
-            Self::Chaos(_) => 2,
+            Self::Suite(_) | Self::Clock => Column::Suite,
+            Self::Simulator(_) => Column::Simulator,
+            Self::Chaos(_) => Column::Chaos,
         }
     }
 }
@@ -183,9 +205,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if missed.is_empty() { Ok(()) } else { Err(format!("nothing finds {}", missed.join(", ")).into()) }
 }
 
-/// What each column says: nothing where nobody looked, `None` where nothing was found.
-fn look_for(bug: &Bug, options: &Options) -> Result<BTreeMap<usize, Option<String>>> {
-    let mut found: BTreeMap<usize, Option<String>> = BTreeMap::new();
+fn look_for(bug: &Bug, options: &Options) -> Result<Found> {
+    let mut found = Found::new();
     for check in bug.checks() {
         if check.is_slow() && found.values().any(Option::is_some) {
             continue;
@@ -198,9 +219,9 @@ fn look_for(bug: &Bug, options: &Options) -> Result<BTreeMap<usize, Option<Strin
     Ok(found)
 }
 
-fn row(bug: &Bug, found: &BTreeMap<usize, Option<String>>) -> String {
+fn row(bug: &Bug, found: &Found) -> String {
     let mut row = format!("| **{}**: {}", bug.name, bug.explanation);
-    for column in 0..3 {
+    for column in [Column::Suite, Column::Simulator, Column::Chaos] {
         let cell = found.get(&column).map_or("", |found| found.as_deref().unwrap_or("–"));
         let _to_a_string = write!(row, " | {cell}");
     }
@@ -235,8 +256,7 @@ fn suite(tests: &[Test], bug: &Bug) -> Result<Option<String>> {
     for test in tests {
         if let Some(printed) = look(bug, *test, &[])? {
             let is_of_suite = test.file == "suite" || test.file == "conformance";
-            let by_name = || format!("`tests/{}`: `{}`", test.file, test.name);
-            return Ok(Some(if is_of_suite { clauses(&printed) } else { by_name() }));
+            return Ok(Some(if is_of_suite { clauses(&printed) } else { test.told() }));
         }
     }
     Ok(None)
@@ -328,7 +348,7 @@ mod tests {
     #[test]
     fn a_row_tells_what_was_not_found_from_what_was_not_looked_for() {
         let bug = Bug { name: "A".into(), part: "Core".into(), explanation: "It is wrong.".into() };
-        let found = [(0, Some("C7".to_owned())), (2, None)].into();
+        let found = [(Column::Suite, Some("C7".to_owned())), (Column::Chaos, None)].into();
         assert_eq!(row(&bug, &found), "| **A**: It is wrong. | C7 |  | – |\n");
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Ended {
 pub(crate) struct Life {
     pub(crate) started: Duration,
     pub(crate) killed: Option<Duration>,
+    /// It was to finish, and had not by then.
+    pub(crate) stuck: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -145,9 +147,10 @@ impl Story {
     fn hear(&mut self, known: &mut HashMap<(Client, u64), usize>, at: Duration, client: Client, what: &What) {
         match what {
             What::Started => {
-                self.lives.insert(client, Life { started: at, killed: None });
+                self.lives.insert(client, Life { started: at, ..Life::default() });
             }
             What::Killed => self.lives.entry(client).or_default().killed = Some(at),
+            What::Stuck => self.lives.entry(client).or_default().stuck = Some(at),
             What::Connected { slack, .. } => self.slack = *slack,
             What::Sent { turn, line, mode, .. } => {
                 known.insert((client, *turn), self.turns.len());

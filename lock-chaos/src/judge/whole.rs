@@ -50,6 +50,12 @@ fn progress(case: &Case<'_>, violations: &mut Vec<Violation>) {
         }
         idle(case, *from, *to, violations);
     }
+    for (client, life) in &case.story.lives {
+        if let Some(at) = life.stuck {
+            let how = format!("{client} was to finish, and has not while all was quiet");
+            violated(violations, Invariant::Progress, at, how);
+        }
+    }
 }
 
 /// Whoever lives all through a quiet phase gets something done in it.
@@ -225,4 +231,26 @@ fn wanted(case: &Case<'_>, owner: &str, line: &str, at: Duration) -> usize {
 /// The claim of a turn.
 pub(crate) fn claim_of(turn: &Turn) -> Option<ClaimId> {
     turn.granted.as_ref()?.claim.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        judge::story::Story,
+        record::{Client, Record, What},
+    };
+
+    #[test]
+    fn who_does_not_finish_is_stuck() {
+        let client = Some(Client { number: 1, life: 0 });
+        let record = |at, what| Record { at: Duration::from_secs(at), client, what };
+        let story =
+            Story::read(&[record(1, What::Started), record(9, What::Stuck), record(10, What::Killed)]);
+        let registers = BTreeMap::new();
+        let ttl = Duration::from_secs(2);
+        let violations = check(&Case { story: &story, registers: &registers, truth: None, left: &[], ttl });
+        let found: Vec<_> = violations.iter().map(|it| (it.invariant, it.at)).collect();
+        assert_eq!(found, [(Invariant::Progress, Duration::from_secs(9))]);
+    }
 }
