@@ -27,7 +27,8 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     config::Config,
     error::{is_an_answer, is_hung_up, translated, unknown_if_unavailable},
-    tls,
+    tls::Secure,
+    transport,
 };
 
 /// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up
@@ -39,10 +40,10 @@ pub(crate) fn retry_pause(lease: &Lease) -> Duration {
     (lease.ttl() / 20).min(Duration::from_millis(250))
 }
 
-/// How many requests of a session are under way at a time. More would not be answered sooner, since etcd
-/// commits one after another, but too late: ten thousand claims that join at once would all run into the
-/// limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
-const AT_ONCE: usize = 24;
+/// How many requests of a session are under way at a time: enough to keep etcd busy. More would not be answered
+/// sooner, since it commits one after another, but too late: ten thousand claims that join at once would all run into
+/// the limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
+const AT_ONCE: usize = 64;
 
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
@@ -83,7 +84,9 @@ pub(crate) enum Way {
 pub(crate) struct Members {
     config: Config,
     /// With the certificates that were read last.
-    options: Mutex<ConnectOptions>,
+    secure: Mutex<Option<Secure>>,
+    /// After how much silence a member is pinged, and after how much more it is given up.
+    silence: Duration,
     /// Which one comes first.
     first: u64,
 }
@@ -106,18 +109,8 @@ impl Way {
     /// [`InvalidOption`](ErrorKind::InvalidOption) for certificates that cannot be used.
     pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Result<Self> {
         let silence = (ttl / 8).min(Duration::from_secs(10));
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(config.share())
-            .with_keep_alive(silence, silence)
-            .with_require_leader(true)
-            .with_auto_token_refresh(true);
-        if let Some((user, password)) = &config.credentials {
-            options = options.with_user(user, password);
-        }
-        if let Some(given) = &config.tls {
-            options = tls::apply(given, options)?;
-        }
-        Ok(Self::Members(Arc::new(Members { config, options: Mutex::new(options), first })))
+        let secure = Mutex::new(config.tls.as_ref().map(Secure::read).transpose()?);
+        Ok(Self::Members(Arc::new(Members { config, secure, silence, first })))
     }
 
     /// How many members there are to choose from; unknown for the user's own client.
@@ -128,15 +121,17 @@ impl Way {
         }
     }
 
-    async fn client(&self, number: u64) -> Result<Client> {
+    async fn client(&self, number: u64, runtime: &SharedRuntime) -> Result<Client> {
         let members = match self {
             Self::Client(client) => return Ok(Client::clone(client)),
             Self::Members(members) => &**members,
         };
         let endpoint = members.endpoint(number);
         tracing::debug!(endpoint, "connecting");
-        // Says nothing to the member yet, unless there are credentials.
-        Client::connect([endpoint], Some(members.options())).await.map_err(translated)
+        let secure = members.secure();
+        let channel = transport::connect(endpoint, secure.as_ref(), members.silence, runtime).await?;
+        // Logs in, when there are credentials.
+        Client::from_channel(channel, Some(members.options())).await.map_err(translated)
     }
 
     /// What a member may want that hangs up on us.
@@ -168,16 +163,23 @@ impl Members {
         self.config.endpoints().nth(turn).unwrap_or_default()
     }
 
-    /// With the certificates as they are now: they may have been renewed since the session was opened.
     fn options(&self) -> ConnectOptions {
-        let mut options = locked(&self.options);
-        if let Some(given) = &self.config.tls {
-            match tls::apply(given, options.clone()) {
-                Ok(fresh) => *options = fresh,
-                Err(error) => tracing::warn!(%error, "the certificates of before are used on"),
-            }
+        let options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
+        match &self.config.credentials {
+            Some((user, password)) => options.with_user(user, password),
+            None => options,
         }
-        options.clone()
+    }
+
+    /// With the certificates as they are now: they may have been renewed since the session was opened.
+    fn secure(&self) -> Option<Secure> {
+        let mut secure = locked(&self.secure);
+        match self.config.tls.as_ref().map(Secure::read) {
+            Some(Ok(fresh)) => *secure = Some(fresh),
+            Some(Err(error)) => tracing::warn!(%error, "the certificates of before are used on"),
+            None => {}
+        }
+        secure.clone()
     }
 }
 
@@ -229,9 +231,15 @@ impl Connection {
     /// In the session's own runtime, whoever asks: the connection's tasks live where it is made. Within a
     /// limit, because with credentials the member is asked for a token.
     async fn connect(&self, number: u64) -> Result<Client> {
-        let (connected, connecting) = oneshot::channel();
-        let way = self.way.clone();
-        self.runtime.spawn(Box::pin(async move { drop(connected.send(way.client(number).await)) }));
+        let (mut connected, connecting) = oneshot::channel();
+        let (way, runtime) = (self.way.clone(), self.runtime.clone());
+        self.runtime.spawn(Box::pin(async move {
+            let client = tokio::select! { biased;
+                () = connected.closed() => return,
+                client = way.client(number, &runtime) => client,
+            };
+            let _nobody_waits = connected.send(client);
+        }));
         let unavailable = |message: String| Err(Error::new(ErrorKind::Unavailable, message));
         let Limits { connect_timeout, reconnect_timeout, .. } = self.limits;
         let limit = if self.linked.load(Ordering::Relaxed) { reconnect_timeout } else { connect_timeout };

@@ -1,6 +1,6 @@
 //! What etcd answers, as errors of this library.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, io};
 
 use lock_core::{Error, ErrorKind, Result, backend::Record};
 use lock_tls::Verdict;
@@ -22,7 +22,6 @@ mod code {
 pub(crate) fn translated(error: etcd_client::Error) -> Error {
     let (kind, message) = match &error {
         etcd_client::Error::GRpcStatus(status) => match StdError::source(status).and_then(Verdict::of) {
-            // Of this member. Others may do better.
             Some(verdict) => {
                 return Error::new(ErrorKind::Unavailable, described(verdict)).with_source(error);
             }
@@ -31,16 +30,20 @@ pub(crate) fn translated(error: etcd_client::Error) -> Error {
         etcd_client::Error::InvalidArgs(_) | etcd_client::Error::InvalidUri(_) => {
             (ErrorKind::InvalidOption, "etcd's client refuses the options")
         }
-        // Before anything is sent.
-        etcd_client::Error::TransportError(_) => (
-            ErrorKind::InvalidOption,
-            "TLS cannot be set up like this; without the option ca, the system must know authorities",
-        ),
-        _ => (ErrorKind::Unavailable, "etcd cannot be reached"),
+        _ => (ErrorKind::Unavailable, UNREACHABLE),
     };
     Error::new(kind, message).with_source(error)
 }
 
+/// There is no connection with a member.
+pub(crate) fn not_reached(error: io::Error) -> Error {
+    let message = Verdict::of(&error).map_or_else(|| UNREACHABLE.to_owned(), described);
+    Error::new(ErrorKind::Unavailable, message).with_source(error)
+}
+
+const UNREACHABLE: &str = "etcd cannot be reached";
+
+/// What is wrong with a member. Others may do better.
 fn described(verdict: Verdict) -> String {
     let said = verdict.says("etcd");
     if verdict == Verdict::OtherName { format!("{said}: see the option server_name") } else { said }
@@ -96,22 +99,22 @@ pub(crate) fn is_an_answer(error: &etcd_client::Error) -> bool {
 
 /// What kind of failure it is when every member fails so, because of TLS.
 pub(crate) fn if_all_fail_so(error: &Error) -> Option<ErrorKind> {
-    match StdError::source(error).and_then(|source| source.downcast_ref()) {
-        Some(etcd_client::Error::GRpcStatus(status)) => {
-            StdError::source(status).and_then(Verdict::of).map(Verdict::kind)
-        }
-        _ => None,
-    }
+    of_the_connection(error).and_then(Verdict::of).map(Verdict::kind)
 }
 
 /// Whether the other side has closed the connection: a member that dies does so, and one that is spoken to in
 /// the wrong way.
 pub(crate) fn is_hung_up(error: &Error) -> bool {
-    match StdError::source(error).and_then(|source| source.downcast_ref()) {
-        Some(etcd_client::Error::GRpcStatus(status)) => {
-            StdError::source(status).is_some_and(lock_tls::is_hung_up)
-        }
-        _ => false,
+    of_the_connection(error).is_some_and(lock_tls::is_hung_up)
+}
+
+/// What went wrong with the connection, when that was it.
+fn of_the_connection(error: &Error) -> Option<&(dyn StdError + 'static)> {
+    let source = StdError::source(error)?;
+    match source.downcast_ref() {
+        Some(etcd_client::Error::GRpcStatus(status)) => StdError::source(status),
+        Some(_) => None,
+        None => Some(source),
     }
 }
 

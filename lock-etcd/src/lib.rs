@@ -30,6 +30,7 @@ mod session;
 #[cfg(any(test, fuzzing))]
 pub mod strangers;
 mod tls;
+mod transport;
 mod view;
 mod watch;
 

@@ -1,33 +1,75 @@
-//! TLS, as etcd's client takes it.
+//! TLS with a member.
 
-use etcd_client::ConnectOptions;
+use std::io;
+
 use lock_core::Result;
 use lock_tls::Tls;
+use tokio::net::TcpStream;
 
-/// The client's options with TLS, as the files are now.
-///
-/// # Errors
-///
-/// [`ErrorKind::InvalidOption`](lock_core::ErrorKind::InvalidOption) with the file that cannot be used.
 #[cfg(feature = "tls")]
-pub(crate) fn apply(tls: &Tls, options: ConnectOptions) -> Result<ConnectOptions> {
-    use etcd_client::{Certificate, Identity, TlsOptions};
+pub(crate) use self::with::Secure;
+#[cfg(not(feature = "tls"))]
+pub(crate) use self::without::Secure;
 
-    let pem = lock_tls::Pem::read(tls, &rustls::crypto::ring::default_provider())?;
-    let mut tls = match pem.ca {
-        Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(ca)),
-        None => TlsOptions::new().with_native_roots(),
-    };
-    if let Some((certificate, key)) = pem.identity {
-        tls = tls.identity(Identity::from_pem(certificate, key));
+#[cfg(feature = "tls")]
+mod with {
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, crypto::ring, pki_types::ServerName};
+    use tokio_rustls::{TlsConnector, client::TlsStream};
+
+    use super::{Result, TcpStream, Tls, io};
+
+    /// Whom to believe to be a member, and who we are.
+    #[derive(Clone)]
+    pub(crate) struct Secure {
+        config: Arc<ClientConfig>,
+        server_name: Option<String>,
     }
-    if let Some(name) = pem.server_name {
-        tls = tls.domain_name(name);
+
+    impl Secure {
+        /// As the files are now.
+        ///
+        /// # Errors
+        ///
+        /// [`InvalidOption`](lock_core::ErrorKind::InvalidOption) with the file that cannot be used.
+        pub(crate) fn read(tls: &Tls) -> Result<Self> {
+            let cryptography = Arc::new(ring::default_provider());
+            let pem = lock_tls::Pem::read(tls, &cryptography)?;
+            let mut config = pem.client_config(cryptography)?;
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            Ok(Self { config: Arc::new(config), server_name: pem.server_name })
+        }
+
+        /// Proves that it is this host, or the one that was named for it.
+        pub(crate) async fn shake_hands(
+            &self,
+            host: &str,
+            stream: TcpStream,
+        ) -> io::Result<TlsStream<TcpStream>> {
+            // An address of IPv6 stands in brackets.
+            let host = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
+            let name = ServerName::try_from(host).map_err(io::Error::other)?.to_owned();
+            TlsConnector::from(self.config.clone()).connect(name, stream).await
+        }
     }
-    Ok(options.with_tls(tls))
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn apply(_tls: &Tls, _options: ConnectOptions) -> Result<ConnectOptions> {
-    Err(lock_tls::left_out("etcd", "etcd-tls", "lock-etcd"))
+mod without {
+    use super::{Result, TcpStream, Tls, io};
+
+    /// There is none.
+    #[derive(Clone)]
+    pub(crate) enum Secure {}
+
+    impl Secure {
+        pub(crate) fn read(_tls: &Tls) -> Result<Self> {
+            Err(lock_tls::left_out("etcd", "etcd-tls", "lock-etcd"))
+        }
+
+        pub(crate) async fn shake_hands(&self, _host: &str, _stream: TcpStream) -> io::Result<TcpStream> {
+            match *self {}
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! What the files of certificates and keys say. Nothing of their contents is ever printed.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, path::Path, sync::Arc};
 
 use lock_core::{Error, Result};
 use rustls::{
-    RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     sign::CertifiedKey,
@@ -49,6 +49,55 @@ impl Pem {
         }
         Ok(Self { ca, identity, server_name: tls.server_name.clone() })
     }
+}
+
+impl Pem {
+    /// What rustls needs to prove whom it talks to, and who we are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`](lock_core::ErrorKind::InvalidOption) when the system is to name the authorities,
+    /// and knows none.
+    pub fn client_config(&self, cryptography: Arc<CryptoProvider>) -> Result<ClientConfig> {
+        let roots = match &self.ca {
+            Some(ca) => chain(ca).collect(),
+            None => system_authorities()?,
+        };
+        let mut authorities = RootCertStore::empty();
+        authorities.add_parsable_certificates(roots);
+        let unusable = |source| invalid("TLS cannot be set up like this").with_source(source);
+        let config = ClientConfig::builder_with_provider(cryptography)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(authorities);
+        let Some((certificate, key)) = &self.identity else {
+            return Ok(config.with_no_client_auth());
+        };
+        // It has been parsed before; what is said may repeat what was read.
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| invalid("the key is no private key"))?;
+        config.with_client_auth_cert(chain(certificate).collect(), key).map_err(unusable)
+    }
+}
+
+/// Those that the system trusts.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidOption`](lock_core::ErrorKind::InvalidOption) when there are none.
+pub fn system_authorities() -> Result<Vec<CertificateDer<'static>>> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let why = "the system knows no authorities: name a file of them with the option ca";
+        return Err(match found.errors.into_iter().next() {
+            Some(source) => invalid(why).with_source(source),
+            None => invalid(why),
+        });
+    }
+    Ok(found.certs)
+}
+
+fn chain(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem).filter_map(Result::ok)
 }
 
 fn authorities(file: &Path) -> Result<Vec<u8>> {

@@ -17,7 +17,7 @@ mod verdict;
 
 pub use causes::is_hung_up;
 #[cfg(feature = "rustls")]
-pub use files::Pem;
+pub use files::{Pem, system_authorities};
 use lock_core::{Error, ErrorKind};
 pub use options::Tls;
 pub use verdict::Verdict;

@@ -7,9 +7,8 @@ use futures_rustls::{TlsConnector, client::TlsStream};
 use lock_core::{Error, Result};
 use lock_tls::{Pem, Tls};
 use rustls::{
-    ClientConfig, RootCertStore,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::ServerName,
 };
 use zookeeper_client::{Connector, TlsCa, TlsCerts, TlsDynamicCerts, TlsIdentity, TlsOptions};
 
@@ -57,7 +56,8 @@ impl Secure {
     ) -> io::Result<TlsStream<TcpStream>> {
         let pem = Pem::read(&self.tls, &cryptography()).map_err(io::Error::other)?;
         let name = ServerName::try_from(host).map_err(io::Error::other)?.to_owned();
-        TlsConnector::from(Arc::new(config(&pem)?)).connect(name, stream).await
+        let config = pem.client_config(cryptography()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 }
 
@@ -89,26 +89,6 @@ fn certificates(pem: &Pem) -> Result<TlsCerts> {
         certificates = certificates.with_identity(identity);
     }
     certificates.build().map_err(refused)
-}
-
-/// As rustls takes them.
-fn config(pem: &Pem) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let authorities = authorities(pem).map_err(io::Error::other)?;
-    roots.add_parsable_certificates(chain(authorities.as_bytes()));
-    let config = ClientConfig::builder_with_provider(cryptography())
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots);
-    let Some((certificate, key)) = &pem.identity else {
-        return Ok(config.with_no_client_auth());
-    };
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(io::Error::other)?;
-    config.with_client_auth_cert(chain(certificate).collect(), key).map_err(io::Error::other)
-}
-
-fn chain(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem).filter_map(std::result::Result::ok)
 }
 
 fn text(pem: &[u8]) -> String {

@@ -1,0 +1,140 @@
+//! A connection to one member, as etcd's client takes it: HTTP/2, with the caller in it.
+//!
+//! The client's own channel passes a request from task to task four times before it is written, and its answer twice
+//! after it was read: more work than etcd has with it (`docs/performance.md`). Here whoever asks writes the request
+//! into the connection and reads the answer out of it; the connection's one task moves the bytes.
+//!
+//! | file | |
+//! |---|---|
+//! | `caller` | a request, from its head to the end of its answer |
+//! | `silence` | noticing that a member says nothing any more |
+
+mod caller;
+mod silence;
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use etcd_client::Channel;
+use h2::client::Builder;
+use http::uri::{Authority, Scheme};
+use lock_core::{Error, ErrorKind, Result, runtime::SharedRuntime};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tower::util::BoxCloneSyncService;
+
+use self::{
+    caller::{Caller, Origin},
+    silence::Heard,
+};
+use crate::{error::not_reached, tls::Secure};
+
+/// How much a member may send before it is read, of one answer and of all: as hyper has it, for whom many have tried
+/// it.
+const ANSWER_BYTES: u32 = 2 << 20;
+const ALL_ANSWERS_BYTES: u32 = 5 << 20;
+
+/// Connects to the member at `endpoint` (`host:port`). The connection ends when its channel and all that came from it
+/// are dropped, or when the member has said nothing for `silence` and then does not answer a ping for as long.
+///
+/// # Errors
+///
+/// [`Unavailable`](ErrorKind::Unavailable) when there is no connection, also by the member's fault.
+///
+/// # Cancel safety
+///
+/// Dropped before its end, it leaves no connection.
+pub(crate) async fn connect(
+    endpoint: &str,
+    secure: Option<&Secure>,
+    silence: Duration,
+    runtime: &SharedRuntime,
+) -> Result<Channel> {
+    let tcp = TcpStream::connect(endpoint).await.map_err(not_reached)?;
+    // A request is one small write, and somebody waits for it.
+    tcp.set_nodelay(true).map_err(not_reached)?;
+    let authority: Authority = endpoint.parse().map_err(|source| {
+        Error::new(ErrorKind::InvalidOption, format!("{endpoint:?} is no host and port")).with_source(source)
+    })?;
+    match secure {
+        None => begin(tcp, Origin { scheme: Scheme::HTTP, authority }, silence, runtime).await,
+        Some(secure) => {
+            let stream = secure.shake_hands(authority.host(), tcp).await.map_err(not_reached)?;
+            begin(stream, Origin { scheme: Scheme::HTTPS, authority }, silence, runtime).await
+        }
+    }
+}
+
+async fn begin(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    origin: Origin,
+    silence: Duration,
+    runtime: &SharedRuntime,
+) -> Result<Channel> {
+    let mut settings = Builder::new();
+    settings
+        .enable_push(false)
+        .initial_window_size(ANSWER_BYTES)
+        .initial_connection_window_size(ALL_ANSWERS_BYTES);
+    let shaken = settings.handshake::<_, Bytes>(stream).await;
+    let (requests, mut connection) = shaken.map_err(|error| not_reached(io::Error::other(error)))?;
+    let heard = Arc::new(Heard::now(runtime.clone()));
+    let pings = connection.ping_pong();
+    let silent = silence::noticed(pings, heard.clone(), silence);
+    runtime.spawn(Box::pin(async move {
+        tokio::select! { biased;
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "a connection to etcd has ended");
+            },
+            // Whoever waits for an answer hears that the connection is gone.
+            () = silent => tracing::debug!("a member says nothing any more"),
+        }
+    }));
+    let caller = Caller { requests, origin: Arc::new(origin), heard, runtime: runtime.clone() };
+    Ok(Channel::Custom(BoxCloneSyncService::new(caller)))
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::runtime::TokioRuntime;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::error::translated;
+
+    /// A channel to somebody who says nothing, and both ends of the connection.
+    async fn to_nobody(silence: Duration) -> (etcd_client::Client, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap().to_string();
+        let runtime: SharedRuntime = Arc::new(TokioRuntime::current().unwrap());
+        let channel = connect(&endpoint, None, silence, &runtime).await.unwrap();
+        let (peer, _) = listener.accept().await.unwrap();
+        (etcd_client::Client::from_channel(channel, None).await.unwrap(), peer)
+    }
+
+    /// In real time: it is the peer's kernel that acknowledges every byte and so keeps the connection up.
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a test on the real clock")]
+    async fn c7_who_accepts_connections_and_says_nothing_is_given_up() {
+        let (client, _peer) = to_nobody(Duration::from_millis(20)).await;
+        // Nothing else ends it.
+        let asked = tokio::time::timeout(Duration::from_mins(1), client.kv_client().get("x", None)).await;
+        let error = asked.expect("it is still waited for").unwrap_err();
+        assert_eq!(translated(error).kind(), ErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_with_its_channel_and_with_requests_that_were_dropped() {
+        let (client, mut peer) = to_nobody(Duration::from_mins(10)).await;
+        let mut requests = client.kv_client();
+        let mut asked = Box::pin(requests.get("x", None));
+        assert!(futures_util::FutureExt::now_or_never(&mut asked).is_none());
+        drop(asked);
+        drop((requests, client));
+        let mut said = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut peer, &mut said).await.unwrap();
+        assert!(said.starts_with(b"PRI * HTTP/2.0"), "it is no HTTP/2");
+    }
+}
