@@ -194,6 +194,20 @@ impl Link {
     }
 }
 
+/// An attempt to make a link. When it fails, or somebody has no more patience with it, another member is tried next.
+struct Attempt<'a> {
+    connection: &'a Connection,
+    made: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.made {
+            self.connection.link.update(|(next, _)| *next += 1);
+        }
+    }
+}
+
 fn nanos(moment: Moment) -> u64 {
     u64::try_from(moment.since_zero().as_nanos()).unwrap_or(u64::MAX)
 }
@@ -215,13 +229,9 @@ impl Connection {
         if let Some(link) = link {
             return Ok(link);
         }
-        let client = match self.connect(number).await {
-            Ok(client) => client,
-            Err(error) => {
-                self.link.update(|(next, _)| *next += 1);
-                return Err(error);
-            }
-        };
+        let mut attempt = Attempt { connection: self, made: false };
+        let client = self.connect(number).await?;
+        attempt.made = true;
         self.linked.store(true, Ordering::Relaxed);
         let link = Arc::new(Link { client, number, heard: AtomicU64::new(0) });
         self.link.update(|(_, current)| *current = Some(link.clone()));
@@ -413,5 +423,24 @@ impl Connection {
             self.give_up(&link, &error);
         }
         Err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use lock_core::runtime::TokioRuntime;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_no_more_patience_with_a_member_has_another_one_tried_next() {
+        let config = Config::new(["127.0.0.1:1", "127.0.0.1:2"]).unwrap();
+        let (runtime, limit) = (Arc::new(TokioRuntime::current().unwrap()), Duration::from_mins(1));
+        let limits = Limits { connect_timeout: limit, reconnect_timeout: limit, request_timeout: limit };
+        let way = Way::members(config, limit, 0).unwrap();
+        let connection = Connection::new(way, runtime, limits, "key".to_owned());
+        assert!(connection.link().now_or_never().is_none());
+        assert_eq!(connection.link.read(|(number, _)| *number), 1);
     }
 }

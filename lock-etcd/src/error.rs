@@ -20,19 +20,27 @@ mod code {
 /// An error of the client, as if the request had had no effect. Who made a request that changes the store
 /// marks what is [`Unavailable`](ErrorKind::Unavailable) as unknown.
 pub(crate) fn translated(error: etcd_client::Error) -> Error {
-    let (kind, message) = match &error {
-        etcd_client::Error::GRpcStatus(status) => match StdError::source(status).and_then(Verdict::of) {
-            Some(verdict) => {
-                return Error::new(ErrorKind::Unavailable, described(verdict)).with_source(error);
-            }
-            None => refusal(status.code() as i32, status.message()),
-        },
-        etcd_client::Error::InvalidArgs(_) | etcd_client::Error::InvalidUri(_) => {
+    if let etcd_client::Error::GRpcStatus(status) = &error
+        && let Some(verdict) = StdError::source(status).and_then(Verdict::of)
+    {
+        return Error::new(ErrorKind::Unavailable, described(verdict)).with_source(error);
+    }
+    let (kind, message) = match (answer(&error), &error) {
+        (Some(status), _) => refusal(status.code() as i32, status.message()),
+        (_, etcd_client::Error::InvalidArgs(_) | etcd_client::Error::InvalidUri(_)) => {
             (ErrorKind::InvalidOption, "etcd's client refuses the options")
         }
         _ => (ErrorKind::Unavailable, UNREACHABLE),
     };
     Error::new(kind, message).with_source(error)
+}
+
+/// What a member has said: a status that has a source is what became of a connection, whatever its code.
+fn answer(error: &etcd_client::Error) -> Option<&tonic::Status> {
+    match error {
+        etcd_client::Error::GRpcStatus(status) if StdError::source(status).is_none() => Some(status),
+        _ => None,
+    }
 }
 
 /// There is no connection with a member.
@@ -88,13 +96,10 @@ fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
 
 /// Whether the member itself answered, so that there is no need to ask another.
 pub(crate) fn is_an_answer(error: &etcd_client::Error) -> bool {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => {
-            let (status, text) = (status.code() as i32, status.message());
-            status == code::RESOURCE_EXHAUSTED || refusal(status, text).0 != ErrorKind::Unavailable
-        }
-        _ => false,
-    }
+    answer(error).is_some_and(|status| {
+        let (status, text) = (status.code() as i32, status.message());
+        status == code::RESOURCE_EXHAUSTED || refusal(status, text).0 != ErrorKind::Unavailable
+    })
 }
 
 /// What kind of failure it is when every member fails so, because of TLS.
@@ -120,14 +125,17 @@ fn of_the_connection(error: &Error) -> Option<&(dyn StdError + 'static)> {
 
 /// Whether the user is known, and its roles do not allow what was asked for.
 pub(crate) fn is_forbidden(error: &Error) -> bool {
-    let source = StdError::source(error).and_then(|source| source.downcast_ref());
-    matches!(source, Some(etcd_client::Error::GRpcStatus(status)) if status.code() as i32 == code::PERMISSION_DENIED)
+    answered(error).is_some_and(|status| status.code() as i32 == code::PERMISSION_DENIED)
 }
 
 /// Whether a lease could not be granted because there is one of that name.
 pub(crate) fn is_lease_there(error: &Error) -> bool {
-    let source = StdError::source(error).and_then(|source| source.downcast_ref());
-    matches!(source, Some(etcd_client::Error::GRpcStatus(status)) if status.message().contains("lease already exists"))
+    answered(error).is_some_and(|status| status.message().contains("lease already exists"))
+}
+
+/// What the member has said that is behind this error.
+fn answered(error: &Error) -> Option<&tonic::Status> {
+    StdError::source(error).and_then(|source| source.downcast_ref()).and_then(answer)
 }
 
 /// Marks what failed on the way: the request may have been carried out.
@@ -183,5 +191,26 @@ mod tests {
         for (status, text, kind) in cases {
             assert_eq!(refusal(status, text).0, kind, "{text}");
         }
+    }
+
+    /// gRPC has codes for how connections end, which are those of refusals, too.
+    #[test]
+    fn the_end_of_a_connection_is_no_answer() {
+        let ends = [
+            h2::Reason::ENHANCE_YOUR_CALM,
+            h2::Reason::INADEQUATE_SECURITY,
+            h2::Reason::REFUSED_STREAM,
+            h2::Reason::NO_ERROR,
+        ];
+        for end in ends {
+            let error =
+                || etcd_client::Error::GRpcStatus(tonic::Status::from_error(h2::Error::from(end).into()));
+            assert!(!is_an_answer(&error()), "{end}");
+            let translated = translated(error());
+            assert_eq!(translated.kind(), ErrorKind::Unavailable, "{end}");
+            assert!(!is_forbidden(&translated), "{end}");
+        }
+        let said = tonic::Status::resource_exhausted("etcdserver: too many requests");
+        assert!(is_an_answer(&etcd_client::Error::GRpcStatus(said)));
     }
 }

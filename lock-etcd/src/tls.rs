@@ -20,6 +20,9 @@ mod with {
 
     use super::{Result, TcpStream, Tls, io};
 
+    /// As TLS calls it.
+    const HTTP2: &[u8] = b"h2";
+
     /// Whom to believe to be a member, and who we are.
     #[derive(Clone)]
     pub(crate) struct Secure {
@@ -37,7 +40,7 @@ mod with {
             let cryptography = Arc::new(ring::default_provider());
             let pem = lock_tls::Pem::read(tls, &cryptography)?;
             let mut config = pem.client_config(cryptography)?;
-            config.alpn_protocols = vec![b"h2".to_vec()];
+            config.alpn_protocols = vec![HTTP2.to_vec()];
             Ok(Self { config: Arc::new(config), server_name: pem.server_name })
         }
 
@@ -50,7 +53,11 @@ mod with {
             // An address of IPv6 stands in brackets.
             let host = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
             let name = ServerName::try_from(host).map_err(io::Error::other)?.to_owned();
-            TlsConnector::from(self.config.clone()).connect(name, stream).await
+            let stream = TlsConnector::from(self.config.clone()).connect(name, stream).await?;
+            match stream.get_ref().1.alpn_protocol() {
+                Some(HTTP2) => Ok(stream),
+                _ => Err(io::Error::other("what answers speaks TLS, and not HTTP/2")),
+            }
         }
     }
 }

@@ -49,9 +49,7 @@ impl Pem {
         }
         Ok(Self { ca, identity, server_name: tls.server_name.clone() })
     }
-}
 
-impl Pem {
     /// What rustls needs to prove whom it talks to, and who we are.
     ///
     /// # Errors

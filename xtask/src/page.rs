@@ -15,6 +15,14 @@ impl Page {
         format!("{}/../docs/{}", env!("CARGO_MANIFEST_DIR"), self.0)
     }
 
+    /// What stands between the section's marks.
+    pub(crate) fn section(self, name: &str) -> Result<String> {
+        let page = fs::read_to_string(self.path())?;
+        let (_, section, _) =
+            around(&page, name).ok_or_else(|| format!("{} has no section {name}", self.0))?;
+        Ok(section.to_owned())
+    }
+
     /// Replaces what stands between the section's marks.
     pub(crate) fn write_section(self, name: &str, text: &str) -> Result<()> {
         let path = self.path();
@@ -58,10 +66,15 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
 }
 
 fn replaced(page: &str, name: &str, text: &str) -> Option<String> {
-    let (start, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
-    let (before, rest) = page.split_once(&start)?;
-    let (_, after) = rest.split_once(&end)?;
-    Some(format!("{before}{start}\n{text}{end}{after}"))
+    let (before, _, after) = around(page, name)?;
+    Some(format!("{before}{text}{after}"))
+}
+
+/// The page up to the section, the section, and what follows it.
+fn around<'a>(page: &'a str, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (begin, finish) = (page.find(&start)? + start.len(), page.find(&end)?);
+    Some((page.get(..begin)?, page.get(begin..finish)?, page.get(finish..)?))
 }
 
 #[cfg(test)]

@@ -39,6 +39,9 @@ struct Machine {
 /// into slices.
 const SLICE: Duration = Duration::from_secs(1);
 
+/// Timers tick in milliseconds, so the first look after a pause comes a little late.
+const TICKS: Duration = Duration::from_millis(5);
+
 #[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
 impl SimulatedRuntime {
     /// A machine with a true clock.
@@ -81,7 +84,8 @@ impl SimulatedRuntime {
         let now = tokio::time::Instant::now();
         let mut paused = locked(&self.0.paused);
         let (from, until) = *paused;
-        let from = if now < until { from } else { now };
+        // Between two that follow one another nothing has run.
+        let from = if now <= until + TICKS { from } else { now };
         *paused = (from, until.max(now + duration));
     }
 
@@ -90,8 +94,7 @@ impl SimulatedRuntime {
     #[must_use]
     pub fn stood_still(&self) -> Duration {
         let (now, (from, until)) = (tokio::time::Instant::now(), *locked(&self.0.paused));
-        // Timers tick in milliseconds, so the first look comes a little late.
-        if now <= until + Duration::from_millis(5) { now - from } else { Duration::ZERO }
+        if now <= until + TICKS { now - from } else { Duration::ZERO }
     }
 
     /// Waits while the machine's processes stand still.

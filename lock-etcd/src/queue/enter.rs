@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::{self, has_left},
+    keys::Part,
     pointers::Tail,
     request::{Reply, get, range, some_keys},
     view,
@@ -31,6 +32,8 @@ enum Way {
     Try(Outlook),
     /// Straight in over the tail that this session has left behind, or else nothing.
     Again(i64),
+    /// A place in the queue.
+    Queue,
 }
 
 /// What became of a request to enter.
@@ -107,6 +110,7 @@ impl Queue {
             (_, Way::Join(outlook)) => Entry { record, outlook }.join(who),
             (_, Way::Try(outlook)) => Entry { record, outlook }.try_join(who),
             (_, Way::Again(tail)) => Entry { record, outlook: Outlook::UNKNOWN }.again(who, tail),
+            (_, Way::Queue) => Entry { record, outlook: Outlook::UNKNOWN }.queue(who),
         };
         let asked = standing.state.update_silently(|state| {
             state.unanswered += u32::from(!state.leaving);
@@ -124,6 +128,7 @@ impl Queue {
                 (_, Way::Try(_)) => tried(standing, reply),
                 (_, Way::Again(_)) if reply.succeeded => holds(standing, reply.revision),
                 (_, Way::Again(_)) => Ok(Entered::Out { tail: None, barred: false }),
+                (_, Way::Queue) => queued(standing, reply),
             }),
         };
         if answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true) {
@@ -151,10 +156,13 @@ impl Queue {
         let outlook = match standing.state.read(|state| state.mode) {
             Mode::Permits { .. } => self.count_permits(standing).await?,
             Mode::Exclusive => {
-                if let Free::StaleTail(tail) = self.outlook(&standing.who.line).free
-                    && matches!(self.enter(standing, Way::Again(tail)).await?, Entered::In)
-                {
-                    return Ok(Entered::In);
+                let line = &standing.who.line;
+                if let Free::StaleTail(tail) = self.outlook(line).free {
+                    if matches!(self.enter(standing, Way::Again(tail)).await?, Entered::In) {
+                        return Ok(Entered::In);
+                    }
+                } else if self.has_others_in(line) {
+                    return self.enter(standing, Way::Queue).await;
                 }
                 Outlook::UNKNOWN
             }
@@ -210,16 +218,17 @@ impl Queue {
         }
     }
 
-    /// Whether somebody is in the queue that has this tail: the last one, or else another behind whom it
-    /// died.
+    /// Whether somebody else is in the queue that has this tail: the last one, or else another behind whom it
+    /// died. Who finds itself there has tried before, without an answer: another try shows it.
     async fn somebody_queues(&self, standing: &Standing, tail: &KeyValue) -> Result<bool> {
-        let keys = &standing.who.keys;
+        let (me, keys) = (standing.who.id, &standing.who.keys);
         if let Some(Tail { claim: last, .. }) = Tail::read(tail.value())
             && self.look(vec![get(keys.node(last))]).await?.key().is_some()
         {
-            return Ok(true);
+            return Ok(last != me);
         }
-        Ok(!self.look(vec![some_keys(keys.queue(), 1)]).await?.keys().is_empty())
+        let found = self.look(vec![some_keys(keys.queue(), 1)]).await?.key();
+        Ok(found.is_some_and(|found| !matches!(keys.part(found.key()), Some(Part::Node(node)) if node == me)))
     }
 
     /// Others in line may be compatible: then there is a place, and soon a turn.
@@ -310,8 +319,21 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if inner.succeeded {
         return holds(standing, reply.revision);
     }
-    standing.who.took(reply.revision);
-    let tail = inner.replaced().and_then(|tail| Tail::read(tail.value()));
+    Ok(queues(standing, reply.revision, inner.replaced().as_ref()))
+}
+
+fn queued(standing: &Standing, mut reply: Reply) -> Result<Entered> {
+    if !reply.succeeded {
+        return entered_before(standing, &mut reply);
+    }
+    let tail = reply.replaced();
+    Ok(queues(standing, reply.revision, tail.as_ref()))
+}
+
+/// It has a place in the queue, and has replaced this tail.
+fn queues(standing: &Standing, revision: i64, tail: Option<&KeyValue>) -> Entered {
+    standing.who.took(revision);
+    let tail = tail.and_then(|tail| Tail::read(tail.value()));
     standing.state.update_silently(|state| {
         state.behind_first = tail.filter(|tail| tail.first).map(|tail| tail.claim);
         // Unless it has been made to leave meanwhile.
@@ -319,7 +341,7 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
             state.phase = Phase::Waiting(tail.map_or(Ahead::UNSOUGHT, |tail| Ahead::Found(tail.claim)));
         }
     });
-    Ok(Entered::In)
+    Entered::In
 }
 
 /// An earlier request has landed, or none of the claim's may.

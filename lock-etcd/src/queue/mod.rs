@@ -147,6 +147,11 @@ impl Queue {
         Ok(Some(standing))
     }
 
+    /// Whether this session has more than one claim in a line.
+    fn has_others_in(&self, line: &LineId) -> bool {
+        locked(&self.table).lines.get(line).is_some_and(|line| line.claims.len() > 1)
+    }
+
     /// The claim is no more; `for_good` unless it may be made again.
     fn forget(&self, standing: &Standing, for_good: bool) {
         let (number, mut table) = (standing.who.id.number, locked(&self.table));

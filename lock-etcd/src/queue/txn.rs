@@ -114,6 +114,13 @@ impl Entry {
         Txn::new().when(self.once(who)).and_then(enter).or_else(self.look(who))
     }
 
+    /// An exclusive claim's place in the queue, where others of its session are in line, so that it would hardly
+    /// come straight in: without the inner transaction, which costs etcd more than the rest.
+    pub(super) fn queue(&self, who: &Who) -> Txn {
+        let enter = vec![Self::tail(who, false), self.put(who.keys.node(who.id), who)];
+        Txn::new().when(self.once(who)).and_then(enter).or_else(self.look(who))
+    }
+
     /// Straight in over the tail that a claim of this session has left behind, last written at this revision;
     /// or nothing. It needs no look whether an earlier request has landed: that would have written another
     /// tail. And no inner transaction, which costs etcd more than the rest: this is how a lock is taken again

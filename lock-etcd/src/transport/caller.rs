@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::{Reason, RecvStream, SendStream, client::SendRequest};
 use http::{
-    Request, Response, Uri, Version,
+    HeaderValue, Request, Response, Uri, Version,
+    header::USER_AGENT,
     uri::{Authority, Scheme},
 };
 use http_body::{Body as _, Frame};
@@ -20,7 +21,10 @@ use lock_core::runtime::SharedRuntime;
 use tonic::body::Body;
 use tower::{BoxError, Service};
 
-use super::silence::Heard;
+use super::silence::{Traffic, UnderWay};
+
+/// As whom gRPC wants clients to name themselves.
+const NAME: HeaderValue = HeaderValue::from_static(concat!("yourturn/", env!("CARGO_PKG_VERSION")));
 
 /// What a member is called.
 pub(super) struct Origin {
@@ -28,14 +32,18 @@ pub(super) struct Origin {
     pub(super) authority: Authority,
 }
 
-/// Writes requests into a connection.
-#[derive(Clone)]
-pub(super) struct Caller {
+/// A connection.
+pub(super) struct Connected {
     pub(super) requests: SendRequest<Bytes>,
-    pub(super) origin: Arc<Origin>,
-    pub(super) heard: Arc<Heard>,
+    pub(super) origin: Origin,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) runtime: SharedRuntime,
 }
+
+/// Writes requests into a connection. etcd's client clones it for each request, and a [`SendRequest`] locks the
+/// connection when it is cloned.
+#[derive(Clone)]
+pub(super) struct Caller(pub(super) Arc<Connected>);
 
 impl Service<Request<Body>> for Caller {
     type Response = Response<Body>;
@@ -47,22 +55,21 @@ impl Service<Request<Body>> for Caller {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.clone().ask(request))
+        let connected = self.0.clone();
+        Box::pin(async move { connected.ask(request).await })
     }
 }
 
-impl Caller {
+impl Connected {
     /// Dropped before its end, it takes the request back, if the member has not carried it out.
-    async fn ask(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (head, body) = self.addressed(request)?;
-        let (answer, stream) = {
-            let mut requests = self.requests.ready().await.map_err(broken)?;
-            requests.send_request(head, false).map_err(broken)?
-        };
+        let under_way = self.traffic.begin();
+        let (answer, stream) = self.requests.clone().send_request(head, false).map_err(broken)?;
         write(body, stream, &self.runtime)?;
         let answer = answer.await.map_err(broken)?;
-        self.heard.again();
-        Ok(answer.map(|stream| Body::new(Answer { stream, heard: self.heard, is_read: false })))
+        under_way.is_heard();
+        Ok(answer.map(|stream| Body::new(Answer { stream, under_way, is_read: false })))
     }
 
     fn addressed(&self, request: Request<Body>) -> Result<(Request<()>, Body), BoxError> {
@@ -72,11 +79,12 @@ impl Caller {
         uri.authority = Some(self.origin.authority.clone());
         head.uri = Uri::from_parts(uri)?;
         head.version = Version::HTTP_2;
+        head.headers.insert(USER_AGENT, NAME);
         Ok((Request::from_parts(head, ()), body))
     }
 }
 
-/// Writes what there is; of a stream of requests, the rest as it comes.
+/// Writes what there is; of a stream of requests, the rest as it comes. When it cannot be written, the answer says why.
 fn write(mut body: Body, mut stream: SendStream<Bytes>, runtime: &SharedRuntime) -> Result<(), BoxError> {
     // One is kept back, to say with the last one that it is the last.
     let mut kept = None;
@@ -84,16 +92,15 @@ fn write(mut body: Body, mut stream: SendStream<Bytes>, runtime: &SharedRuntime)
         match next(&mut body).now_or_never() {
             Some(Some(data)) => {
                 if let Some(before) = kept.replace(data?) {
-                    stream.send_data(before, false).map_err(broken)?;
+                    let _the_answer_says = stream.send_data(before, false);
                 }
             }
             Some(None) => {
-                return stream.send_data(kept.unwrap_or_default(), true).map_err(broken);
+                let _the_answer_says = stream.send_data(kept.unwrap_or_default(), true);
+                return Ok(());
             }
             None => {
-                if let Some(before) = kept {
-                    stream.send_data(before, false).map_err(broken)?;
-                }
+                let _the_answer_says = kept.map(|before| stream.send_data(before, false));
                 runtime.spawn(Box::pin(write_on(body, stream)));
                 return Ok(());
             }
@@ -135,7 +142,7 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, BoxError>> {
 /// An answer, as it comes.
 struct Answer {
     stream: RecvStream,
-    heard: Arc<Heard>,
+    under_way: UnderWay,
     /// But for its trailers.
     is_read: bool,
 }
@@ -152,7 +159,7 @@ impl http_body::Body for Answer {
             match ready!(self.stream.poll_data(context)) {
                 Some(data) => {
                     let data = data.map_err(broken)?;
-                    self.heard.again();
+                    self.under_way.is_heard();
                     self.stream.flow_control().release_capacity(data.len()).map_err(broken)?;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -166,8 +173,10 @@ impl http_body::Body for Answer {
 
 /// What has broken the connection, where that is what happened: what TLS says is behind it.
 fn broken(error: h2::Error) -> BoxError {
-    if !error.is_io() {
-        return error.into();
-    }
-    error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()).into()
+    if error.is_io() { of_io(error).into() } else { error.into() }
+}
+
+/// Of one that is of input and output.
+pub(super) fn of_io(error: h2::Error) -> io::Error {
+    error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
 }

@@ -16,18 +16,19 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use etcd_client::Channel;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use h2::client::Builder;
 use http::uri::{Authority, Scheme};
 use lock_core::{Error, ErrorKind, Result, runtime::SharedRuntime};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
 };
 use tower::util::BoxCloneSyncService;
 
 use self::{
-    caller::{Caller, Origin},
-    silence::Heard,
+    caller::{Caller, Connected, Origin},
+    silence::Traffic,
 };
 use crate::{error::not_reached, tls::Secure};
 
@@ -35,6 +36,13 @@ use crate::{error::not_reached, tls::Secure};
 /// it.
 const ANSWER_BYTES: u32 = 2 << 20;
 const ALL_ANSWERS_BYTES: u32 = 5 << 20;
+
+/// How many requests that were given up may still be answered: as many as all claims of a process, given up at once. Of
+/// more the connection would forget that it had made them, and end for it.
+const GIVEN_UP_AT_ONCE: usize = 1 << 14;
+
+/// By how much an address of a host is tried before the next one.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the member at `endpoint` (`host:port`). The connection ends when its channel and all that came from it
 /// are dropped, or when the member has said nothing for `silence` and then does not answer a ping for as long.
@@ -52,17 +60,43 @@ pub(crate) async fn connect(
     silence: Duration,
     runtime: &SharedRuntime,
 ) -> Result<Channel> {
-    let tcp = TcpStream::connect(endpoint).await.map_err(not_reached)?;
-    // A request is one small write, and somebody waits for it.
-    tcp.set_nodelay(true).map_err(not_reached)?;
     let authority: Authority = endpoint.parse().map_err(|source| {
         Error::new(ErrorKind::InvalidOption, format!("{endpoint:?} is no host and port")).with_source(source)
     })?;
+    let tcp = reach(endpoint, runtime).await.map_err(not_reached)?;
+    // A request is one small write, and somebody waits for it.
+    tcp.set_nodelay(true).map_err(not_reached)?;
     match secure {
         None => begin(tcp, Origin { scheme: Scheme::HTTP, authority }, silence, runtime).await,
         Some(secure) => {
             let stream = secure.shake_hands(authority.host(), tcp).await.map_err(not_reached)?;
             begin(stream, Origin { scheme: Scheme::HTTPS, authority }, silence, runtime).await
+        }
+    }
+}
+
+/// One of the host's addresses.
+async fn reach(endpoint: &str, runtime: &SharedRuntime) -> io::Result<TcpStream> {
+    first(lookup_host(endpoint).await?.map(TcpStream::connect), runtime).await
+}
+
+/// The first of these attempts that succeeds, each with a head start before the next (RFC 8305): an address that swallows
+/// packets keeps nobody from the others.
+async fn first<T>(
+    attempts: impl Iterator<Item: Future<Output = io::Result<T>>>,
+    runtime: &SharedRuntime,
+) -> io::Result<T> {
+    let (mut to_come, mut under_way) = (attempts.peekable(), FuturesUnordered::new());
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    loop {
+        under_way.extend(to_come.next());
+        tokio::select! { biased;
+            attempt = under_way.next() => match attempt {
+                Some(Ok(success)) => return Ok(success),
+                Some(Err(error)) => failure = error,
+                None => return Err(failure),
+            },
+            () = runtime.sleep_until(runtime.now() + HEAD_START), if to_come.peek().is_some() => {}
         }
     }
 }
@@ -77,12 +111,13 @@ async fn begin(
     settings
         .enable_push(false)
         .initial_window_size(ANSWER_BYTES)
-        .initial_connection_window_size(ALL_ANSWERS_BYTES);
+        .initial_connection_window_size(ALL_ANSWERS_BYTES)
+        .max_concurrent_reset_streams(GIVEN_UP_AT_ONCE)
+        .max_local_error_reset_streams(None);
     let shaken = settings.handshake::<_, Bytes>(stream).await;
-    let (requests, mut connection) = shaken.map_err(|error| not_reached(io::Error::other(error)))?;
-    let heard = Arc::new(Heard::now(runtime.clone()));
-    let pings = connection.ping_pong();
-    let silent = silence::noticed(pings, heard.clone(), silence);
+    let (requests, mut connection) = shaken.map_err(|error| not_reached(caller::of_io(error)))?;
+    let traffic = Traffic::new(runtime.clone());
+    let silent = silence::noticed(connection.ping_pong(), traffic.clone(), silence);
     runtime.spawn(Box::pin(async move {
         tokio::select! { biased;
             ended = connection => if let Err(error) = ended {
@@ -92,8 +127,8 @@ async fn begin(
             () = silent => tracing::debug!("a member says nothing any more"),
         }
     }));
-    let caller = Caller { requests, origin: Arc::new(origin), heard, runtime: runtime.clone() };
-    Ok(Channel::Custom(BoxCloneSyncService::new(caller)))
+    let connected = Connected { requests, origin, traffic, runtime: runtime.clone() };
+    Ok(Channel::Custom(BoxCloneSyncService::new(Caller(Arc::new(connected)))))
 }
 
 #[cfg(test)]
@@ -123,6 +158,21 @@ mod tests {
         let asked = tokio::time::timeout(Duration::from_mins(1), client.kv_client().get("x", None)).await;
         let error = asked.expect("it is still waited for").unwrap_err();
         assert_eq!(translated(error).kind(), ErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_and_one_that_refuses_keep_nobody_from_the_next() {
+        let runtime: SharedRuntime = Arc::new(TokioRuntime::current().unwrap());
+        let attempt = async |number: u8| match number {
+            0 => std::future::pending().await,
+            1 => Err(io::ErrorKind::ConnectionRefused.into()),
+            _ => Ok(number),
+        };
+        assert_eq!(first([0, 1, 2, 3].into_iter().map(attempt), &runtime).await.unwrap(), 2);
+        let refused = first([1, 1].into_iter().map(attempt), &runtime).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let nobody = first([].into_iter().map(attempt), &runtime).await.unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -11,50 +11,77 @@ use std::{
 use h2::{Ping, PingPong};
 use lock_core::{Moment, runtime::SharedRuntime};
 
-/// When a member was last heard of.
-pub(super) struct Heard {
+/// What goes on with a member.
+pub(super) struct Traffic {
     runtime: SharedRuntime,
-    /// In nanoseconds on the runtime's clock.
-    at: AtomicU64,
+    /// When it was last heard of, in nanoseconds on the runtime's clock.
+    heard: AtomicU64,
+    /// How many requests have not been answered to the end.
+    under_way: AtomicUsize,
 }
 
-impl Heard {
-    pub(super) fn now(runtime: SharedRuntime) -> Self {
-        let heard = Self { runtime, at: AtomicU64::new(0) };
-        heard.again();
-        heard
+/// A request that has not been answered to the end.
+pub(super) struct UnderWay(Arc<Traffic>);
+
+impl Traffic {
+    pub(super) fn new(runtime: SharedRuntime) -> Arc<Self> {
+        let traffic = Self { runtime, heard: AtomicU64::new(0), under_way: AtomicUsize::new(0) };
+        traffic.is_heard();
+        Arc::new(traffic)
     }
 
-    /// It says something.
-    pub(super) fn again(&self) {
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    fn is_heard(&self) {
         let now = self.runtime.now().since_zero().as_nanos();
-        self.at.fetch_max(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.heard.fetch_max(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    fn last(&self) -> Moment {
-        Moment::from_zero(Duration::from_nanos(self.at.load(Ordering::Relaxed)))
+    fn last_heard(&self) -> Moment {
+        Moment::from_zero(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
+    }
+}
+
+impl UnderWay {
+    /// The member says something.
+    pub(super) fn is_heard(&self) {
+        self.0.is_heard();
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Returns once the member has said nothing for as long as `limit`, and then has not answered a ping for as long
-/// again. While it is heard of it is not pinged: etcd hangs up on who pings more often than it asks.
-pub(super) async fn noticed(pings: Option<PingPong>, heard: Arc<Heard>, limit: Duration) {
+/// again, while something was asked of it. It is not pinged otherwise: etcd hangs up on who pings more often than it
+/// asks.
+pub(super) async fn noticed(pings: Option<PingPong>, traffic: Arc<Traffic>, limit: Duration) {
     // There is one, when it is asked for once.
     let Some(mut pings) = pings else { return std::future::pending().await };
-    let runtime = &heard.runtime;
+    let runtime = &traffic.runtime;
     loop {
-        let due = heard.last() + limit;
-        if runtime.now() < due {
+        let (now, due) = (runtime.now(), traffic.last_heard() + limit);
+        if now < due {
             runtime.sleep_until(due).await;
+            continue;
+        }
+        if traffic.under_way.load(Ordering::Relaxed) == 0 {
+            runtime.sleep_until(now + limit).await;
             continue;
         }
         tokio::select! { biased;
             answer = pings.ping(Ping::opaque()) => match answer {
-                Ok(_) => heard.again(),
+                Ok(_) => traffic.is_heard(),
                 // The connection has ended, which its task hears, too.
                 Err(_) => return,
             },
-            () = runtime.sleep_until(runtime.now() + limit) => return,
+            () = runtime.sleep_until(now + limit) => return,
         }
     }
 }

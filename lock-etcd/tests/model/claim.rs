@@ -159,6 +159,8 @@ pub(crate) enum Request {
     /// Straight in over the tail that a claim of the same session left behind, of this mod revision.
     Again(Revision),
     Join,
+    /// A place in the queue, without a look whether the line is free.
+    Queue,
     /// Join, or with `fast` the fast path: for permits with the revision of the read that admits them.
     Enter(Option<Revision>),
     /// With the mod revision of the stale tail that it replaces.

@@ -25,6 +25,7 @@ impl State {
 
     fn next_entering(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
         let left_behind = self.sessions[setup.session(me) as usize].left_behind.map_or(0, |(_, tail)| tail);
+        let others = self.has_others_in_line(setup, me);
         let claim = self.claim_mut(me);
         if claim.leaving {
             if claim.doubt && !setup.mutated(Mutant::CancelWithoutVoid) {
@@ -39,10 +40,17 @@ impl State {
         }
         Some(match (setup.mode(me), claim.bound) {
             (Mode::Exclusive, _) if left_behind > 0 && !claim.not_again => Request::Again(left_behind),
+            (Mode::Exclusive, _) if left_behind == 0 && others => Request::Queue,
             (Mode::Exclusive, _) | (Mode::Permits(_), Some(0)) => Request::Join,
             (Mode::Permits(_), None) => Request::ReadHolders,
             (_, bound) => Request::Enter(bound),
         })
+    }
+
+    /// Whether others of its session have asked to enter, and are not gone.
+    fn has_others_in_line(&self, setup: &Setup, me: Claim) -> bool {
+        let mut others = setup.claims_of(setup.session(me)).filter(|other| *other != me);
+        others.any(|other| !matches!(self.claim(other).phase, Phase::Idle | Phase::Finished))
     }
 
     fn next_in_line(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
@@ -102,7 +110,9 @@ impl State {
     pub(crate) fn unanswered(&mut self, setup: &Setup, me: Claim) {
         let claim = self.claim_mut(me);
         match claim.request {
-            Some(Request::Again(_) | Request::Join | Request::Enter(_) | Request::Try(_)) => {
+            Some(
+                Request::Again(_) | Request::Join | Request::Queue | Request::Enter(_) | Request::Try(_),
+            ) => {
                 (claim.doubt, claim.not_again) = (true, false);
             }
             Some(Request::Drop) => claim.dropped = true,
@@ -151,7 +161,10 @@ impl State {
             }
             (Request::Try(_), Reply::Seen(seen)) if seen.node.is_none() => self.refused_try(setup, me, seen),
             (Request::Again(_), Reply::Seen(_)) => claim.not_again = true,
-            (Request::Join | Request::Enter(_) | Request::Try(_) | Request::Void, Reply::Seen(seen)) => {
+            (
+                Request::Join | Request::Queue | Request::Enter(_) | Request::Try(_) | Request::Void,
+                Reply::Seen(seen),
+            ) => {
                 self.landed(setup, me, seen);
             }
             (_, Reply::Seen(seen)) if claim.phase == Phase::BehindGate => {

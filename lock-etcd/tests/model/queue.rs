@@ -26,6 +26,7 @@ impl Setup {
             (_, false) => Reply::Seen(self.look(store, me, request)),
             (Request::Try(_) | Request::Again(_), _) => Reply::Joined { at, tail, straight: true },
             (Request::Join, _) => Reply::Joined { at, tail, straight: outcome.nested },
+            (Request::Queue, _) => Reply::Joined { at, tail, straight: false },
             (Request::Enter(_), _) if !outcome.nested => Reply::Joined { at, tail, straight: false },
             (Request::Drop, _) => Reply::Dropped(there, tail.claim()),
             _ => Reply::Done(at),
@@ -38,6 +39,10 @@ impl Setup {
         match request {
             Request::Again(left_behind) => Some(self.again(me, left_behind)),
             Request::Join => Some(self.join(me)),
+            Request::Queue => {
+                let (compares, then) = (self.guards(me), self.join_operations(me));
+                Some(Txn { compares, then, otherwise: Vec::new() })
+            }
             Request::Enter(bound) => Some(self.enter(me, bound)),
             Request::Try(stale_tail) => Some(self.try_join(me, stale_tail)),
             Request::Void => Some(self.void(me)),

@@ -135,11 +135,14 @@ impl Client {
 
     async fn work(&self) {
         let dice = Dice(self.machine.clone());
+        // Where it has had a turn and wants the next one at once.
+        let mut back = None;
         while !self.world.is_calm() {
-            let outcome = match dice.below(10) {
-                0 => self.lead(&dice).await,
-                1 => self.run_a_tick(&dice).await,
-                _ => self.take_a_turn(&dice).await,
+            let outcome = match (back.take(), dice.below(10)) {
+                (Some(line), _) => self.take_a_turn(&dice, line, Mode::Exclusive).await,
+                (None, 0) => self.lead(&dice).await.map(|()| None),
+                (None, 1) => self.run_a_tick(&dice).await.map(|()| None),
+                (None, _) => self.take_a_turn(&dice, dice.pick::<&str>(&LINES), *dice.pick(&MODES)).await,
             };
             match outcome {
                 Err(error) if error.kind() == ErrorKind::Closed => self.reopen().await,
@@ -152,7 +155,11 @@ impl Client {
                     self.world.note("errors that users saw");
                 }
                 Err(error) => self.world.violated(Invariant::Cause, format!("{error:?}")),
-                Ok(()) => {}
+                Ok(None) => {}
+                Ok(again) => {
+                    back = again;
+                    continue;
+                }
             }
             self.sleep(dice.millis(0..150)).await;
         }
@@ -175,9 +182,15 @@ impl Client {
         }
     }
 
-    async fn take_a_turn(&self, dice: &Dice) -> Result<(), Error> {
-        let (mode, way) = (*dice.pick(&MODES), dice.below(10));
-        let claims = self.coordinator().claims(line(Kind::Mutex, dice.pick::<&str>(&LINES)));
+    /// Gives the name of the line when it comes back to it at once.
+    async fn take_a_turn(
+        &self,
+        dice: &Dice,
+        name: &'static str,
+        mode: Mode,
+    ) -> Result<Option<&'static str>, Error> {
+        let way = dice.below(10);
+        let claims = self.coordinator().claims(line(Kind::Mutex, name));
         let acquire = async {
             match way {
                 0 | 1 => claims.try_acquire(mode).await,
@@ -186,7 +199,7 @@ impl Client {
             }
         };
         let Some(Some(guard)) = self.cancel_at_random(dice, acquire).await.transpose()? else {
-            return Ok(());
+            return Ok(None);
         };
         let hold = if dice.percent(8) { dice.millis(500..2000) } else { dice.millis(0..40) };
         let work = async {
@@ -203,7 +216,11 @@ impl Client {
             self.world.note("late writes tried");
             self.write(&claims, &guard).await;
         }
-        if dice.percent(50) { guard.release().await } else { Ok(()) }
+        if !dice.percent(50) {
+            return Ok(None);
+        }
+        guard.release().await?;
+        Ok(dice.percent(75).then_some(name))
     }
 
     async fn lead(&self, dice: &Dice) -> Result<(), Error> {

@@ -14,7 +14,6 @@ mod support;
 mod trap;
 
 fn main() {
-    lock_testkit::bug::seed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // Anything else is what `cargo test` gives to every test program.
     if let [role, server, name] = &arguments[..]

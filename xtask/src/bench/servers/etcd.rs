@@ -17,6 +17,8 @@ pub(crate) static ETCD: Store = Store {
     parameters: "ttl=30s",
     version,
     warm_up: 0,
+    // It keeps what was deleted until it is compacted.
+    ages: true,
     yardstick: "puts",
     peers: &[GO],
     goals: &GOALS,

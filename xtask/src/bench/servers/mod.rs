@@ -1,8 +1,7 @@
 //! Stores with servers: `lock-bench`, and other projects' locks beside it.
 //!
 //! For each case, ours with few and with many sessions and then each peer's, and all of it again the other way
-//! round: A B B A, so that nobody is always the first on servers that are new. An environment is measured in one
-//! go, or not at all.
+//! round: A B B A, so that nobody is always the first. An environment is measured in one go, or not at all.
 #![allow(clippy::disallowed_methods, reason = "a program on the real clock")]
 
 mod etcd;
@@ -125,14 +124,16 @@ fn measure(
     let Options { seconds, quick, .. } = *options;
     let setting = setting(store, programs, folder)?;
     let (rounds, warm_up) = if quick { (1, 0) } else { (ROUNDS, store.warm_up) };
-    let mut runs = Vec::new();
+    let (mut runs, mut usable) = (Vec::new(), None);
     for case in Case::all().filter(|case| options.wants(*case)) {
         for round in 0..rounds {
             let mut order: Vec<Program> = programs.of(case).collect();
             if round % 2 == 1 {
                 order.reverse();
             }
-            let mut usable = None;
+            if store.ages {
+                usable = None;
+            }
             for program in order {
                 let cluster = match usable.take() {
                     Some(cluster) => cluster,

@@ -21,6 +21,9 @@ pub(crate) struct Store {
     pub(super) version: fn() -> Result<String>,
     /// For how many seconds new servers are used before anybody is measured.
     pub(super) warm_up: u64,
+    /// Whether they get slower the longer they are used. Then nobody is measured on servers that others than those
+    /// beside it have used.
+    pub(super) ages: bool,
     /// Many of the small writes that turns are compared with.
     pub(super) yardstick: &'static str,
     pub(super) peers: &'static [Peer],

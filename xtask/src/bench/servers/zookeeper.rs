@@ -16,8 +16,9 @@ pub(crate) static ZOOKEEPER: Store = Store {
     scheme: "zk",
     parameters: "session_timeout=30s",
     version,
-    // Java compiles what it runs often: who came first would wait for that.
-    warm_up: 10,
+    // Java compiles what it runs often: who came first would wait for that, with three servers for a minute.
+    warm_up: 60,
+    ages: false,
     yardstick: "creates",
     peers: &[CURATOR, KAZOO],
     goals: &GOALS,
