@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     config::Config,
     error::{is_an_answer, is_hung_up, translated, unknown_if_unavailable},
+    heard::Heard,
     tls::Secure,
     transport,
 };
@@ -95,8 +96,8 @@ pub(crate) struct Members {
 pub(crate) struct Link {
     pub(crate) client: Client,
     number: u64,
-    /// When the member last answered anything, in nanoseconds on the runtime's clock.
-    heard: AtomicU64,
+    /// When the member last answered anything.
+    heard: Heard,
 }
 
 impl Way {
@@ -186,11 +187,11 @@ impl Members {
 impl Link {
     /// The member has answered something.
     pub(crate) fn heard(&self, runtime: &SharedRuntime) {
-        self.heard.fetch_max(nanos(runtime.now()), Ordering::Relaxed);
+        self.heard.at(runtime.now());
     }
 
     fn heard_since(&self, sent: Moment) -> bool {
-        self.heard.load(Ordering::Relaxed) > nanos(sent)
+        self.heard.last() > sent
     }
 }
 
@@ -206,10 +207,6 @@ impl Drop for Attempt<'_> {
             self.connection.link.update(|(next, _)| *next += 1);
         }
     }
-}
-
-fn nanos(moment: Moment) -> u64 {
-    u64::try_from(moment.since_zero().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Connection {
@@ -233,7 +230,7 @@ impl Connection {
         let client = self.connect(number).await?;
         attempt.made = true;
         self.linked.store(true, Ordering::Relaxed);
-        let link = Arc::new(Link { client, number, heard: AtomicU64::new(0) });
+        let link = Arc::new(Link { client, number, heard: Heard::default() });
         self.link.update(|(_, current)| *current = Some(link.clone()));
         Ok(link)
     }

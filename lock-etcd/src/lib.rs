@@ -19,6 +19,7 @@ mod connection;
 mod error;
 mod go;
 mod guarded;
+mod heard;
 mod keys;
 mod mirror;
 mod news;

@@ -3,19 +3,20 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use h2::{Ping, PingPong};
-use lock_core::{Moment, runtime::SharedRuntime};
+use lock_core::runtime::SharedRuntime;
+
+use crate::heard::Heard;
 
 /// What goes on with a member.
 pub(super) struct Traffic {
     runtime: SharedRuntime,
-    /// When it was last heard of, in nanoseconds on the runtime's clock.
-    heard: AtomicU64,
+    heard: Heard,
     /// How many requests have not been answered to the end.
     under_way: AtomicUsize,
 }
@@ -25,7 +26,7 @@ pub(super) struct UnderWay(Arc<Traffic>);
 
 impl Traffic {
     pub(super) fn new(runtime: SharedRuntime) -> Arc<Self> {
-        let traffic = Self { runtime, heard: AtomicU64::new(0), under_way: AtomicUsize::new(0) };
+        let traffic = Self { runtime, heard: Heard::default(), under_way: AtomicUsize::new(0) };
         traffic.is_heard();
         Arc::new(traffic)
     }
@@ -36,12 +37,7 @@ impl Traffic {
     }
 
     fn is_heard(&self) {
-        let now = self.runtime.now().since_zero().as_nanos();
-        self.heard.fetch_max(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn last_heard(&self) -> Moment {
-        Moment::from_zero(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
+        self.heard.at(self.runtime.now());
     }
 }
 
@@ -66,7 +62,7 @@ pub(super) async fn noticed(pings: Option<PingPong>, traffic: Arc<Traffic>, limi
     let Some(mut pings) = pings else { return std::future::pending().await };
     let runtime = &traffic.runtime;
     loop {
-        let (now, due) = (runtime.now(), traffic.last_heard() + limit);
+        let (now, due) = (runtime.now(), traffic.heard.last() + limit);
         if now < due {
             runtime.sleep_until(due).await;
             continue;
