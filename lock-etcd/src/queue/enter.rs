@@ -12,7 +12,8 @@ use lock_core::{
 
 use super::{
     Queue, occupancy,
-    standing::{Ahead, Phase, Standing},
+    standing::{Ahead, Gate, Phase, Standing},
+    steps::gate,
     txn::{Entry, Free, Outlook},
 };
 use crate::{
@@ -319,21 +320,21 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if inner.succeeded {
         return holds(standing, reply.revision);
     }
-    Ok(queues(standing, reply.revision, inner.replaced().as_ref()))
+    queues(standing, reply.revision, inner.replaced().as_ref(), Gate::Unknown)
 }
 
 fn queued(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if !reply.succeeded {
         return entered_before(standing, &mut reply);
     }
-    let tail = reply.replaced();
-    Ok(queues(standing, reply.revision, tail.as_ref()))
+    let (tail, _node, holders) = (reply.replaced(), reply.replaced(), reply.keys());
+    queues(standing, reply.revision, tail.as_ref(), gate(&holders))
 }
 
-/// It has a place in the queue, and has replaced this tail.
-fn queues(standing: &Standing, revision: i64, tail: Option<&KeyValue>) -> Entered {
+/// It has a place in the queue, and has replaced this tail. `gate`: what is known of the holders behind it.
+fn queues(standing: &Standing, revision: i64, before: Option<&KeyValue>, gate: Gate) -> Result<Entered> {
     standing.who.took(revision);
-    let tail = tail.and_then(|tail| Tail::read(tail.value()));
+    let tail = before.and_then(|tail| Tail::read(tail.value()));
     standing.state.update_silently(|state| {
         state.behind_first = tail.filter(|tail| tail.first).map(|tail| tail.claim);
         // Unless it has been made to leave meanwhile.
@@ -341,7 +342,11 @@ fn queues(standing: &Standing, revision: i64, tail: Option<&KeyValue>) -> Entere
             state.phase = Phase::Waiting(tail.map_or(Ahead::UNSOUGHT, |tail| Ahead::Found(tail.claim)));
         }
     });
-    Entered::In
+    if before.is_none() {
+        // The queue is empty whenever there is no tail.
+        standing.lead(gate)?;
+    }
+    Ok(Entered::In)
 }
 
 /// An earlier request has landed, or none of the claim's may.

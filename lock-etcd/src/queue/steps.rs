@@ -171,7 +171,7 @@ impl Queue {
 }
 
 /// Whether a head may hold alone, with these holders behind the gate.
-fn gate(holders: &[KeyValue]) -> Gate {
+pub(super) fn gate(holders: &[KeyValue]) -> Gate {
     if holders.is_empty() { Gate::Open } else { Gate::Shut }
 }
 

@@ -115,9 +115,11 @@ impl Entry {
     }
 
     /// An exclusive claim's place in the queue, where others of its session are in line, so that it would hardly
-    /// come straight in: without the inner transaction, which costs etcd more than the rest.
+    /// come straight in: without the inner transaction, which costs etcd more than the rest. If they have gone
+    /// meanwhile, it is the head of the queue, and knows whether somebody holds behind the gate.
     pub(super) fn queue(&self, who: &Who) -> Txn {
-        let enter = vec![Self::tail(who, false), self.put(who.keys.node(who.id), who)];
+        let node = self.put(who.keys.node(who.id), who);
+        let enter = vec![Self::tail(who, false), node, some_keys(who.keys.holders(), 1)];
         Txn::new().when(self.once(who)).and_then(enter).or_else(self.look(who))
     }
 

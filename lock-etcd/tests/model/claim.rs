@@ -159,7 +159,7 @@ pub(crate) enum Request {
     /// Straight in over the tail that a claim of the same session left behind, of this mod revision.
     Again(Revision),
     Join,
-    /// A place in the queue, without a look whether the line is free.
+    /// A place in the queue, without a look whether the line is free; with a look at the holders.
     Queue,
     /// Join, or with `fast` the fast path: for permits with the revision of the read that admits them.
     Enter(Option<Revision>),
@@ -210,8 +210,9 @@ impl Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reply {
-    /// In line, at this revision, behind the one that `tail` named; or straight in.
-    Joined { at: Revision, tail: Value, straight: bool },
+    /// In line, at this revision, behind the one that `tail` named; or straight in. Whether the holders admit it
+    /// was asked in the same transaction.
+    Joined { at: Revision, tail: Value, straight: bool, admits: bool },
     /// The Then branch, at this revision.
     Done(Revision),
     /// Deleted: whether it was there, and who was linked behind it.

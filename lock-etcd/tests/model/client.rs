@@ -135,7 +135,19 @@ impl State {
     fn handle(&mut self, setup: &Setup, me: Claim, request: Request, reply: Reply) {
         let claim = self.claim_mut(me);
         match (request, reply) {
-            (_, Reply::Joined { at, tail, straight }) => self.joined(setup, me, at, tail, straight),
+            (_, Reply::Joined { at, tail, straight, admits }) => {
+                self.entered(setup, me, at, straight);
+                match tail.claim() {
+                    Some(pred) if !straight => {
+                        let claim = self.claim_mut(me);
+                        let pred_is_head = matches!(tail, Value::Head(_));
+                        (claim.pred, claim.pred_is_head) = (Pred::Claim(pred), pred_is_head);
+                    }
+                    // The queue is empty whenever there is no tail. What lets a shared claim in, its admission
+                    // compares.
+                    _ => self.head(setup, me, admits || setup.mode(me) == Mode::Shared),
+                }
+            }
             (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
             (Request::Tell(_), Reply::Done(_)) => claim.finish(),
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
@@ -176,7 +188,7 @@ impl State {
         }
     }
 
-    fn joined(&mut self, setup: &Setup, me: Claim, at: Revision, tail: Value, straight: bool) {
+    fn entered(&mut self, setup: &Setup, me: Claim, at: Revision, straight: bool) {
         let left_behind = &mut self.sessions[setup.session(me) as usize].left_behind;
         match left_behind {
             Some((_, tail)) if *tail >= at => {}
@@ -186,12 +198,6 @@ impl State {
         }
         let claim = self.claim_mut(me);
         (claim.phase, claim.trying, claim.place, claim.straight) = (Phase::InLine, false, at, straight);
-        if straight {
-            return self.head(setup, me, true);
-        }
-        if let Some(pred) = tail.claim() {
-            (claim.pred, claim.pred_is_head) = (Pred::Claim(pred), matches!(tail, Value::Head(_)));
-        }
     }
 
     /// `q/me` was deleted, whatever lay there.

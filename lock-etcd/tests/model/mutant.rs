@@ -132,4 +132,6 @@ mutants! {
     LeaveMissesHolder in "B sp",
     /// `try` does not look at the holders.
     TryIgnoresHolders in "B xs",
+    /// Who queues because others of its session do, and finds nobody ahead, does not look at the holders.
+    QueueIgnoresHolders in "B xs together",
 }

@@ -24,10 +24,19 @@ impl Setup {
         let (at, tail) = (store.revision, outcome.replaced);
         let reply = match (request, outcome.succeeded) {
             (_, false) => Reply::Seen(self.look(store, me, request)),
-            (Request::Try(_) | Request::Again(_), _) => Reply::Joined { at, tail, straight: true },
-            (Request::Join, _) => Reply::Joined { at, tail, straight: outcome.nested },
-            (Request::Queue, _) => Reply::Joined { at, tail, straight: false },
-            (Request::Enter(_), _) if !outcome.nested => Reply::Joined { at, tail, straight: false },
+            (Request::Try(_) | Request::Again(_), _) => {
+                Reply::Joined { at, tail, straight: true, admits: true }
+            }
+            (Request::Join, _) => {
+                Reply::Joined { at, tail, straight: outcome.nested, admits: outcome.nested }
+            }
+            (Request::Queue, _) => {
+                let admits = self.admits(store, me) || self.mutated(Mutant::QueueIgnoresHolders);
+                Reply::Joined { at, tail, straight: false, admits }
+            }
+            (Request::Enter(_), _) if !outcome.nested => {
+                Reply::Joined { at, tail, straight: false, admits: false }
+            }
             (Request::Drop, _) => Reply::Dropped(there, tail.claim()),
             _ => Reply::Done(at),
         };
