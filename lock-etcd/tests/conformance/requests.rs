@@ -181,3 +181,18 @@ async fn c16_a_holder_of_permits_gives_them_back_one_by_one() {
     assert!(session.inspect(&x).await.unwrap().places.is_empty());
     session.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn c4_who_queues_and_finds_nobody_ahead_holds_by_the_same_request() {
+    let server = Server::start().await.unwrap();
+    let x = line("alone");
+    let (session, claim, faults) = session(&server, Layout::Native, Mode::Present).await;
+    // Whoever has another claim in the line queues, and this one is in nobody's way.
+    session.join(&x, &claim).await.unwrap();
+    let id = ClaimId { number: 1, ..claim.id };
+    faults.lose_request(1);
+    let ticket = session.join(&x, &Claim { id, mode: Mode::Exclusive, ..claim }).await.unwrap();
+    soon("its turn", session.granted(&ticket)).await.unwrap();
+    assert!(session.inspect(&x).await.is_err(), "it took more than one request");
+    session.close().await.unwrap();
+}
