@@ -192,7 +192,7 @@ async fn c4_who_queues_and_finds_nobody_ahead_holds_by_the_same_request() {
     let id = ClaimId { number: 1, ..claim.id };
     faults.lose_request(1);
     let ticket = session.join(&x, &Claim { id, mode: Mode::Exclusive, ..claim }).await.unwrap();
-    soon("its turn", session.granted(&ticket)).await.unwrap();
+    soon("its turn", async { session.granted(&ticket).await }).await.unwrap();
     assert!(session.inspect(&x).await.is_err(), "it took more than one request");
     session.close().await.unwrap();
 }
