@@ -13,6 +13,8 @@ pub(crate) struct Ring {
     /// The claim's number.
     pub(crate) claim: u64,
     pub(crate) news: News,
+    /// With a turn from another session: the claim that comes next of those that handed it on.
+    pub(crate) back: Option<ClaimId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub(crate) enum News {
 
 impl Ring {
     pub(crate) fn new(claim: ClaimId, news: News) -> Self {
-        Self { claim: claim.number, news }
+        Self { claim: claim.number, news, back: None }
     }
 
     /// What a bell says; `None` when it is not ours to understand.
@@ -43,15 +45,19 @@ impl Ring {
         let mut words = line.split(' ');
         let (word, claim) = (words.next()?, words.next()?.parse().ok()?);
         let mut other = || words.next()?.parse().ok();
+        let mut back = None;
         let news = match word {
-            "turn" => News::Turn,
+            "turn" => {
+                back = other();
+                News::Turn
+            }
             "head" => News::Head,
             "behind" => News::Behind(other()?),
             "followed" => News::Followed(other()?),
             "evicted" => News::Evicted,
             _ => return None,
         };
-        Some(Self { claim, news })
+        Some(Self { claim, news, back })
     }
 }
 
@@ -59,7 +65,10 @@ impl fmt::Display for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let claim = self.claim;
         match self.news {
-            News::Turn => write!(f, "turn {claim}"),
+            News::Turn => match self.back {
+                Some(back) => write!(f, "turn {claim} {back}"),
+                None => write!(f, "turn {claim}"),
+            },
             News::Head => write!(f, "head {claim}"),
             News::Behind(other) => write!(f, "behind {claim} {other}"),
             News::Followed(other) => write!(f, "followed {claim} {other}"),
@@ -78,7 +87,7 @@ mod tests {
     fn news_come_back() {
         let other = ClaimId { session: SessionId::new(9), number: 4 };
         let rings = [News::Turn, News::Head, News::Behind(other), News::Followed(other), News::Evicted]
-            .map(|news| Ring { claim: 7, news });
+            .map(|news| Ring { claim: 7, news, back: None });
         let text = rings.map(|ring| ring.to_string()).join("\n");
         assert_eq!(
             text,
@@ -86,6 +95,9 @@ mod tests {
         );
         assert_eq!(Ring::read(text.as_bytes()).unwrap(), rings);
         assert_eq!(Ring::read(b"").unwrap(), []);
+        let turn = Ring { claim: 7, news: News::Turn, back: Some(other) };
+        assert_eq!(turn.to_string(), "turn 7 0000000000000009.4");
+        assert_eq!(Ring::read(turn.to_string().as_bytes()).unwrap(), [turn]);
     }
 
     #[test]

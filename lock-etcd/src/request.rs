@@ -71,6 +71,12 @@ impl From<TxnResponse> for Reply {
 
 /// The answers, one after another, in the order of the operations.
 impl Reply {
+    /// Of a transaction that did what it was to do, and read nothing.
+    #[cfg(test)]
+    pub(crate) fn done(revision: i64) -> Self {
+        Self { succeeded: true, revision, answers: Vec::new().into_iter() }
+    }
+
     pub(crate) fn keys(&mut self) -> Vec<KeyValue> {
         match self.answers.next() {
             Some(TxnOpResponse::Get(mut got)) => got.take_kvs(),

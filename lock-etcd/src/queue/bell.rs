@@ -37,6 +37,9 @@ impl Sink for Bell {
         for ring in rings {
             let standing = locked(&self.queue.table).claims.get(&ring.claim).cloned();
             let Some(standing) = standing else { continue };
+            if ring.news == News::Turn {
+                locked(&self.queue.table).coming.expect(&standing.who.line, ring.back);
+            }
             if let Err(error) = standing.hear(ring.news, revision) {
                 standing.stop(&error);
             }
@@ -64,7 +67,7 @@ impl Sink for OwnLife {
 impl Queue {
     /// What the bell said was lost: those who wait search, and those who hold make sure that they were not
     /// evicted. A claim whose request is under way makes sure once it is answered.
-    fn news_were_missed(self: &Arc<Self>) {
+    pub(super) fn news_were_missed(self: &Arc<Self>) {
         self.gaps.fetch_add(1, Ordering::SeqCst);
         self.everybody_searches(|_| true);
         let standings = self.standings();

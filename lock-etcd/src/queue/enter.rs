@@ -11,7 +11,9 @@ use lock_core::{
 };
 
 use super::{
-    Queue, occupancy,
+    Queue,
+    coming::Last,
+    occupancy,
     standing::{Ahead, Gate, Phase, Standing},
     steps::gate,
     txn::{Entry, Free, Outlook},
@@ -35,6 +37,8 @@ enum Way {
     Again(i64),
     /// A place in the queue.
     Queue,
+    /// A place behind this claim, linked to it, or else somewhere in the queue.
+    Follow(Last),
 }
 
 /// What became of a request to enter.
@@ -112,6 +116,7 @@ impl Queue {
             (_, Way::Try(outlook)) => Entry { record, outlook }.try_join(who),
             (_, Way::Again(tail)) => Entry { record, outlook: Outlook::UNKNOWN }.again(who, tail),
             (_, Way::Queue) => Entry { record, outlook: Outlook::UNKNOWN }.queue(who),
+            (_, Way::Follow(last)) => Entry { record, outlook: Outlook::UNKNOWN }.follow(who, last.claim),
         };
         let asked = standing.state.update_silently(|state| {
             state.unanswered += u32::from(!state.leaving);
@@ -130,6 +135,7 @@ impl Queue {
                 (_, Way::Again(_)) if reply.succeeded => holds(standing, reply.revision),
                 (_, Way::Again(_)) => Ok(Entered::Out { tail: None, barred: false }),
                 (_, Way::Queue) => queued(standing, reply),
+                (_, Way::Follow(last)) => self.followed(standing, reply, last, gaps),
             }),
         };
         if answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true) {
@@ -153,6 +159,36 @@ impl Queue {
         if landed(standing, reply.key(), reply.key(), Phase::Outside)? { Ok(Entered::In) } else { Err(full) }
     }
 
+    /// Reads the answer to somebody who follows another. `gaps`: how often news had been missed when that was asked for.
+    fn followed(&self, standing: &Standing, mut reply: Reply, last: Last, gaps: u64) -> Result<Entered> {
+        if !reply.succeeded {
+            let (seat, node, revision) = (reply.key(), reply.key(), reply.revision);
+            return match reply.nested() {
+                Some(inner) if inner.succeeded => queued_at(standing, revision, inner),
+                _ if landed(standing, seat, node, Phase::Outside)? => Ok(Entered::In),
+                _ => Err(has_left()),
+            };
+        }
+        standing.who.took(reply.revision);
+        // What was said of those ahead before it was known to wait was not heeded. To link once more shows where it
+        // stands.
+        let (linked, found) = (Ahead::Linked(last.claim), Ahead::Found(last.claim));
+        standing.state.update_silently(|state| {
+            if state.phase == Phase::Outside {
+                state.phase = Phase::Waiting(if state.told_early { found } else { linked });
+            }
+        });
+        // The same goes for news that were missed, and for the end of that session.
+        if self.gaps() != gaps || self.ends() != last.ends {
+            standing.state.update_silently(|state| {
+                if state.phase == Phase::Waiting(linked) {
+                    state.phase = Phase::Waiting(found);
+                }
+            });
+        }
+        Ok(Entered::In)
+    }
+
     async fn enter_or_wait(self: &Arc<Self>, standing: &Standing) -> Result<Entered> {
         let outlook = match standing.state.read(|state| state.mode) {
             Mode::Permits { .. } => self.count_permits(standing).await?,
@@ -162,6 +198,8 @@ impl Queue {
                     if matches!(self.enter(standing, Way::Again(tail)).await?, Entered::In) {
                         return Ok(Entered::In);
                     }
+                } else if let Some(last) = self.comes_last(line) {
+                    return self.enter(standing, Way::Follow(last)).await;
                 } else if self.has_others_in(line) {
                     return self.enter(standing, Way::Queue).await;
                 }
@@ -327,8 +365,12 @@ fn queued(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if !reply.succeeded {
         return entered_before(standing, &mut reply);
     }
+    queued_at(standing, reply.revision, reply)
+}
+
+fn queued_at(standing: &Standing, revision: i64, mut reply: Reply) -> Result<Entered> {
     let (tail, _node, holders) = (reply.replaced(), reply.replaced(), reply.keys());
-    queues(standing, reply.revision, tail.as_ref(), gate(&holders))
+    queues(standing, revision, tail.as_ref(), gate(&holders))
 }
 
 /// It has a place in the queue, and has replaced this tail. `gate`: what is known of the holders behind it.
@@ -394,20 +436,62 @@ pub(super) fn landed(
 
 #[cfg(test)]
 mod tests {
-    use lock_core::{ClaimId, Kind, Payload};
+    use lock_core::{ClaimId, Kind, Payload, SessionId};
 
     use super::*;
-    use crate::queue::life::tests::queue;
+    use crate::{
+        news::News,
+        queue::life::tests::{queue, watch},
+    };
+
+    fn claim(queue: &Queue, mode: Mode) -> (LineId, Claim) {
+        let line = LineId::new(Kind::Mutex, "x".parse().unwrap());
+        let id = ClaimId { session: queue.session, number: 0 };
+        let (since, payload) = (std::time::UNIX_EPOCH, Payload::default());
+        (line, Claim { id, mode, owner: "o".into(), payload, since })
+    }
 
     #[tokio::test]
     async fn c6_a_try_that_left_with_its_session_does_not_say_that_the_line_is_busy() {
-        let (queue, line) = (queue(), LineId::new(Kind::Mutex, "x".parse().unwrap()));
-        let id = ClaimId { session: queue.session, number: 0 };
-        let (since, payload) = (std::time::UNIX_EPOCH, Payload::default());
-        let claim = Claim { id, mode: Mode::Present, owner: "o".into(), payload, since };
-        queue.leave(&line, id).await.unwrap();
+        let queue = queue();
+        let (line, claim) = claim(&queue, Mode::Present);
+        queue.leave(&line, claim.id).await.unwrap();
         assert!(queue.try_join(&line, &claim).await.unwrap().is_none());
         queue.lease.lose(LostReason::Closed);
         assert_eq!(queue.try_join(&line, &claim).await.unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    const AHEAD: ClaimId = ClaimId { session: SessionId::new(2), number: 0 };
+
+    /// Whom a claim waits for once it is answered that it follows a claim of another session, when this happens before.
+    fn ahead_after(before: impl Fn(&Arc<Queue>, &Standing)) -> Phase {
+        let queue = queue();
+        let (line, claim) = claim(&queue, Mode::Exclusive);
+        let standing = queue.enrol(&line, &claim).unwrap().unwrap();
+        let expect = || locked(&queue.table).coming.expect(&line, Some(AHEAD));
+        expect();
+        assert!(queue.comes_last(&line).is_none(), "the end of that session would not be noticed");
+        watch(&queue, AHEAD.session);
+        expect();
+        let (last, gaps) = (queue.comes_last(&line).unwrap(), queue.gaps());
+        assert!(queue.comes_last(&line).is_none(), "two claims follow the same one");
+        before(&queue, &standing);
+        assert!(matches!(queue.followed(&standing, Reply::done(7), last, gaps).unwrap(), Entered::In));
+        standing.state.read(|state| state.phase)
+    }
+
+    #[tokio::test]
+    async fn c4_who_joins_and_links_in_one_misses_nothing_that_comes_before_the_answer() {
+        let (linked, links_again) =
+            (Phase::Waiting(Ahead::Linked(AHEAD)), Phase::Waiting(Ahead::Found(AHEAD)));
+        assert_eq!(ahead_after(|_, _| {}), linked);
+        for news in [News::Turn, News::Head, News::Behind(AHEAD)] {
+            assert_eq!(ahead_after(|_, standing| standing.hear(news, 8).unwrap()), links_again, "{news:?}");
+        }
+        assert_eq!(ahead_after(|_, standing| standing.hear(News::Followed(AHEAD), 8).unwrap()), linked);
+        assert_eq!(ahead_after(|queue, _| queue.session_ended(AHEAD.session)), links_again);
+        assert_eq!(ahead_after(|queue, _| queue.news_were_missed()), links_again);
+        let evicted = ahead_after(|_, standing| standing.hear(News::Evicted, 8).unwrap());
+        assert_eq!(evicted, Phase::Gone);
     }
 }

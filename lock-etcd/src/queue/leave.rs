@@ -78,6 +78,11 @@ impl Queue {
         }
     }
 
+    /// As which a program most likely comes back.
+    fn next_claim(&self) -> ClaimId {
+        ClaimId { session: self.session, number: locked(&self.table).next_number }
+    }
+
     /// Makes a join impossible that was not answered, or finds that it has landed.
     async fn void(&self, standing: &Standing, phase: Phase) -> Result<bool> {
         let mode = standing.state.read(|state| state.mode);
@@ -149,8 +154,8 @@ impl Queue {
 
     async fn depart(self: &Arc<Self>, standing: &Standing, state: &State) -> Result<bool> {
         let Some((behind, news)) = state.parting() else { return Ok(false) };
-        let (departure, gaps) =
-            (Departure::own(&standing.who, state, behind, news, To::Nowhere), self.gaps());
+        let departure = Departure::own(&standing.who, state, behind, news, To::Nowhere);
+        let (departure, gaps) = (Departure { back: Some(self.next_claim()), ..departure }, self.gaps());
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.end(LostReason::Released);

@@ -1,6 +1,6 @@
 //! Noticing that another session has ended: one watch for each session that somebody here waits for.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use etcd_client::{Event, EventType};
 use lock_core::{
@@ -58,6 +58,17 @@ impl Queue {
         }
     }
 
+    /// How many sessions were seen to end.
+    pub(super) fn ends(&self) -> u64 {
+        self.ends.load(Ordering::SeqCst)
+    }
+
+    /// Whether the end of another session would be noticed.
+    pub(super) fn is_watched(&self, session: SessionId) -> bool {
+        let life = locked(&self.lives).get(&session).cloned();
+        life.is_some_and(|life| life.watched.read(|watched| *watched))
+    }
+
     fn life(self: &Arc<Self>, session: SessionId) -> Arc<Life> {
         let watched = Arc::new(Signal::new(false));
         let sink = Watched { queue: Arc::downgrade(self), session, watched: watched.clone() };
@@ -67,6 +78,7 @@ impl Queue {
 
     /// Its claims are gone: whoever waits for one of them looks who is ahead now.
     pub(super) fn session_ended(self: &Arc<Self>, session: SessionId) {
+        self.ends.fetch_add(1, Ordering::SeqCst);
         let ended = locked(&self.lives).remove(&session);
         if let Some(life) = ended {
             // Whoever waits for it to be watched would wait for ever.
@@ -107,6 +119,15 @@ pub(super) mod tests {
         let (watcher, _task) = Watcher::new();
         let namespace = Namespace::new(&"n".parse().unwrap());
         Arc::new(Queue::new(SessionId::new(1), namespace, Arc::new(connection), lease, runtime, watcher))
+    }
+
+    /// Has the end of that session watched from now on.
+    pub(in crate::queue) fn watch(queue: &Arc<Queue>, session: SessionId) {
+        let mut watches = Box::pin(queue.watch_life(session));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(watches.as_mut().poll(&mut context).is_pending());
+        let watched = locked(&queue.lives).get(&session).map(|life| life.watched.clone()).unwrap();
+        watched.update(|watched| *watched = true);
     }
 
     #[tokio::test]

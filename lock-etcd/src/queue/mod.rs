@@ -5,6 +5,7 @@
 //! | `txn` | the transactions |
 //! | `standing` | one claim of this session: what is known of it, what comes next |
 //! | `enter` | joining, trying |
+//! | `coming` | who is expected at the end of a line |
 //! | `steps` | from joined to granted: linking, the gate |
 //! | `here` | one claim of this session behind another |
 //! | `search` | finding the predecessor after a crash or a lost answer |
@@ -17,6 +18,7 @@
 
 mod bell;
 mod change;
+mod coming;
 mod enter;
 mod evict;
 mod here;
@@ -46,6 +48,7 @@ use lock_core::{
 pub(crate) use bell::{Bell, OwnLife};
 
 use self::{
+    coming::Coming,
     life::Life,
     search::Search,
     standing::{Standing, Who},
@@ -70,6 +73,8 @@ pub(crate) struct Queue {
     table: Mutex<Table>,
     /// How often news may have been missed.
     gaps: AtomicU64,
+    /// How many sessions that claims of this one waited for were seen to end.
+    ends: AtomicU64,
     /// Sessions that claims of this one wait for.
     lives: Mutex<BTreeMap<SessionId, Arc<Life>>>,
 }
@@ -80,6 +85,9 @@ struct Table {
     lines: HashMap<LineId, InLine>,
     left: Left,
     tails: Tails,
+    coming: Coming,
+    /// The number of the next claim, as far as is known.
+    next_number: u64,
 }
 
 /// What this session has in one line.
@@ -98,8 +106,9 @@ impl Queue {
         runtime: SharedRuntime,
         watcher: Watcher,
     ) -> Self {
-        let (table, gaps, lives) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
-        Self { session, namespace, connection, lease, runtime, watcher, table, gaps, lives }
+        let (table, lives) = (Mutex::default(), Mutex::default());
+        let (gaps, ends) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { session, namespace, connection, lease, runtime, watcher, table, gaps, ends, lives }
     }
 
     /// The claim behind a ticket of this session.
@@ -142,6 +151,7 @@ impl Queue {
         }
         let who = Who::new(claim.id, line, &self.namespace);
         let standing = Arc::new(Standing::new(who, Record::from(claim)));
+        table.next_number = table.next_number.max(claim.id.number + 1);
         table.claims.insert(claim.id.number, standing.clone());
         table.lines.entry(line.clone()).or_default().claims.insert(claim.id.number, standing.clone());
         Ok(Some(standing))

@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) weakening: Option<Mode>,
     /// Requests to join that were sent and not answered: each may still land.
     pub(crate) unanswered: u32,
+    /// News of who is ahead came before the answer to its request to enter.
+    pub(crate) told_early: bool,
     /// It has been asked to leave, so it takes no further step towards its turn.
     pub(crate) leaving: bool,
     /// A task takes its steps.
@@ -147,6 +149,7 @@ impl Standing {
             dropped: false,
             weakening: None,
             unanswered: 0,
+            told_early: false,
             leaving: false,
             driven: false,
             trouble: None,
@@ -244,6 +247,10 @@ impl Standing {
 
     /// News from its session's bell, which were written at `revision`.
     pub(crate) fn hear(&self, news: News, revision: i64) -> Result<()> {
+        self.state.update_silently(|state| {
+            let of_those_ahead = matches!(news, News::Turn | News::Head | News::Behind(_));
+            state.told_early |= state.phase == Phase::Outside && of_those_ahead;
+        });
         match news {
             News::Turn => self.lead(Gate::Open)?,
             News::Head => self.lead(Gate::Unknown)?,

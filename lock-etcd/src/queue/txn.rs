@@ -123,6 +123,20 @@ impl Entry {
         Txn::new().when(self.once(who)).and_then(enter).or_else(self.look(who))
     }
 
+    /// A place behind this claim, if it is the last, and the word to it: a join and a link, between which nobody can come.
+    /// Otherwise a place in the queue, behind whoever is.
+    pub(super) fn follow(&self, who: &Who, ahead: ClaimId) -> Txn {
+        let node = || self.put(who.keys.node(who.id), who);
+        let tail = TxnOp::put(who.keys.tail(), Tail { claim: who.id, first: false }.to_string(), None);
+        let is_last = [Tail::names(&who.keys.tail(), ahead).to_vec(), is_there(who, ahead)].concat();
+        let queue = vec![Self::tail(who, false), node(), some_keys(who.keys.holders(), 1)];
+        let queue = TxnOp::txn(Txn::new().when(self.once(who)).and_then(queue));
+        Txn::new()
+            .when([self.once(who), is_last].concat())
+            .and_then([vec![tail, node()], word_to(who, ahead)].concat())
+            .or_else([self.look(who), vec![queue]].concat())
+    }
+
     /// Straight in over the tail that a claim of this session has left behind, last written at this revision;
     /// or nothing. It needs no look whether an earlier request has landed: that would have written another
     /// tail. And no inner transaction, which costs etcd more than the rest: this is how a lock is taken again
@@ -170,28 +184,33 @@ pub(super) fn void(who: &Who, mode: Mode) -> Txn {
 
 /// Tells the predecessor that we wait behind it, and its session too.
 pub(super) fn link(who: &Who, behind: ClaimId) -> Txn {
-    let (node, ahead, next) = (who.keys.node(who.id), who.keys.node(behind), who.keys.next(behind));
-    let bell = who.namespace.bell(behind.session);
+    let (node, when) = (who.keys.node(who.id), is_there(who, behind));
+    Txn::new().when([when, vec![exists(node.clone())]].concat()).and_then(word_to(who, behind)).or_else(vec![
+        get(node),
+        get(who.namespace.live(who.id.session)),
+        get(who.namespace.live(behind.session)),
+        get(who.keys.mark()),
+        some_keys(who.keys.holders(), 1),
+    ])
+}
+
+/// The claim that is to be told is in the queue.
+fn is_there(who: &Who, behind: ClaimId) -> Vec<Compare> {
+    if Bug::LinkUnchecked.is_seeded() { Vec::new() } else { vec![exists(who.keys.node(behind))] }
+}
+
+/// That this claim waits behind that one.
+fn word_to(who: &Who, behind: ClaimId) -> Vec<TxnOp> {
     let news = Ring::new(behind, News::Followed(who.id)).to_string();
-    let when = if Bug::LinkUnchecked.is_seeded() { Vec::new() } else { vec![exists(ahead)] };
-    Txn::new()
-        .when([when, vec![exists(node.clone())]].concat())
-        .and_then(vec![
-            put_leased(next, who.id.to_string(), behind.session),
-            put_leased(bell, news, behind.session),
-        ])
-        .or_else(vec![
-            get(node),
-            get(who.namespace.live(who.id.session)),
-            get(who.namespace.live(behind.session)),
-            get(who.keys.mark()),
-            some_keys(who.keys.holders(), 1),
-        ])
+    vec![
+        put_leased(who.keys.next(behind), who.id.to_string(), behind.session),
+        put_leased(who.namespace.bell(behind.session), news, behind.session),
+    ]
 }
 
 /// Tells the claim behind one that has gone.
 pub(super) fn tell(namespace: &Namespace, keys: &LineKeys, news: (ClaimId, News)) -> Txn {
-    Txn::new().when(vec![exists(keys.node(news.0))]).and_then(ring(namespace, [news]))
+    Txn::new().when(vec![exists(keys.node(news.0))]).and_then(ring(namespace, [news], None))
 }
 
 /// Takes the tail away that this claim has left behind, unless somebody has come since.
@@ -223,6 +242,8 @@ pub(super) struct Departure<'a> {
     pub(super) evicted: bool,
     /// Whether a join of it may still be on its way.
     pub(super) doubt: bool,
+    /// As which it comes back, as far as that can be guessed.
+    pub(super) back: Option<ClaimId>,
 }
 
 /// Where a claim goes that leaves the queue.
@@ -250,7 +271,7 @@ impl<'a> Departure<'a> {
     pub(super) fn own(who: &'a Who, state: &State, behind: Option<ClaimId>, news: News, to: To) -> Self {
         let (touched, next, doubt) = (state.touched, state.behind(), state.doubt());
         let tells_here = next.is_some_and(|next| next.session == who.id.session);
-        Self { who, touched, behind, next, news, tells_here, to, evicted: false, doubt }
+        Self { who, touched, behind, next, news, tells_here, to, evicted: false, doubt, back: None }
     }
 
     pub(super) fn txn(&self) -> Txn {
@@ -293,7 +314,7 @@ impl<'a> Departure<'a> {
         let mute = Bug::WithdrawUnlinked.is_seeded() && self.behind.is_some();
         let told = self.next.filter(|_| !self.tells_here && !mute).map(|next| (next, self.news));
         let told = told.into_iter().chain(self.evicted.then_some((who.id, News::Evicted)));
-        then.extend(ring(&who.namespace, told));
+        then.extend(ring(&who.namespace, told, self.back));
         if self.next.is_none() {
             then.push(self.hand_back_the_tail());
         }
@@ -317,11 +338,17 @@ impl<'a> Departure<'a> {
     }
 }
 
-/// Tells these claims; one write for each session's bell, since a transaction writes a key once.
-pub(super) fn ring(namespace: &Namespace, told: impl IntoIterator<Item = (ClaimId, News)>) -> Vec<TxnOp> {
+/// Tells these claims; one write for each session's bell, since a transaction writes a key once. Whoever gets a turn is
+/// told who comes `back`.
+pub(super) fn ring(
+    namespace: &Namespace,
+    told: impl IntoIterator<Item = (ClaimId, News)>,
+    back: Option<ClaimId>,
+) -> Vec<TxnOp> {
     let mut sessions: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
     for (claim, news) in told {
-        sessions.entry(claim.session).or_default().push(Ring::new(claim, news).to_string());
+        let ring = Ring { back: back.filter(|_| news == News::Turn), ..Ring::new(claim, news) };
+        sessions.entry(claim.session).or_default().push(ring.to_string());
     }
     let write = |(session, lines): (SessionId, Vec<String>)| {
         put_leased(namespace.bell(session), lines.join("\n"), session)
@@ -336,6 +363,6 @@ pub(super) fn unseat(who: &Who, mode: Mode, seat: i64, doubt: bool, evicted: boo
     if doubt || evicted {
         then.push(put_leased(who.keys.void(who.id), "", who.id.session));
     }
-    then.extend(ring(&who.namespace, evicted.then_some((who.id, News::Evicted))));
+    then.extend(ring(&who.namespace, evicted.then_some((who.id, News::Evicted)), None));
     Txn::new().when(vec![created_at(key, seat)]).and_then(then)
 }

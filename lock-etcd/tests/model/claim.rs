@@ -37,6 +37,10 @@ pub(crate) struct ClaimState {
     pub phase: Phase,
     /// Somebody has come since its session left a tail behind.
     pub not_again: bool,
+    /// It has asked to follow another claim once.
+    pub not_follow: bool,
+    /// News of those ahead came, or the end of that session, while it asked to follow.
+    pub told_early: bool,
     /// `try` is running, and has not answered.
     pub trying: bool,
     /// The user wants it gone.
@@ -161,6 +165,8 @@ pub(crate) enum Request {
     Join,
     /// A place in the queue, without a look whether the line is free; with a look at the holders.
     Queue,
+    /// A place behind this claim, linked to it, if it is the last; otherwise a place in the queue.
+    Follow(Claim),
     /// Join, or with `fast` the fast path: for permits with the revision of the read that admits them.
     Enter(Option<Revision>),
     /// With the mod revision of the stale tail that it replaces.
@@ -213,6 +219,8 @@ pub(crate) enum Reply {
     /// In line, at this revision, behind the one that `tail` named; or straight in. Whether the holders admit it
     /// was asked in the same transaction.
     Joined { at: Revision, tail: Value, straight: bool, admits: bool },
+    /// In line, at this revision, behind the claim that it follows.
+    Followed(Revision),
     /// The Then branch, at this revision.
     Done(Revision),
     /// Deleted: whether it was there, and who was linked behind it.
@@ -224,7 +232,7 @@ pub(crate) enum Reply {
 impl Reply {
     fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
         match self {
-            Reply::Joined { at, .. } | Reply::Done(at) => visit(at),
+            Reply::Joined { at, .. } | Reply::Followed(at) | Reply::Done(at) => visit(at),
             Reply::Dropped(..) => {}
             Reply::Seen(seen) => {
                 visit(&mut seen.revision);

@@ -4,7 +4,7 @@ use crate::{
     claim::{ClaimState, Exit, Mode, Phase, Pred, Reply, Request, Seen},
     mutant::Mutant,
     properties::Broken,
-    store::{Claim, Event, News, Revision, Session, Value},
+    store::{Claim, Event, Key, News, Revision, Session, Value},
     world::{Setup, State},
 };
 
@@ -26,6 +26,14 @@ impl State {
     fn next_entering(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
         let left_behind = self.sessions[setup.session(me) as usize].left_behind.map_or(0, |(_, tail)| tail);
         let others = self.has_others_in_line(setup, me);
+        let last = self.last_of_another(setup, me).filter(|_| setup.follows && !self.claim(me).not_follow);
+        if let Some(pred) = last.filter(|_| !self.claim(me).leaving) {
+            let (own, session) = (setup.session(me), setup.session(pred));
+            let watched = self.sessions[own as usize].watched[session as usize];
+            if !watched && !setup.mutated(Mutant::FollowWithoutWatch) {
+                return Some(Request::WatchSession(session));
+            }
+        }
         let claim = self.claim_mut(me);
         if claim.leaving {
             if claim.doubt && !setup.mutated(Mutant::CancelWithoutVoid) {
@@ -40,11 +48,21 @@ impl State {
         }
         Some(match (setup.mode(me), claim.bound) {
             (Mode::Exclusive, _) if left_behind > 0 && !claim.not_again => Request::Again(left_behind),
+            (Mode::Exclusive, _) if left_behind == 0 && last.is_some() => {
+                claim.not_follow = true;
+                last.map_or(Request::Join, Request::Follow)
+            }
             (Mode::Exclusive, _) if left_behind == 0 && others => Request::Queue,
             (Mode::Exclusive, _) | (Mode::Permits(_), Some(0)) => Request::Join,
             (Mode::Permits(_), None) => Request::ReadHolders,
             (_, bound) => Request::Enter(bound),
         })
+    }
+
+    /// The last claim, when it is of another session: the best guess that there is.
+    fn last_of_another(&self, setup: &Setup, me: Claim) -> Option<Claim> {
+        let last = self.store.get(Key::Tail)?.value.claim();
+        last.filter(|last| setup.session(*last) != setup.session(me))
     }
 
     /// Whether others of its session have asked to enter, and are not gone.
@@ -111,7 +129,12 @@ impl State {
         let claim = self.claim_mut(me);
         match claim.request {
             Some(
-                Request::Again(_) | Request::Join | Request::Queue | Request::Enter(_) | Request::Try(_),
+                Request::Again(_)
+                | Request::Join
+                | Request::Queue
+                | Request::Follow(_)
+                | Request::Enter(_)
+                | Request::Try(_),
             ) => {
                 (claim.doubt, claim.not_again) = (true, false);
             }
@@ -148,6 +171,12 @@ impl State {
                     _ => self.head(setup, me, admits || setup.mode(me) == Mode::Shared),
                 }
             }
+            (Request::Follow(pred), Reply::Followed(at)) => {
+                self.entered(setup, me, at, false);
+                let claim = self.claim_mut(me);
+                (claim.pred, claim.linked) = (Pred::Claim(pred), !claim.told_early);
+            }
+            (_, Reply::Followed(_)) => {}
             (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
             (Request::Tell(_), Reply::Done(_)) => claim.finish(),
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
@@ -174,7 +203,12 @@ impl State {
             (Request::Try(_), Reply::Seen(seen)) if seen.node.is_none() => self.refused_try(setup, me, seen),
             (Request::Again(_), Reply::Seen(_)) => claim.not_again = true,
             (
-                Request::Join | Request::Queue | Request::Enter(_) | Request::Try(_) | Request::Void,
+                Request::Join
+                | Request::Queue
+                | Request::Follow(_)
+                | Request::Enter(_)
+                | Request::Try(_)
+                | Request::Void,
                 Reply::Seen(seen),
             ) => {
                 self.landed(setup, me, seen);
@@ -365,6 +399,11 @@ impl State {
             Event::Bell(_, news, at) => self.news(setup, news, at),
             Event::Gone(gone) => {
                 for me in setup.claims_of(session) {
+                    if let Some(Request::Follow(pred)) = self.claim(me).request
+                        && setup.session(pred) == gone
+                    {
+                        self.claim_mut(me).told_early |= !setup.mutated(Mutant::FollowForgetsEnd);
+                    }
                     let Pred::Claim(pred) = self.claim(me).pred else { continue };
                     if setup.session(pred) == gone && self.claim(me).phase == Phase::InLine {
                         self.predecessor_gone(setup, me);
@@ -420,6 +459,9 @@ impl State {
         let claim = self.claim_mut(me);
         match (news, claim.phase) {
             (News::Evicted(_), _) => claim.finish(),
+            (News::Turn(_) | News::Head(_) | News::Pred(..), Phase::Entering) => {
+                claim.told_early |= !setup.mutated(Mutant::FollowForgetsNews);
+            }
             (News::Next(_, next), Phase::Entering | Phase::InLine) => claim.see(at, Some(next)),
             (News::Pred(_, pred), Phase::InLine) if claim.pred != Pred::None => {
                 claim.stand_behind(pred);

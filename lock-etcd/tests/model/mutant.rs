@@ -85,6 +85,16 @@ mutants! {
     AgainTrustsItsTail in "A one session",
     /// It does so without a look at the void.
     AgainWithoutVoidGuard in "A one session, unanswered",
+    /// A claim follows another without comparing that this one is the last.
+    FollowWithoutTail in "A follow",
+    /// It follows one that is not there.
+    FollowWithoutNode in "A follow, crash",
+    /// It follows one whose end would not be noticed.
+    FollowWithoutWatch in "A follow, crash",
+    /// It forgets the news that came before the answer.
+    FollowForgetsNews in "A follow two",
+    /// It forgets that the session of the claim ahead ended before the answer came.
+    FollowForgetsEnd in "A follow, crash",
     /// A claim that came behind another makes its session forget the tail that it has left behind.
     LaterClaimForgetsTail in "A together",
     /// The tail that was left behind is taken away without comparing it.

@@ -23,6 +23,10 @@ impl Setup {
         let outcome = store.apply(&txn)?;
         let (at, tail) = (store.revision, outcome.replaced);
         let reply = match (request, outcome.succeeded) {
+            (Request::Follow(_), true) => Reply::Followed(at),
+            (Request::Follow(_), false) if outcome.nested => {
+                Reply::Joined { at, tail, straight: false, admits: self.admits(store, me) }
+            }
             (_, false) => Reply::Seen(self.look(store, me, request)),
             (Request::Try(_) | Request::Again(_), _) => {
                 Reply::Joined { at, tail, straight: true, admits: true }
@@ -48,6 +52,7 @@ impl Setup {
         match request {
             Request::Again(left_behind) => Some(self.again(me, left_behind)),
             Request::Join => Some(self.join(me)),
+            Request::Follow(pred) => Some(self.follow(me, pred)),
             Request::Queue => {
                 let (compares, then) = (self.guards(me), self.join_operations(me));
                 Some(Txn { compares, then, otherwise: Vec::new() })
@@ -148,6 +153,20 @@ impl Setup {
 
     pub(crate) fn put_void(&self, me: Claim) -> Operation {
         Operation::Put(Key::Void(me), Value::Nothing, Some(self.session(me)))
+    }
+
+    /// A join and a link in one, if the predecessor is the last; otherwise a place in the queue.
+    fn follow(&self, me: Claim, pred: Claim) -> Txn {
+        let queue = Txn { compares: self.guards(me), then: self.join_operations(me), otherwise: Vec::new() };
+        let mut compares = self.guards(me);
+        if !self.mutated(Mutant::FollowWithoutTail) {
+            compares.push(Compare::Names(Key::Tail, pred));
+        }
+        if !self.mutated(Mutant::FollowWithoutNode) {
+            compares.push(Compare::Present(Key::Queue(pred)));
+        }
+        let then = [self.join_operations(me), self.link(me, pred).then].concat();
+        Txn { compares, then, otherwise: vec![Operation::Nested(queue)] }
     }
 
     /// Tells the predecessor who comes next, while both exist.

@@ -18,13 +18,18 @@ const WITHDRAW: Budget = Budget { withdrawals: 1, ..NONE };
 /// Model A: exclusive claims of these sessions.
 fn queue(name: &'static str, sessions: &[Session], budget: Budget) -> Setup {
     let claims = sessions.iter().map(|session| (*session, Exclusive)).collect();
-    Setup { name, claims, limit: 0, in_sequence: false, budget, settles: false, mutant: None }
+    Setup { name, claims, limit: 0, in_sequence: false, follows: false, budget, settles: false, mutant: None }
 }
 
 /// Model B: claims of these modes, each of its own session; two permits.
 fn gate(name: &'static str, modes: &[Mode], budget: Budget) -> Setup {
     let claims = (0..).zip(modes.iter().copied()).collect();
-    Setup { name, claims, limit: 2, in_sequence: false, budget, settles: false, mutant: None }
+    Setup { name, claims, limit: 2, in_sequence: false, follows: false, budget, settles: false, mutant: None }
+}
+
+/// Whoever enters tries to follow the last claim.
+fn following(setup: Setup) -> Setup {
+    Setup { follows: true, ..setup }
 }
 
 /// The claims of one session.
@@ -53,6 +58,13 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
         queue("A one session, unanswered", &[0, 0, 1], Budget { withdrawals: 1, ..UNANSWERED }),
         Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
+        following(queue("A follow two", &[0, 1], Budget { tries: 0, ..ALL })),
+        following(queue("A follow", &three, WITHDRAW)),
+        following(queue("A follow, crash", &three, CRASH)),
+        following(queue("A follow, evict", &three, EVICT)),
+        following(queue("A follow, unanswered", &three, UNANSWERED)),
+        following(queue("A follow, compaction", &three, Budget { compactions: 1, ..NONE })),
+        following(queue("A follow, one session", &[0, 0, 1], WITHDRAW)),
     ]
 }
 

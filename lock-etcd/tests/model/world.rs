@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub limit: u8,
     /// The claims of a session come one after the other.
     pub in_sequence: bool,
+    /// Who enters guesses whose claim is the last.
+    pub follows: bool,
     pub budget: Budget,
     /// Check in each state that it comes to rest; this takes several times as long.
     pub settles: bool,
