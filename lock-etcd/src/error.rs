@@ -51,6 +51,8 @@ pub(crate) fn not_reached(error: io::Error) -> Error {
 
 const UNREACHABLE: &str = "etcd cannot be reached";
 
+const LEASE_ENDED: &str = "etcd has ended the session's lease";
+
 /// What is wrong with a member. Others may do better.
 fn described(verdict: Verdict) -> String {
     let said = verdict.says("etcd");
@@ -65,9 +67,7 @@ fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
         code::RESOURCE_EXHAUSTED if text.contains("space exceeded") => {
             (ErrorKind::Full, "etcd has no space left (mvcc: database space exceeded)")
         }
-        code::NOT_FOUND if text.contains("lease not found") => {
-            (ErrorKind::SessionLost, "etcd has ended the session's lease")
-        }
+        code::NOT_FOUND if text.contains("lease not found") => (ErrorKind::SessionLost, LEASE_ENDED),
         // A token that was made before somebody changed a user or a role: a new connection has a new one.
         code::INVALID_ARGUMENT if text.contains("auth store is old") => {
             (ErrorKind::Unavailable, "etcd's users or roles have changed since this connection was made")
@@ -154,6 +154,11 @@ pub(crate) fn not_granted() -> Error {
 
 pub(crate) fn has_left() -> Error {
     not_held("this claim has left the line")
+}
+
+/// As etcd says it of a lease.
+pub(crate) fn session_ended() -> Error {
+    Error::new(ErrorKind::SessionLost, LEASE_ENDED)
 }
 
 /// Something under our keys that this library did not write.

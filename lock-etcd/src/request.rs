@@ -98,8 +98,10 @@ impl Reply {
 
     /// The inner transaction's, wherever it stands.
     pub(crate) fn nested(&mut self) -> Option<Self> {
+        // It has no revision of its own.
+        let revision = self.revision;
         self.answers.find_map(|answer| match answer {
-            TxnOpResponse::Txn(reply) => Some(reply.into()),
+            TxnOpResponse::Txn(reply) => Some(Self { revision, ..reply.into() }),
             _ => None,
         })
     }

@@ -35,11 +35,14 @@ impl Sink for Bell {
         };
         let Some((rings, revision)) = rings else { return self.queue.news_were_missed() };
         for ring in rings {
-            let standing = locked(&self.queue.table).claims.get(&ring.claim).cloned();
-            let Some(standing) = standing else { continue };
-            if ring.news == News::Turn {
-                locked(&self.queue.table).coming.expect(&standing.who.line, ring.back);
-            }
+            let standing = {
+                let mut table = locked(&self.queue.table);
+                let Some(standing) = table.claims.get(&ring.claim).cloned() else { continue };
+                if ring.news == News::Turn {
+                    table.coming.expect(&standing.who.line, ring.back);
+                }
+                standing
+            };
             if let Err(error) = standing.hear(ring.news, revision) {
                 standing.stop(&error);
             }
@@ -67,7 +70,7 @@ impl Sink for OwnLife {
 impl Queue {
     /// What the bell said was lost: those who wait search, and those who hold make sure that they were not
     /// evicted. A claim whose request is under way makes sure once it is answered.
-    pub(super) fn news_were_missed(self: &Arc<Self>) {
+    fn news_were_missed(self: &Arc<Self>) {
         self.gaps.fetch_add(1, Ordering::SeqCst);
         self.everybody_searches(|_| true);
         let standings = self.standings();

@@ -1,6 +1,7 @@
 //! Whose claim comes next in a line, as far as it can be guessed. Programs that take one turn after another come back in
 //! the order in which they left: who was handed its turn by a session finds the next claim of that session at the end
-//! of the line when it comes back itself, and joins and links to it in one step. A guess that is wrong costs nothing.
+//! of the line when it comes back itself, and joins and links to it in one step. A guess that is wrong costs etcd an
+//! inner transaction.
 
 use std::collections::HashMap;
 
@@ -34,7 +35,7 @@ impl Coming {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Last {
     pub(super) claim: ClaimId,
-    /// How many sessions had ended, as far as was noticed, when the end of that claim's would have been.
+    /// [`Queue::ends`] before it was seen that the end of its session is watched.
     pub(super) ends: u64,
 }
 

@@ -19,7 +19,7 @@ use super::{
     txn::{Entry, Free, Outlook},
 };
 use crate::{
-    error::{self, has_left},
+    error::{self, has_left, session_ended},
     keys::Part,
     pointers::Tail,
     request::{Reply, get, range, some_keys},
@@ -135,7 +135,7 @@ impl Queue {
                 (_, Way::Again(_)) if reply.succeeded => holds(standing, reply.revision),
                 (_, Way::Again(_)) => Ok(Entered::Out { tail: None, barred: false }),
                 (_, Way::Queue) => queued(standing, reply),
-                (_, Way::Follow(last)) => self.followed(standing, reply, last, gaps),
+                (_, Way::Follow(last)) => self.followed(standing, reply, last),
             }),
         };
         if answer.as_ref().map_or_else(|error| error.effect() == Effect::None, |_| true) {
@@ -146,6 +146,12 @@ impl Queue {
             self.tail_was_written(&who.line, who.place(), straight);
         }
         if self.gaps() != gaps {
+            // It may have been evicted, or told of its turn, and that was among the news that were missed.
+            standing.state.update_silently(|state| {
+                if matches!(state.phase, Phase::Waiting(_)) {
+                    state.phase = Phase::Waiting(Ahead::UNSOUGHT);
+                }
+            });
             self.make_sure(standing).await;
         }
         answer
@@ -159,33 +165,27 @@ impl Queue {
         if landed(standing, reply.key(), reply.key(), Phase::Outside)? { Ok(Entered::In) } else { Err(full) }
     }
 
-    /// Reads the answer to somebody who follows another. `gaps`: how often news had been missed when that was asked for.
-    fn followed(&self, standing: &Standing, mut reply: Reply, last: Last, gaps: u64) -> Result<Entered> {
+    /// Reads the answer to somebody who follows another.
+    fn followed(&self, standing: &Standing, mut reply: Reply, last: Last) -> Result<Entered> {
         if !reply.succeeded {
-            let (seat, node, revision) = (reply.key(), reply.key(), reply.revision);
-            return match reply.nested() {
-                Some(inner) if inner.succeeded => queued_at(standing, revision, inner),
-                _ if landed(standing, seat, node, Phase::Outside)? => Ok(Entered::In),
-                _ => Err(has_left()),
-            };
+            return queued(standing, reply.nested().ok_or_else(no_inner_answer)?);
         }
         standing.who.took(reply.revision);
-        // What was said of those ahead before it was known to wait was not heeded. To link once more shows where it
-        // stands.
-        let (linked, found) = (Ahead::Linked(last.claim), Ahead::Found(last.claim));
+        let (linked, found) =
+            (Phase::Waiting(Ahead::Linked(last.claim)), Phase::Waiting(Ahead::Found(last.claim)));
         standing.state.update_silently(|state| {
             if state.phase == Phase::Outside {
-                state.phase = Phase::Waiting(if state.told_early { found } else { linked });
+                state.phase = linked;
             }
         });
-        // The same goes for news that were missed, and for the end of that session.
-        if self.gaps() != gaps || self.ends() != last.ends {
-            standing.state.update_silently(|state| {
-                if state.phase == Phase::Waiting(linked) {
-                    state.phase = Phase::Waiting(found);
-                }
-            });
-        }
+        // What was said of those ahead before it was known to wait was not heeded, nor the end of that session. To
+        // link once more shows where it stands.
+        let ended = self.ends() != last.ends;
+        standing.state.update_silently(|state| {
+            if state.phase == linked && (ended || state.told_early) {
+                state.phase = found;
+            }
+        });
         Ok(Entered::In)
     }
 
@@ -339,8 +339,12 @@ fn tried(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if reply.succeeded {
         return holds(standing, reply.revision);
     }
-    if landed(standing, reply.key(), reply.key(), Phase::Outside)? {
+    let (seat, node, live) = (reply.key(), reply.key(), reply.key());
+    if landed(standing, seat, node, Phase::Outside)? {
         return Ok(Entered::In);
+    }
+    if live.is_none() {
+        return Err(session_ended());
     }
     let (void, tail, holders) = (reply.key(), reply.key(), reply.keys());
     if void.is_some() {
@@ -353,8 +357,7 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if !reply.succeeded {
         return entered_before(standing, &mut reply);
     }
-    let mut inner =
-        reply.nested().ok_or_else(|| Error::new(ErrorKind::Refused, "etcd's answer has another form"))?;
+    let mut inner = reply.nested().ok_or_else(no_inner_answer)?;
     if inner.succeeded {
         return holds(standing, reply.revision);
     }
@@ -365,12 +368,12 @@ fn queued(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if !reply.succeeded {
         return entered_before(standing, &mut reply);
     }
-    queued_at(standing, reply.revision, reply)
+    let (tail, _node, holders) = (reply.replaced(), reply.replaced(), reply.keys());
+    queues(standing, reply.revision, tail.as_ref(), gate(&holders))
 }
 
-fn queued_at(standing: &Standing, revision: i64, mut reply: Reply) -> Result<Entered> {
-    let (tail, _node, holders) = (reply.replaced(), reply.replaced(), reply.keys());
-    queues(standing, revision, tail.as_ref(), gate(&holders))
+fn no_inner_answer() -> Error {
+    Error::new(ErrorKind::Refused, "etcd's answer has another form").with_unknown_effect()
 }
 
 /// It has a place in the queue, and has replaced this tail. `gate`: what is known of the holders behind it.
@@ -393,10 +396,11 @@ fn queues(standing: &Standing, revision: i64, before: Option<&KeyValue>, gate: G
 
 /// An earlier request has landed, or none of the claim's may.
 fn entered_before(standing: &Standing, reply: &mut Reply) -> Result<Entered> {
-    if landed(standing, reply.key(), reply.key(), Phase::Outside)? {
-        Ok(Entered::In)
-    } else {
-        Err(has_left())
+    let (seat, node, live) = (reply.key(), reply.key(), reply.key());
+    match landed(standing, seat, node, Phase::Outside)? {
+        true => Ok(Entered::In),
+        false if live.is_none() => Err(session_ended()),
+        false => Err(has_left()),
     }
 }
 
@@ -441,7 +445,7 @@ mod tests {
     use super::*;
     use crate::{
         news::News,
-        queue::life::tests::{queue, watch},
+        queue::life::tests::{queue, reopen, watch},
     };
 
     fn claim(queue: &Queue, mode: Mode) -> (LineId, Claim) {
@@ -473,10 +477,10 @@ mod tests {
         assert!(queue.comes_last(&line).is_none(), "the end of that session would not be noticed");
         watch(&queue, AHEAD.session);
         expect();
-        let (last, gaps) = (queue.comes_last(&line).unwrap(), queue.gaps());
+        let last = queue.comes_last(&line).unwrap();
         assert!(queue.comes_last(&line).is_none(), "two claims follow the same one");
         before(&queue, &standing);
-        assert!(matches!(queue.followed(&standing, Reply::done(7), last, gaps).unwrap(), Entered::In));
+        assert!(matches!(queue.followed(&standing, Reply::done(7), last).unwrap(), Entered::In));
         standing.state.read(|state| state.phase)
     }
 
@@ -490,7 +494,7 @@ mod tests {
         }
         assert_eq!(ahead_after(|_, standing| standing.hear(News::Followed(AHEAD), 8).unwrap()), linked);
         assert_eq!(ahead_after(|queue, _| queue.session_ended(AHEAD.session)), links_again);
-        assert_eq!(ahead_after(|queue, _| queue.news_were_missed()), links_again);
+        assert_eq!(ahead_after(|queue, _| reopen(queue, AHEAD.session)), links_again);
         let evicted = ahead_after(|_, standing| standing.hear(News::Evicted, 8).unwrap());
         assert_eq!(evicted, Phase::Gone);
     }

@@ -63,9 +63,13 @@ impl Queue {
 
     /// News for a claim of this session. `gaps`: how often news had been missed when they were asked for.
     pub(super) fn news_here(self: &Arc<Self>, claim: ClaimId, news: News, revision: i64, gaps: u64) {
-        let Some(standing) = locked(&self.table).claims.get(&claim.number).cloned() else { return };
-        // Who comes back is of this session, too.
-        locked(&self.table).coming.expect(&standing.who.line, None);
+        let standing = {
+            let mut table = locked(&self.table);
+            let Some(standing) = table.claims.get(&claim.number).cloned() else { return };
+            // Who comes back is of this session, too.
+            table.coming.expect(&standing.who.line, None);
+            standing
+        };
         if let Err(error) = standing.hear(news, revision) {
             standing.stop(&error);
         }

@@ -78,9 +78,10 @@ impl Queue {
         }
     }
 
-    /// As which a program most likely comes back.
-    fn next_claim(&self) -> ClaimId {
-        ClaimId { session: self.session, number: locked(&self.table).next_number }
+    /// As which a program most likely comes back, unless its session is over.
+    fn next_claim(&self) -> Option<ClaimId> {
+        self.lease.check().ok()?;
+        Some(ClaimId { session: self.session, number: locked(&self.table).next_number })
     }
 
     /// Makes a join impossible that was not answered, or finds that it has landed.
@@ -111,7 +112,9 @@ impl Queue {
                 standing.end(LostReason::Released);
                 let late = standing.state.read(|state| state.follower);
                 if let Some(late) = late {
-                    self.news_here(late, News::Turn, revision, gaps);
+                    // It may have come after that: then others may have passed the gate over the tail that was
+                    // left, which a shared claim that tries does not touch.
+                    self.news_here(late, News::Head, revision, gaps);
                 }
                 // If that one was evicted meanwhile, the tail was given back.
                 self.leave_tail_behind(&standing.who, late.is_some());
@@ -155,11 +158,15 @@ impl Queue {
     async fn depart(self: &Arc<Self>, standing: &Standing, state: &State) -> Result<bool> {
         let Some((behind, news)) = state.parting() else { return Ok(false) };
         let departure = Departure::own(&standing.who, state, behind, news, To::Nowhere);
-        let (departure, gaps) = (Departure { back: Some(self.next_claim()), ..departure }, self.gaps());
+        let (departure, gaps) = (Departure { back: self.next_claim(), ..departure }, self.gaps());
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
             standing.end(LostReason::Released);
             self.tell_here(standing, &departure, reply.revision, gaps);
+            if departure.next.is_none() {
+                // Whoever was expected would have linked by now.
+                locked(&self.table).coming.expect(&standing.who.line, None);
+            }
             return Ok(true);
         }
         let refusal = Refusal::read(&departure, &mut reply);

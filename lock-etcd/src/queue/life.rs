@@ -28,6 +28,7 @@ impl Sink for Watched {
         let again = self.watched.update(|watched| std::mem::replace(watched, true));
         if let Some(queue) = self.queue.upgrade().filter(|_| again) {
             // Its end may have been missed.
+            queue.ends.fetch_add(1, Ordering::SeqCst);
             queue.everybody_searches(|standing| standing.state.read(|state| state.waits_for(self.session)));
         }
     }
@@ -58,12 +59,12 @@ impl Queue {
         }
     }
 
-    /// How many sessions were seen to end.
+    /// How often the end of a session that is watched was noticed, or may have been missed.
     pub(super) fn ends(&self) -> u64 {
         self.ends.load(Ordering::SeqCst)
     }
 
-    /// Whether the end of another session would be noticed.
+    /// Whether the end of another session is noticed, or counted as one that may have been missed.
     pub(super) fn is_watched(&self, session: SessionId) -> bool {
         let life = locked(&self.lives).get(&session).cloned();
         life.is_some_and(|life| life.watched.read(|watched| *watched))
@@ -119,6 +120,12 @@ pub(super) mod tests {
         let (watcher, _task) = Watcher::new();
         let namespace = Namespace::new(&"n".parse().unwrap());
         Arc::new(Queue::new(SessionId::new(1), namespace, Arc::new(connection), lease, runtime, watcher))
+    }
+
+    /// The watch on the end of that session is resumed.
+    pub(in crate::queue) fn reopen(queue: &Arc<Queue>, session: SessionId) {
+        let watched = locked(&queue.lives).get(&session).map(|life| life.watched.clone()).unwrap();
+        Watched { queue: Arc::downgrade(queue), session, watched }.opened();
     }
 
     /// Has the end of that session watched from now on.

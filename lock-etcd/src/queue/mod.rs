@@ -73,7 +73,7 @@ pub(crate) struct Queue {
     table: Mutex<Table>,
     /// How often news may have been missed.
     gaps: AtomicU64,
-    /// How many sessions that claims of this one waited for were seen to end.
+    /// How often the end of another session was noticed, or may have been missed.
     ends: AtomicU64,
     /// Sessions that claims of this one wait for.
     lives: Mutex<BTreeMap<SessionId, Arc<Life>>>,

@@ -55,16 +55,17 @@ impl Outlook {
 }
 
 impl Entry {
-    /// It has not come in before, and no request of it was voided.
+    /// It has not come in before, no request of it was voided, and its session has not ended.
     fn once(&self, who: &Who) -> Vec<Compare> {
         let (seat, node) = (self.seat(who), who.keys.node(who.id));
         let elsewhere = (seat != node).then(|| absent(seat));
-        [absent(node), absent(who.keys.void(who.id))].into_iter().chain(elsewhere).collect()
+        [absent(node), absent(who.keys.void(who.id)), is_alive(who)].into_iter().chain(elsewhere).collect()
     }
 
     /// What an earlier request has done, when it has come in before.
     fn look(&self, who: &Who) -> Vec<TxnOp> {
-        vec![get(self.seat(who)), get(who.keys.node(who.id))]
+        let live = get(who.namespace.live(who.id.session));
+        vec![get(self.seat(who)), get(who.keys.node(who.id)), live]
     }
 
     /// Where it sits when it comes straight in.
@@ -126,15 +127,13 @@ impl Entry {
     /// A place behind this claim, if it is the last, and the word to it: a join and a link, between which nobody can come.
     /// Otherwise a place in the queue, behind whoever is.
     pub(super) fn follow(&self, who: &Who, ahead: ClaimId) -> Txn {
-        let node = || self.put(who.keys.node(who.id), who);
+        let node = self.put(who.keys.node(who.id), who);
         let tail = TxnOp::put(who.keys.tail(), Tail { claim: who.id, first: false }.to_string(), None);
         let is_last = [Tail::names(&who.keys.tail(), ahead).to_vec(), is_there(who, ahead)].concat();
-        let queue = vec![Self::tail(who, false), node(), some_keys(who.keys.holders(), 1)];
-        let queue = TxnOp::txn(Txn::new().when(self.once(who)).and_then(queue));
         Txn::new()
             .when([self.once(who), is_last].concat())
-            .and_then([vec![tail, node()], word_to(who, ahead)].concat())
-            .or_else([self.look(who), vec![queue]].concat())
+            .and_then([vec![tail, node], word_to(who, ahead)].concat())
+            .or_else(vec![TxnOp::txn(self.queue(who))])
     }
 
     /// Straight in over the tail that a claim of this session has left behind, last written at this revision;
@@ -144,7 +143,7 @@ impl Entry {
     pub(super) fn again(&self, who: &Who, tail: i64) -> Txn {
         let (void, tail) = (absent(who.keys.void(who.id)), untouched(who.keys.tail(), tail));
         Txn::new()
-            .when(vec![void, tail, none_under(who.keys.holders())])
+            .when(vec![void, tail, none_under(who.keys.holders()), is_alive(who)])
             .and_then(vec![self.put(who.keys.node(who.id), who), Self::tail(who, true)])
     }
 
@@ -171,6 +170,12 @@ impl Entry {
     pub(super) fn be_present(&self, who: &Who) -> Txn {
         Txn::new().when(self.once(who)).and_then(self.straight_in(who)).or_else(self.look(who))
     }
+}
+
+/// Its session has not ended. A lease may be granted once more, by a request that was given up and lands late: what
+/// lands with it must not come into a line, for nobody would be told when that lease ends.
+fn is_alive(who: &Who) -> Compare {
+    exists(who.namespace.live(who.id.session))
 }
 
 /// Makes sure that no join of the claim can land any more, or finds that one has.

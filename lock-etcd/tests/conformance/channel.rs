@@ -1,4 +1,4 @@
-//! What goes wrong between a client and its etcd: a channel that loses replies and holds renewals back.
+//! What goes wrong between a client and its etcd: a channel that loses replies, or holds one back, or renewals.
 
 use std::{
     pin::Pin,
@@ -25,8 +25,12 @@ struct Plan {
     lost: u64,
     /// How many requests still go through before one is lost.
     lose_request_after: Option<u64>,
+    /// The next reply is to be held back.
+    hold_next: bool,
+    /// A reply is held back.
+    held: bool,
     frozen: bool,
-    /// Who waits for renewals to go through again.
+    /// Who waits for renewals to go through again, or for that reply.
     thawed: Vec<Waker>,
 }
 
@@ -47,6 +51,38 @@ impl Faults {
         let mut plan = self.0.lock().unwrap();
         plan.frozen = frozen;
         plan.thawed.drain(..).for_each(Waker::wake);
+    }
+
+    /// Holds the next reply back until it is [let go](Self::let_go).
+    pub(crate) fn hold_reply(&self) {
+        self.0.lock().unwrap().hold_next = true;
+    }
+
+    pub(crate) fn holds_a_reply(&self) -> bool {
+        self.0.lock().unwrap().held
+    }
+
+    pub(crate) fn let_go(&self) {
+        let mut plan = self.0.lock().unwrap();
+        plan.held = false;
+        plan.thawed.drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether the reply that has just come is to be held back.
+    fn holds_reply(&self) -> bool {
+        let mut plan = self.0.lock().unwrap();
+        let holds = std::mem::take(&mut plan.hold_next);
+        plan.held |= holds;
+        holds
+    }
+
+    fn poll_let_go(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut plan = self.0.lock().unwrap();
+        if plan.held {
+            plan.thawed.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     /// Whether the reply that has just come is to be lost.
@@ -111,6 +147,9 @@ impl Service<Request> for Faulty {
             }
             let response = inner.oneshot(request).await?;
             // Its reply is there, so what was asked for is done.
+            if loses && faults.holds_reply() {
+                std::future::poll_fn(|cx| faults.poll_let_go(cx)).await;
+            }
             if loses && faults.loses_reply() {
                 return Ok(tonic::Status::unavailable("the reply was lost").into_http());
             }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use etcd_client::PutOptions;
+use futures_util::FutureExt as _;
 use lock_core::{
     Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId, SessionOptions,
     backend::{Backend, CellVersion},
@@ -195,4 +196,42 @@ async fn c4_who_queues_and_finds_nobody_ahead_holds_by_the_same_request() {
     soon("its turn", async { session.granted(&ticket).await }).await.unwrap();
     assert!(session.inspect(&x).await.is_err(), "it took more than one request");
     session.close().await.unwrap();
+}
+
+/// Found by the simulation: the tail that a claim leaves behind does not keep a shared claim out, and what a claim of
+/// its session finds there is told of the deletion when that is answered.
+#[tokio::test]
+async fn c1_who_comes_behind_a_claim_that_has_gone_unheard_looks_behind_the_gate() {
+    let server = Server::start().await.unwrap();
+    let x = line("gone");
+    let (session, first, faults) = session(&server, Layout::Native, Mode::Exclusive).await;
+    let (other, _) = user(&server, Layout::Native).await;
+    let ticket = session.join(&x, &first).await.unwrap();
+    session.granted(&ticket).await.unwrap();
+    faults.hold_reply();
+    let leaves = {
+        let (session, x, id) = (session.clone(), x.clone(), first.id);
+        async move { session.leave(&x, id).await }
+    };
+    let leaves = tokio::spawn(leaves);
+    soon("the deletion", async {
+        while !faults.holds_a_reply() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let shared = soon("a try", other.claims(x.clone()).try_acquire(Mode::Shared)).await.unwrap().unwrap();
+    let second = Claim { id: ClaimId { number: 1, ..first.id }, ..first };
+    let ticket = session.join(&x, &second).await.unwrap();
+    // It waits for the first one by then. Nothing tells: that is said without a request.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    faults.let_go();
+    soon("the answer", leaves).await.unwrap().unwrap();
+    let mut granted = Box::pin(async { session.granted(&ticket).await });
+    assert!(granted.as_mut().now_or_never().is_none(), "both hold");
+    shared.release().await.unwrap();
+    soon("its turn", granted).await.unwrap();
+    session.leave(&x, second.id).await.unwrap();
+    session.close().await.unwrap();
+    other.close().await.unwrap();
 }

@@ -245,7 +245,7 @@ impl State {
             // If it has been evicted, the tail was given back.
             let session = &mut self.sessions[setup.session(me) as usize];
             session.left_behind.get_or_insert((me, 0));
-            self.news(setup, News::Turn(late), place);
+            self.news(setup, News::Head(late), place);
             return self.advance(setup, late);
         }
         let (place, told) = (claim.place, next.is_some());

@@ -24,9 +24,7 @@ impl Setup {
         let (at, tail) = (store.revision, outcome.replaced);
         let reply = match (request, outcome.succeeded) {
             (Request::Follow(_), true) => Reply::Followed(at),
-            (Request::Follow(_), false) if outcome.nested => {
-                Reply::Joined { at, tail, straight: false, admits: self.admits(store, me) }
-            }
+            (Request::Follow(_), false) if outcome.nested => self.queued(store, me, tail),
             (_, false) => Reply::Seen(self.look(store, me, request)),
             (Request::Try(_) | Request::Again(_), _) => {
                 Reply::Joined { at, tail, straight: true, admits: true }
@@ -34,10 +32,7 @@ impl Setup {
             (Request::Join, _) => {
                 Reply::Joined { at, tail, straight: outcome.nested, admits: outcome.nested }
             }
-            (Request::Queue, _) => {
-                let admits = self.admits(store, me) || self.mutated(Mutant::QueueIgnoresHolders);
-                Reply::Joined { at, tail, straight: false, admits }
-            }
+            (Request::Queue, _) => self.queued(store, me, tail),
             (Request::Enter(_), _) if !outcome.nested => {
                 Reply::Joined { at, tail, straight: false, admits: false }
             }
@@ -45,6 +40,12 @@ impl Setup {
             _ => Reply::Done(at),
         };
         Ok((reply, outcome.events))
+    }
+
+    /// The answer to somebody who has a place in the queue, and has read who holds behind the gate.
+    fn queued(&self, store: &Store, me: Claim, tail: Value) -> Reply {
+        let admits = self.admits(store, me) || self.mutated(Mutant::QueueIgnoresHolders);
+        Reply::Joined { at: store.revision, tail, straight: false, admits }
     }
 
     /// The transaction behind a request; None where it only reads.

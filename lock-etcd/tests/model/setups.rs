@@ -89,6 +89,8 @@ pub(crate) fn gates() -> Vec<Setup> {
         gate("B xsp unanswered", &xsp, UNANSWERED),
         gate("B xsp evict", &xsp, EVICT),
         gate("B spq", &[Shared, one, both], WITHDRAW),
+        following(gate("B xxs follow", &xxs, WITHDRAW)),
+        following(gate("B xss follow, crash", &xss, CRASH)),
         together(gate("B xs together", &[Exclusive, Shared], Budget { tries: 0, ..ALL })),
         together(gate("B xsp together", &xsp, WITHDRAW)),
     ]
@@ -108,6 +110,7 @@ pub(crate) fn deep() -> Vec<Setup> {
         queue("A evict, withdraw", &three, Budget { withdrawals: 1, ..EVICT }),
         Setup { in_sequence: true, ..queue("A in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED) },
         Setup { in_sequence: true, ..queue("A in sequence, crash", &[0, 0, 1, 1], CRASH) },
+        following(queue("A follow, unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED })),
         gate("B xp evict", &[Exclusive, Permits(1)], ALL),
         gate("B pq evict", &[Permits(1), Permits(2)], ALL),
         gate("B ppq crash", &ppq, CRASH),

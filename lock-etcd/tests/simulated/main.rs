@@ -20,7 +20,7 @@ use lock_testkit::sim::{self, Outcome, Tally, first_wrong, for_seeds};
 use store::Simulated;
 
 /// How many seeds; `YOURTURN_SEEDS` overrides it.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 300;
 
 fn simulate(seed: u64, flaw: Option<Flaw>) -> Outcome {
     sim::run_on(seed, |chronicle| Simulated::start(chronicle, flaw))
