@@ -339,12 +339,8 @@ fn tried(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if reply.succeeded {
         return holds(standing, reply.revision);
     }
-    let (seat, node, live) = (reply.key(), reply.key(), reply.key());
-    if landed(standing, seat, node, Phase::Outside)? {
+    if came_in_before(standing, &mut reply)? {
         return Ok(Entered::In);
-    }
-    if live.is_none() {
-        return Err(session_ended());
     }
     let (void, tail, holders) = (reply.key(), reply.key(), reply.keys());
     if void.is_some() {
@@ -396,12 +392,18 @@ fn queues(standing: &Standing, revision: i64, before: Option<&KeyValue>, gate: G
 
 /// An earlier request has landed, or none of the claim's may.
 fn entered_before(standing: &Standing, reply: &mut Reply) -> Result<Entered> {
+    if came_in_before(standing, reply)? { Ok(Entered::In) } else { Err(has_left()) }
+}
+
+/// Reads whether an earlier request has landed, when one was refused.
+///
+/// # Errors
+///
+/// The session has ended, or what is there cannot be understood.
+fn came_in_before(standing: &Standing, reply: &mut Reply) -> Result<bool> {
     let (seat, node, live) = (reply.key(), reply.key(), reply.key());
-    match landed(standing, seat, node, Phase::Outside)? {
-        true => Ok(Entered::In),
-        false if live.is_none() => Err(session_ended()),
-        false => Err(has_left()),
-    }
+    let came = landed(standing, seat, node, Phase::Outside)?;
+    if came || live.is_some() { Ok(came) } else { Err(session_ended()) }
 }
 
 /// Takes note of where a request landed whose answer was lost, if the claim is thought to be in `phase`;
@@ -445,7 +447,7 @@ mod tests {
     use super::*;
     use crate::{
         news::News,
-        queue::life::tests::{queue, reopen, watch},
+        queue::life::tests::{opens, queue, watch},
     };
 
     fn claim(queue: &Queue, mode: Mode) -> (LineId, Claim) {
@@ -494,7 +496,7 @@ mod tests {
         }
         assert_eq!(ahead_after(|_, standing| standing.hear(News::Followed(AHEAD), 8).unwrap()), linked);
         assert_eq!(ahead_after(|queue, _| queue.session_ended(AHEAD.session)), links_again);
-        assert_eq!(ahead_after(|queue, _| reopen(queue, AHEAD.session)), links_again);
+        assert_eq!(ahead_after(|queue, _| opens(queue, AHEAD.session)), links_again);
         let evicted = ahead_after(|_, standing| standing.hear(News::Evicted, 8).unwrap());
         assert_eq!(evicted, Phase::Gone);
     }

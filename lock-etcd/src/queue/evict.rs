@@ -52,7 +52,6 @@ impl Queue {
         let nodes = self.nodes(&who.keys).await?;
         let linked = next.as_ref().and_then(|next| named(next.value()).or(nodes.after(who.place())));
         let departure = Departure {
-            back: None,
             who,
             touched: next.as_ref().map_or(0, KeyValue::mod_revision),
             behind: nodes.before(who.place()),
@@ -63,6 +62,7 @@ impl Queue {
             to: To::Nowhere,
             evicted: false,
             doubt: false,
+            back: None,
         };
         let evict = |evicted| Departure { evicted, ..departure.clone() }.txn();
         Ok(self.change_evicting(evict).await?.succeeded)

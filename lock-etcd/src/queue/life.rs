@@ -122,8 +122,8 @@ pub(super) mod tests {
         Arc::new(Queue::new(SessionId::new(1), namespace, Arc::new(connection), lease, runtime, watcher))
     }
 
-    /// The watch on the end of that session is resumed.
-    pub(in crate::queue) fn reopen(queue: &Arc<Queue>, session: SessionId) {
+    /// The watch on the end of that session opens, for the first time or once more.
+    pub(in crate::queue) fn opens(queue: &Arc<Queue>, session: SessionId) {
         let watched = locked(&queue.lives).get(&session).map(|life| life.watched.clone()).unwrap();
         Watched { queue: Arc::downgrade(queue), session, watched }.opened();
     }
@@ -133,8 +133,7 @@ pub(super) mod tests {
         let mut watches = Box::pin(queue.watch_life(session));
         let mut context = Context::from_waker(Waker::noop());
         assert!(watches.as_mut().poll(&mut context).is_pending());
-        let watched = locked(&queue.lives).get(&session).map(|life| life.watched.clone()).unwrap();
-        watched.update(|watched| *watched = true);
+        opens(queue, session);
     }
 
     #[tokio::test]
@@ -148,8 +147,7 @@ pub(super) mod tests {
         assert!(watches.as_mut().poll(&mut context).is_pending());
         assert!(locked(&queue.lives).contains_key(&other), "it waits for a watch that was given up");
         // And goes on when that one opens.
-        let watched = locked(&queue.lives).get(&other).map(|life| life.watched.clone()).unwrap();
-        watched.update(|watched| *watched = true);
+        opens(&queue, other);
         assert!(watches.as_mut().poll(&mut context).is_ready());
     }
 }

@@ -9,6 +9,7 @@ use lock_core::{ClaimId, Error, ErrorKind, LineId, Mode, Result, sync::locked};
 use super::{
     Queue, occupancy,
     standing::{Ahead, Gate, Phase, Standing},
+    steps::gate,
 };
 use crate::{
     error::garbled,
@@ -147,7 +148,7 @@ impl Queue {
         ];
         let mut reply = self.look(look).await?;
         let (live, queue, holders) = (reply.key(), reply.keys(), reply.keys());
-        let gate = if holders.is_empty() { Gate::Open } else { Gate::Shut };
+        let gate = gate(&holders);
         let (mut nodes, mut foreign) = (Vec::new(), None);
         for kv in queue {
             match keys.part(kv.key()) {

@@ -247,10 +247,9 @@ impl Standing {
 
     /// News from its session's bell, which were written at `revision`.
     pub(crate) fn hear(&self, news: News, revision: i64) -> Result<()> {
-        self.state.update_silently(|state| {
-            let of_those_ahead = matches!(news, News::Turn | News::Head | News::Behind(_));
-            state.told_early |= state.phase == Phase::Outside && of_those_ahead;
-        });
+        if matches!(news, News::Turn | News::Head | News::Behind(_)) {
+            self.state.update_silently(|state| state.told_early |= state.phase == Phase::Outside);
+        }
         match news {
             News::Turn => self.lead(Gate::Open)?,
             News::Head => self.lead(Gate::Unknown)?,

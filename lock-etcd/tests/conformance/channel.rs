@@ -1,6 +1,7 @@
 //! What goes wrong between a client and its etcd: a channel that loses replies, or holds one back, or renewals.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -30,8 +31,8 @@ struct Plan {
     /// A reply is held back.
     held: bool,
     frozen: bool,
-    /// Who waits for renewals to go through again, or for that reply.
-    thawed: Vec<Waker>,
+    /// Who waits for any of this to change.
+    waiting: Vec<Waker>,
 }
 
 impl Faults {
@@ -48,9 +49,7 @@ impl Faults {
     }
 
     pub(crate) fn freeze_renewals(&self, frozen: bool) {
-        let mut plan = self.0.lock().unwrap();
-        plan.frozen = frozen;
-        plan.thawed.drain(..).for_each(Waker::wake);
+        self.change(|plan| plan.frozen = frozen);
     }
 
     /// Holds the next reply back until it is [let go](Self::let_go).
@@ -58,31 +57,36 @@ impl Faults {
         self.0.lock().unwrap().hold_next = true;
     }
 
-    pub(crate) fn holds_a_reply(&self) -> bool {
-        self.0.lock().unwrap().held
+    /// Waits until a reply is held back.
+    pub(crate) async fn held_a_reply(&self) {
+        poll_fn(|cx| self.poll_until(cx, |plan| plan.held)).await;
     }
 
     pub(crate) fn let_go(&self) {
-        let mut plan = self.0.lock().unwrap();
-        plan.held = false;
-        plan.thawed.drain(..).for_each(Waker::wake);
+        self.change(|plan| plan.held = false);
     }
 
-    /// Whether the reply that has just come is to be held back.
-    fn holds_reply(&self) -> bool {
-        let mut plan = self.0.lock().unwrap();
-        let holds = std::mem::take(&mut plan.hold_next);
-        plan.held |= holds;
-        holds
-    }
-
-    fn poll_let_go(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut plan = self.0.lock().unwrap();
-        if plan.held {
-            plan.thawed.push(cx.waker().clone());
-            return Poll::Pending;
+    /// Holds the reply that has just come back, if it is the one.
+    async fn hold_if_due(&self) {
+        if std::mem::take(&mut self.0.lock().unwrap().hold_next) {
+            self.change(|plan| plan.held = true);
+            poll_fn(|cx| self.poll_until(cx, |plan| !plan.held)).await;
         }
-        Poll::Ready(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Plan)) {
+        let mut plan = self.0.lock().unwrap();
+        change(&mut plan);
+        plan.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    fn poll_until(&self, cx: &Context<'_>, is_so: impl Fn(&Plan) -> bool) -> Poll<()> {
+        let mut plan = self.0.lock().unwrap();
+        if is_so(&plan) {
+            return Poll::Ready(());
+        }
+        plan.waiting.push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Whether the reply that has just come is to be lost.
@@ -99,12 +103,7 @@ impl Faults {
     }
 
     fn poll_thawed(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut plan = self.0.lock().unwrap();
-        if plan.frozen {
-            plan.thawed.push(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(())
+        self.poll_until(cx, |plan| !plan.frozen)
     }
 }
 
@@ -147,8 +146,8 @@ impl Service<Request> for Faulty {
             }
             let response = inner.oneshot(request).await?;
             // Its reply is there, so what was asked for is done.
-            if loses && faults.holds_reply() {
-                std::future::poll_fn(|cx| faults.poll_let_go(cx)).await;
+            if loses {
+                faults.hold_if_due().await;
             }
             if loses && faults.loses_reply() {
                 return Ok(tonic::Status::unavailable("the reply was lost").into_http());

@@ -214,12 +214,7 @@ async fn c1_who_comes_behind_a_claim_that_has_gone_unheard_looks_behind_the_gate
         async move { session.leave(&x, id).await }
     };
     let leaves = tokio::spawn(leaves);
-    soon("the deletion", async {
-        while !faults.holds_a_reply() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    soon("the deletion", faults.held_a_reply()).await;
     let shared = soon("a try", other.claims(x.clone()).try_acquire(Mode::Shared)).await.unwrap().unwrap();
     let second = Claim { id: ClaimId { number: 1, ..first.id }, ..first };
     let ticket = session.join(&x, &second).await.unwrap();
