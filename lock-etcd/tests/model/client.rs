@@ -43,7 +43,8 @@ impl State {
             return None;
         }
         if claim.trying {
-            let tail = if claim.stale_tail > 0 { claim.stale_tail } else { left_behind };
+            let known = if setup.mode(me) == Mode::Exclusive { left_behind } else { 0 };
+            let tail = if claim.stale_tail > 0 { claim.stale_tail } else { known };
             return Some(Request::Try((tail > 0).then_some(tail)));
         }
         Some(match (setup.mode(me), claim.bound) {
@@ -180,7 +181,7 @@ impl State {
             (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
             (Request::Tell(_), Reply::Done(_)) => claim.finish(),
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
-            (Request::Enter(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
+            (Request::Enter(_) | Request::Try(_), Reply::Done(at)) => self.behind_gate(setup, me, at, at),
             (Request::Admit(_), Reply::Done(at)) => {
                 let (token, follower) = (claim.place, claim.follower);
                 self.behind_gate(setup, me, at, token);
@@ -200,7 +201,9 @@ impl State {
             (Request::ReadHolders, Reply::Seen(seen)) => {
                 claim.bound = Some(if seen.admits { seen.revision } else { 0 });
             }
-            (Request::Try(_), Reply::Seen(seen)) if seen.node.is_none() => self.refused_try(setup, me, seen),
+            (Request::Try(_), Reply::Seen(seen)) if (seen.node, seen.held) == (None, None) => {
+                self.refused_try(setup, me, seen);
+            }
             (Request::Again(_), Reply::Seen(_)) => claim.not_again = true,
             (
                 Request::Join
@@ -245,7 +248,8 @@ impl State {
             // If it has been evicted, the tail was given back.
             let session = &mut self.sessions[setup.session(me) as usize];
             session.left_behind.get_or_insert((me, 0));
-            self.news(setup, News::Head(late), place);
+            let turn = setup.mutated(Mutant::LateFollowerTurns);
+            self.news(setup, if turn { News::Turn(late) } else { News::Head(late) }, place);
             return self.advance(setup, late);
         }
         let (place, told) = (claim.place, next.is_some());

@@ -83,7 +83,7 @@ impl Setup {
         Txn { compares: vec![Compare::Created(self.holder_key(me), created)], then, otherwise: Vec::new() }
     }
 
-    fn put_holder(&self, me: Claim) -> Operation {
+    pub(crate) fn put_holder(&self, me: Claim) -> Operation {
         Operation::Put(self.holder_key(me), Value::Nothing, Some(self.session(me)))
     }
 }

@@ -107,6 +107,8 @@ mutants! {
     MarkIsKept in "A two",
     /// Who says here that it waits behind a claim while that one is leaving is not told.
     LateFollowerForgotten in "A together",
+    /// It is told that it is its turn, though others may have passed the gate over the tail that was left.
+    LateFollowerTurns in "B xx together, s try",
     /// Whoever waits for a claim of its session that has gone without a word does not look.
     GoneHereForgotten in "A together",
     /// Who is told by another claim of its session does not look, though news were missed.

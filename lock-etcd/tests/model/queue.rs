@@ -26,6 +26,7 @@ impl Setup {
             (Request::Follow(_), true) => Reply::Followed(at),
             (Request::Follow(_), false) if outcome.nested => self.queued(store, me, tail),
             (_, false) => Reply::Seen(self.look(store, me, request)),
+            (Request::Try(_), true) if self.mode(me) != Mode::Exclusive => Reply::Done(at),
             (Request::Try(_) | Request::Again(_), _) => {
                 Reply::Joined { at, tail, straight: true, admits: true }
             }
@@ -107,7 +108,7 @@ impl Setup {
     /// Straight in over the tail that a claim of my session has left behind. An earlier attempt that has
     /// landed has written another.
     fn again(&self, me: Claim, left_behind: Revision) -> Txn {
-        let mut compares = self.nobody(left_behind, Mutant::AgainTrustsItsTail);
+        let mut compares = self.nobody(me, left_behind, Mutant::AgainTrustsItsTail);
         if !self.mutated(Mutant::AgainWithoutVoidGuard) {
             compares.push(Compare::Absent(Key::Void(me)));
         }
@@ -119,28 +120,37 @@ impl Setup {
         if self.mode(me) != Mode::Exclusive {
             return Txn { compares: self.guards(me), then: self.join_operations(me), otherwise: Vec::new() };
         }
-        let compares = self.nobody(0, Mutant::AgainTrustsItsTail);
+        let compares = self.nobody(me, 0, Mutant::AgainTrustsItsTail);
         let (then, otherwise) = (self.place(me, Value::Head(me)), self.join_operations(me));
         let nested = Operation::Nested(Txn { compares, then, otherwise });
         Txn { compares: self.guards(me), then: vec![nested], otherwise: Vec::new() }
     }
 
     /// `tail` is a dead claim's since this revision; 0: there is none.
-    fn nobody(&self, tail: Revision, careless: Mutant) -> Vec<Compare> {
+    fn nobody(&self, me: Claim, tail: Revision, careless: Mutant) -> Vec<Compare> {
         let mut compares = Vec::new();
         if tail == 0 || !self.mutated(careless) {
             compares.push(Compare::Modified(Key::Tail, tail));
         }
         if !self.mutated(Mutant::TryIgnoresHolders) {
-            compares.push(Compare::Empty(Range::Holders));
+            compares.push(Compare::Empty(self.barred_by(me)));
         }
         compares
     }
 
+    /// The holders behind the gate that keep somebody out who does not wait.
+    fn barred_by(&self, me: Claim) -> Range {
+        if self.mode(me) == Mode::Shared { Range::Permits } else { Range::Holders }
+    }
+
     fn try_join(&self, me: Claim, stale_tail: Option<Revision>) -> Txn {
-        let nobody = self.nobody(stale_tail.unwrap_or_default(), Mutant::SecondTryWithoutTail);
+        let nobody = self.nobody(me, stale_tail.unwrap_or_default(), Mutant::SecondTryWithoutTail);
         let compares = [self.guards(me), nobody].concat();
-        Txn { compares, then: self.place(me, Value::Head(me)), otherwise: Vec::new() }
+        let then = match self.mode(me) {
+            Mode::Exclusive => self.place(me, Value::Head(me)),
+            Mode::Shared | Mode::Permits(_) => vec![self.put_holder(me)],
+        };
+        Txn { compares, then, otherwise: Vec::new() }
     }
 
     /// Makes a join whose outcome is unknown impossible.
@@ -318,7 +328,7 @@ impl Setup {
             Request::ReadHolders => Seen { revision: store.revision, admits, ..Seen::default() },
             Request::Try(_) => {
                 let tail = store.get(Key::Tail).map_or(0, |node| node.modified);
-                let holders = Some(Range::Holders).filter(|_| !self.mutated(Mutant::TryIgnoresHolders));
+                let holders = Some(self.barred_by(me)).filter(|_| !self.mutated(Mutant::TryIgnoresHolders));
                 let ranges = [Some(Range::Queue), holders];
                 let empty = ranges.into_iter().flatten().all(|range| store.range(range).next().is_none());
                 let voided = store.get(Key::Void(me)).is_some();

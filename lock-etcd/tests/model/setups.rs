@@ -27,6 +27,13 @@ fn gate(name: &'static str, modes: &[Mode], budget: Budget) -> Setup {
     Setup { name, claims, limit: 2, in_sequence: false, follows: false, budget, settles: false, mutant: None }
 }
 
+/// The exclusive claims are of one session.
+fn writers_together(setup: Setup) -> Setup {
+    let session = |mode| if mode == Exclusive { 0 } else { 1 };
+    let claims = setup.claims.into_iter().map(|(_, mode)| (session(mode), mode)).collect();
+    Setup { claims, ..setup }
+}
+
 /// Whoever enters tries to follow the last claim.
 fn following(setup: Setup) -> Setup {
     Setup { follows: true, ..setup }
@@ -93,6 +100,7 @@ pub(crate) fn gates() -> Vec<Setup> {
         following(gate("B xss follow, crash", &xss, CRASH)),
         together(gate("B xs together", &[Exclusive, Shared], Budget { tries: 0, ..ALL })),
         together(gate("B xsp together", &xsp, WITHDRAW)),
+        writers_together(gate("B xx together, s try", &xxs, Budget { tries: 1, ..NONE })),
     ]
 }
 

@@ -1,10 +1,10 @@
 //! What each action does to the world.
 
 use crate::{
-    claim::{ClaimState, Phase, Reply, Request},
+    claim::{ClaimState, Mode, Phase, Reply, Request},
     mutant::Mutant,
     properties::Broken,
-    store::{Claim, Event, Key, Range, Revision, Session},
+    store::{Claim, Event, Key, Node, Range, Revision, Session},
     world::{Action, Setup, State},
 };
 
@@ -130,7 +130,7 @@ impl State {
             return None;
         };
         let passes =
-            matches!(request, Request::Enter(_) | Request::Admit(_)) && matches!(reply, Reply::Done(_));
+            matches!(request, Request::Enter(_) | Request::Try(_) | Request::Admit(_)) && matches!(reply, Reply::Done(_));
         if passes && self.store.range(Range::Queue).any(|node| node.created < place) {
             self.broken = Some(Broken::Order);
         }
@@ -197,8 +197,11 @@ impl State {
     fn note_witnesses(&mut self, setup: &Setup) {
         for me in setup.all() {
             let others = [Range::Queue, Range::Holders].into_iter().flat_map(|range| self.store.range(range));
-            let seen =
-                others.into_iter().any(|node| ![Key::Queue(me), setup.holder_key(me)].contains(&node.key));
+            let mine = [Key::Queue(me), setup.holder_key(me)];
+            let beside = |node: &Node| {
+                matches!((setup.mode(me), node.key), (Mode::Shared, Key::Shared(_))) || mine.contains(&node.key)
+            };
+            let seen = others.into_iter().any(|node| !beside(node));
             let claim = self.claim_mut(me);
             claim.witness = claim.trying && (claim.witness || seen);
         }

@@ -22,7 +22,7 @@ pub(crate) struct Budget {
     pub evictions: u8,
     /// A claim is cancelled before it is granted. Releases are free.
     pub withdrawals: u8,
-    /// An exclusive claim enters by `try`.
+    /// An exclusive or shared claim enters by `try`.
     pub tries: u8,
 }
 
@@ -166,7 +166,7 @@ impl State {
         let (claim, budget) = (self.claim(me), self.budget);
         if self.may_start(setup, me) {
             actions.push(Action::Join(me));
-            if budget.tries > 0 && setup.mode(me) == Mode::Exclusive {
+            if budget.tries > 0 && !matches!(setup.mode(me), Mode::Permits(_)) {
                 actions.push(Action::Try(me));
             }
         }
