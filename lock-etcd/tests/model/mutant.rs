@@ -85,6 +85,10 @@ mutants! {
     AgainTrustsItsTail in "A one session",
     /// It does so without a look at the void.
     AgainWithoutVoidGuard in "A one session, unanswered",
+    /// A claim enters under a lease that was granted once more after its session had ended.
+    EnterWithoutLife in "A haunted",
+    /// It does so over the tail that its session has left behind.
+    AgainWithoutLife in "A haunted, one session",
     /// A claim follows another without comparing that this one is the last.
     FollowWithoutTail in "A follow",
     /// It follows one that is not there.

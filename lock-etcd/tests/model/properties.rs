@@ -5,7 +5,7 @@ use stateright::Property;
 use crate::{
     claim::{ClaimState, Mode, Phase},
     store::{Claim, Key, Node, Range, Revision},
-    world::{SessionState, Setup, State},
+    world::{Setup, State},
 };
 
 /// What was seen to go wrong in a step, where the state alone does not show it.
@@ -88,7 +88,9 @@ impl State {
         self.ghosts.is_empty()
             && self.operator.is_none()
             && self.claims.iter().all(|claim| claim.request.is_none())
-            && self.sessions.iter().all(SessionState::is_idle)
+            && (0..)
+                .zip(&self.sessions)
+                .all(|(session, state)| state.is_idle() && !self.store.haunts(session))
     }
 
     /// Without any periodic re-read: the head holds, or the holders keep it out.

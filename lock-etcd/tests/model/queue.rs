@@ -85,6 +85,9 @@ impl Setup {
         if !self.mutated(Mutant::JoinWithoutVoidGuard) {
             guards.push(Compare::Absent(Key::Void(me)));
         }
+        if !self.mutated(Mutant::EnterWithoutLife) {
+            guards.push(Compare::Lives(self.session(me)));
+        }
         if self.mode(me) != Mode::Exclusive && !self.mutated(Mutant::EnterWithoutHolderGuard) {
             guards.push(Compare::Absent(self.holder_key(me)));
         }
@@ -111,6 +114,9 @@ impl Setup {
         let mut compares = self.nobody(me, left_behind, Mutant::AgainTrustsItsTail);
         if !self.mutated(Mutant::AgainWithoutVoidGuard) {
             compares.push(Compare::Absent(Key::Void(me)));
+        }
+        if !self.mutated(Mutant::AgainWithoutLife) {
+            compares.push(Compare::Lives(self.session(me)));
         }
         Txn { compares, then: self.place(me, Value::Head(me)), otherwise: Vec::new() }
     }

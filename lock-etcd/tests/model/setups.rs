@@ -6,12 +6,20 @@ use crate::{
     world::{Budget, Setup},
 };
 
-const NONE: Budget =
-    Budget { unanswered: 0, crashes: 0, compactions: 0, evictions: 0, withdrawals: 0, tries: 0 };
+const NONE: Budget = Budget {
+    unanswered: 0,
+    crashes: 0,
+    hauntings: 0,
+    compactions: 0,
+    evictions: 0,
+    withdrawals: 0,
+    tries: 0,
+};
 const ALL: Budget =
-    Budget { unanswered: 1, crashes: 1, compactions: 1, evictions: 1, withdrawals: 1, tries: 1 };
+    Budget { unanswered: 1, crashes: 1, compactions: 1, evictions: 1, withdrawals: 1, tries: 1, ..NONE };
 const UNANSWERED: Budget = Budget { unanswered: 1, ..NONE };
 const CRASH: Budget = Budget { crashes: 1, ..NONE };
+const HAUNTED: Budget = Budget { hauntings: 1, unanswered: 1, ..CRASH };
 const EVICT: Budget = Budget { evictions: 1, ..NONE };
 const WITHDRAW: Budget = Budget { withdrawals: 1, ..NONE };
 
@@ -65,6 +73,8 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
         queue("A one session, unanswered", &[0, 0, 1], Budget { withdrawals: 1, ..UNANSWERED }),
         Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
+        queue("A haunted", &[0, 1], Budget { withdrawals: 1, tries: 1, ..HAUNTED }),
+        queue("A haunted, one session", &[0, 0, 1], HAUNTED),
         following(queue("A follow two", &[0, 1], Budget { tries: 0, ..ALL })),
         following(queue("A follow", &three, WITHDRAW)),
         following(queue("A follow, crash", &three, CRASH)),
@@ -100,6 +110,7 @@ pub(crate) fn gates() -> Vec<Setup> {
         following(gate("B xss follow, crash", &xss, CRASH)),
         together(gate("B xs together", &[Exclusive, Shared], Budget { tries: 0, ..ALL })),
         together(gate("B xsp together", &xsp, WITHDRAW)),
+        gate("B xs haunted", &[Exclusive, Shared], HAUNTED),
         writers_together(gate("B xx together, s try", &xxs, Budget { tries: 1, ..NONE })),
     ]
 }

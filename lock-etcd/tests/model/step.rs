@@ -20,7 +20,8 @@ impl State {
         });
         let event = heard.map(|session| Action::Hear(session as Session, 0));
         let sweep = setup.sessions().find_map(|session| self.next_sweep(session));
-        ghost.or(event).or(request).or(self.operator.map(|_| Action::Operate)).or(sweep)
+        let rest = setup.sessions().find_map(|session| self.next_rest(session));
+        ghost.or(event).or(request).or(self.operator.map(|_| Action::Operate)).or(sweep).or(rest)
     }
 
     pub(crate) fn step(&mut self, setup: &Setup, action: Action) {
@@ -51,6 +52,14 @@ impl State {
                 self.hear(setup, session, event);
             }
             Action::Crash(session) => self.crash(setup, session),
+            Action::Haunt(session) => {
+                self.budget.hauntings -= 1;
+                self.store.grant_again(session);
+            }
+            Action::Rest(session) => {
+                let events = self.store.expire(session);
+                self.tell(setup, &events);
+            }
             Action::Sweep(session) => {
                 let gone = self.sessions[session as usize].left_behind.take();
                 let sweep = gone.map(|(claim, _)| setup.sweep(claim));
@@ -129,8 +138,8 @@ impl State {
             }
             return None;
         };
-        let passes =
-            matches!(request, Request::Enter(_) | Request::Try(_) | Request::Admit(_)) && matches!(reply, Reply::Done(_));
+        let passes = matches!(request, Request::Enter(_) | Request::Try(_) | Request::Admit(_))
+            && matches!(reply, Reply::Done(_));
         if passes && self.store.range(Range::Queue).any(|node| node.created < place) {
             self.broken = Some(Broken::Order);
         }
@@ -199,7 +208,8 @@ impl State {
             let others = [Range::Queue, Range::Holders].into_iter().flat_map(|range| self.store.range(range));
             let mine = [Key::Queue(me), setup.holder_key(me)];
             let beside = |node: &Node| {
-                matches!((setup.mode(me), node.key), (Mode::Shared, Key::Shared(_))) || mine.contains(&node.key)
+                matches!((setup.mode(me), node.key), (Mode::Shared, Key::Shared(_)))
+                    || mine.contains(&node.key)
             };
             let seen = others.into_iter().any(|node| !beside(node));
             let claim = self.claim_mut(me);

@@ -10,8 +10,8 @@ pub(crate) type Session = u8;
 /// A revision of the store; 0 is "never".
 pub(crate) type Revision = u8;
 
-/// The keys of the line. `bell/<S>` and `live/<S>` exist exactly as long as the lease of `S`, and nobody
-/// reads their values: they are not stored, only their events are.
+/// The keys of the line. Nobody reads the value of `bell/<S>` and `live/<S>`: of the one only the events are kept, of
+/// the other whether it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
     Tail,
@@ -106,6 +106,8 @@ pub(crate) enum Compare {
     Modified(Key, Revision),
     Names(Key, Claim),
     Empty(Range),
+    /// `live/<S>` is there.
+    Lives(Session),
     /// Every key of the range was created at this revision or before.
     NoneSince(Range, Revision),
 }
@@ -159,11 +161,14 @@ pub(crate) struct Store {
     /// In the order of their keys.
     nodes: Vec<Node>,
     leases: Vec<bool>,
+    /// Of which sessions there is `live/<S>`.
+    live: Vec<bool>,
 }
 
 impl Store {
     pub(crate) fn new(sessions: usize) -> Store {
-        Store { revision: 0, nodes: Vec::new(), leases: vec![true; sessions] }
+        let all = vec![true; sessions];
+        Store { revision: 0, nodes: Vec::new(), leases: all.clone(), live: all }
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&Node> {
@@ -174,8 +179,18 @@ impl Store {
         self.nodes.iter().filter(move |node| range.contains(node.key))
     }
 
+    /// Whether the session has not ended.
     pub(crate) fn lives(&self, session: Session) -> bool {
-        self.leases[session as usize]
+        self.live[session as usize]
+    }
+
+    /// The lease of a session that has ended was granted once more, by a request that came late.
+    pub(crate) fn haunts(&self, session: Session) -> bool {
+        self.leases[session as usize] && !self.lives(session)
+    }
+
+    pub(crate) fn grant_again(&mut self, session: Session) {
+        self.leases[session as usize] = true;
     }
 
     pub(crate) fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
@@ -204,7 +219,8 @@ impl Store {
         self.leases[session as usize] = false;
         self.revision += 1;
         let attached = |node: &Node| node.lease == Some(session);
-        let mut events = vec![Event::Gone(session)];
+        let had_life = std::mem::take(&mut self.live[session as usize]);
+        let mut events: Vec<Event> = had_life.then_some(Event::Gone(session)).into_iter().collect();
         let freed = self.range(Range::Holders).filter(|node| attached(node)).count();
         events.extend(std::iter::repeat_n(Event::Freed, freed));
         self.nodes.retain(|node| !attached(node));
@@ -230,6 +246,7 @@ impl Store {
             Compare::Created(key, at) => node(key).is_some_and(|node| node.created == at),
             Compare::Modified(key, at) => node(key).map_or(0, |node| node.modified) == at,
             Compare::Names(key, claim) => node(key).is_some_and(|node| node.value.claim() == Some(claim)),
+            Compare::Lives(session) => self.lives(session),
             Compare::Empty(range) => self.range(range).next().is_none(),
             Compare::NoneSince(range, bound) => self.range(range).all(|node| node.created <= bound),
         }
@@ -238,8 +255,8 @@ impl Store {
     /// What etcd refuses: dead leases, one key written twice.
     fn check(&self, path: &[&Operation]) -> Result<(), Refused> {
         let fine = |operation: &&Operation| match operation {
-            Operation::Put(_, _, Some(lease)) => self.lives(*lease),
-            Operation::Ring(session, _) => self.lives(*session),
+            Operation::Put(_, _, Some(lease)) => self.leases[*lease as usize],
+            Operation::Ring(session, _) => self.leases[*session as usize],
             _ => true,
         };
         let written = |operation: &Operation| match operation {

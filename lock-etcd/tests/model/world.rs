@@ -16,6 +16,8 @@ pub(crate) struct Budget {
     pub unanswered: u8,
     /// A session ends: all of its keys vanish at once.
     pub crashes: u8,
+    /// The lease of a session that has ended is granted once more, and ends once more.
+    pub hauntings: u8,
     /// A watch resumes after a compaction: the events that it has not delivered are lost.
     pub compactions: u8,
     /// An operator evicts a claim.
@@ -122,6 +124,10 @@ pub(crate) enum Action {
     /// A session hears its event of this index.
     Hear(Session, usize),
     Crash(Session),
+    /// Its lease is granted once more, by a request that comes late.
+    Haunt(Session),
+    /// That one ends, too.
+    Rest(Session),
     /// It takes the tail away that its last claim has left behind.
     Sweep(Session),
     Compact(Session),
@@ -189,6 +195,10 @@ impl State {
         self.sessions[session as usize].left_behind.map(|_| Action::Sweep(session))
     }
 
+    pub(crate) fn next_rest(&self, session: Session) -> Option<Action> {
+        self.store.haunts(session).then_some(Action::Rest(session))
+    }
+
     fn session_actions(&self, setup: &Setup, session: Session, actions: &mut Vec<Action>) {
         let events = &self.sessions[session as usize].events;
         // Each watch delivers in order; one watch may be ahead of another.
@@ -202,6 +212,11 @@ impl State {
         if self.budget.crashes > 0 && self.store.lives(session) && setup.claims_of(session).any(active) {
             actions.push(Action::Crash(session));
         }
+        let may_haunt = self.ghosts.iter().any(|(ghost, _)| setup.session(*ghost) == session);
+        if self.budget.hauntings > 0 && !self.store.lives(session) && may_haunt {
+            actions.push(Action::Haunt(session));
+        }
+        actions.extend(self.next_rest(session));
         actions.extend(self.next_sweep(session));
         if self.budget.compactions > 0 && !events.is_empty() {
             actions.push(Action::Compact(session));
