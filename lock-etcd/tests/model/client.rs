@@ -402,17 +402,7 @@ impl State {
         match event {
             Event::Bell(_, news, at) => self.news(setup, news, at),
             Event::Gone(gone) => {
-                for me in setup.claims_of(session) {
-                    if let Some(Request::Follow(pred)) = self.claim(me).request
-                        && setup.session(pred) == gone
-                    {
-                        self.claim_mut(me).told_early |= !setup.mutated(Mutant::FollowForgetsEnd);
-                    }
-                    let Pred::Claim(pred) = self.claim(me).pred else { continue };
-                    if setup.session(pred) == gone && self.claim(me).phase == Phase::InLine {
-                        self.predecessor_gone(setup, me);
-                    }
-                }
+                setup.claims_of(session).for_each(|me| self.session_gone(setup, me, gone));
             }
             Event::Freed => {
                 for me in setup.claims_of(session) {
@@ -447,6 +437,19 @@ impl State {
                 self.claim_mut(me).linked = false;
                 self.advance(setup, me);
             }
+        }
+    }
+
+    /// A session has ended, or that may have been missed.
+    pub(crate) fn session_gone(&mut self, setup: &Setup, me: Claim, gone: Session) {
+        if let Some(Request::Follow(pred)) = self.claim(me).request
+            && setup.session(pred) == gone
+        {
+            self.claim_mut(me).told_early |= !setup.mutated(Mutant::FollowForgetsEnd);
+        }
+        let Pred::Claim(pred) = self.claim(me).pred else { return };
+        if setup.session(pred) == gone && self.claim(me).phase == Phase::InLine {
+            self.predecessor_gone(setup, me);
         }
     }
 

@@ -57,14 +57,18 @@ mutants! {
     GoneGrants in "A crash",
     /// The end of the predecessor's session is not heeded.
     GoneIgnored in "A two",
-    /// After a compaction nobody looks again.
-    CompactionWithoutFind in "A compaction",
-    /// After a compaction only those who wait look again, and holders do not.
-    CompactionSparesHolders in "A two",
-    /// After a compaction only those that are in line look again, not those whose join is under way.
-    CompactionSparesJoins in "A two",
+    /// After a gap in the news nobody looks again.
+    GapWithoutFind in "A break, crash",
+    /// After a gap only those who wait look again, and holders do not.
+    GapSparesHolders in "A break, evict",
+    /// After a gap only those that are in line look again, not those whose join is under way.
+    GapSparesJoins in "A break, evict",
+    /// A watch on the ends of sessions that opens again is not heeded.
+    GapInEnds in "A break, crash",
+    /// A watch on the holders that opens again is not heeded.
+    GapAtTheGate in "B xs break",
     /// `try` does not look whether it has been voided: evicted, it asks for ever.
-    TryMissesVoid in "A two settles",
+    TryMissesVoid in "A break, evict",
     /// An eviction leaves no void.
     EvictWithoutVoid in "A two",
     /// An eviction believes that the next claim named in the node is in line.
@@ -99,6 +103,8 @@ mutants! {
     FollowForgetsNews in "A follow two",
     /// It forgets that the session of the claim ahead ended before the answer came.
     FollowForgetsEnd in "A follow, crash",
+    /// It forgets that this may have been missed while watches opened again.
+    FollowForgetsGap in "A follow, break",
     /// A claim that came behind another makes its session forget the tail that it has left behind.
     LaterClaimForgetsTail in "A together",
     /// The tail that was left behind is taken away without comparing it.
@@ -116,7 +122,7 @@ mutants! {
     /// Whoever waits for a claim of its session that has gone without a word does not look.
     GoneHereForgotten in "A together",
     /// Who is told by another claim of its session does not look, though news were missed.
-    TurnHereHidesGap in "A together",
+    TurnHereHidesGap in "A together, break",
     /// A claim in doubt leaves without a void.
     LeaveWithoutVoid in "A two",
     // The gate.

@@ -6,20 +6,13 @@ use crate::{
     world::{Budget, Setup},
 };
 
-const NONE: Budget = Budget {
-    unanswered: 0,
-    crashes: 0,
-    hauntings: 0,
-    compactions: 0,
-    evictions: 0,
-    withdrawals: 0,
-    tries: 0,
-};
-const ALL: Budget =
-    Budget { unanswered: 1, crashes: 1, compactions: 1, evictions: 1, withdrawals: 1, tries: 1, ..NONE };
+const NONE: Budget =
+    Budget { unanswered: 0, crashes: 0, hauntings: 0, breaks: 0, evictions: 0, withdrawals: 0, tries: 0 };
+const ALL: Budget = Budget { unanswered: 1, crashes: 1, evictions: 1, withdrawals: 1, tries: 1, ..NONE };
 const UNANSWERED: Budget = Budget { unanswered: 1, ..NONE };
 const CRASH: Budget = Budget { crashes: 1, ..NONE };
 const HAUNTED: Budget = Budget { hauntings: 1, unanswered: 1, ..CRASH };
+const BREAK: Budget = Budget { breaks: 1, ..NONE };
 const EVICT: Budget = Budget { evictions: 1, ..NONE };
 const WITHDRAW: Budget = Budget { withdrawals: 1, ..NONE };
 
@@ -66,10 +59,12 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("A withdraw", &three, Budget { withdrawals: 2, ..NONE }),
         queue("A crash", &three, Budget { withdrawals: 1, ..CRASH }),
         queue("A evict", &three, EVICT),
-        queue("A compaction", &three, Budget { compactions: 1, ..CRASH }),
+        settling(queue("A break, evict", &[0, 1], Budget { crashes: 0, withdrawals: 0, breaks: 1, ..ALL })),
+        queue("A break, crash", &three, Budget { crashes: 1, ..BREAK }),
         queue("A try", &three, Budget { tries: 2, ..CRASH }),
         queue("A unanswered", &three, UNANSWERED),
         queue("A together", &[0, 0], Budget { tries: 0, ..ALL }),
+        queue("A together, break", &[0, 0], Budget { breaks: 1, ..EVICT }),
         queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
         queue("A one session, unanswered", &[0, 0, 1], Budget { withdrawals: 1, ..UNANSWERED }),
         Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
@@ -80,7 +75,7 @@ pub(crate) fn queues() -> Vec<Setup> {
         following(queue("A follow, crash", &three, CRASH)),
         following(queue("A follow, evict", &three, EVICT)),
         following(queue("A follow, unanswered", &three, UNANSWERED)),
-        following(queue("A follow, compaction", &three, Budget { compactions: 1, ..NONE })),
+        following(queue("A follow, break", &[0, 1, 1], Budget { crashes: 1, ..BREAK })),
         following(queue("A follow, one session", &[0, 0, 1], WITHDRAW)),
     ]
 }
@@ -110,6 +105,7 @@ pub(crate) fn gates() -> Vec<Setup> {
         following(gate("B xss follow, crash", &xss, CRASH)),
         together(gate("B xs together", &[Exclusive, Shared], Budget { tries: 0, ..ALL })),
         together(gate("B xsp together", &xsp, WITHDRAW)),
+        gate("B xs break", &[Exclusive, Shared], Budget { breaks: 1, ..CRASH }),
         gate("B xs haunted", &[Exclusive, Shared], HAUNTED),
         writers_together(gate("B xx together, s try", &xxs, Budget { tries: 1, ..NONE })),
     ]
@@ -125,11 +121,12 @@ pub(crate) fn deep() -> Vec<Setup> {
         queue("A unanswered, withdraw", &three, Budget { withdrawals: 1, ..UNANSWERED }),
         queue("A unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED }),
         queue("A unanswered, try", &three, Budget { tries: 1, ..UNANSWERED }),
-        queue("A evict, compaction", &three, Budget { compactions: 1, ..EVICT }),
+        queue("A three, break, evict", &three, Budget { breaks: 1, ..EVICT }),
         queue("A evict, withdraw", &three, Budget { withdrawals: 1, ..EVICT }),
         Setup { in_sequence: true, ..queue("A in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED) },
         Setup { in_sequence: true, ..queue("A in sequence, crash", &[0, 0, 1, 1], CRASH) },
         following(queue("A follow, unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED })),
+        following(queue("A follow, break, crash", &three, Budget { crashes: 1, ..BREAK })),
         gate("B xp evict", &[Exclusive, Permits(1)], ALL),
         gate("B pq evict", &[Permits(1), Permits(2)], ALL),
         gate("B ppq crash", &ppq, CRASH),

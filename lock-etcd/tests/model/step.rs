@@ -4,7 +4,7 @@ use crate::{
     claim::{ClaimState, Mode, Phase, Reply, Request},
     mutant::Mutant,
     properties::Broken,
-    store::{Claim, Event, Key, Node, Range, Revision, Session},
+    store::{Claim, Event, Key, Node, Range, Revision, Session, Watch},
     world::{Action, Setup, State},
 };
 
@@ -12,6 +12,7 @@ impl State {
     /// The next thing that happens without a user and without a fault, in one fixed order.
     pub(crate) fn next_unprovoked(&self, setup: &Setup) -> Option<Action> {
         let asking = setup.all().find(|me| self.claim(*me).request.is_some());
+        let opening = setup.sessions().find_map(|session| self.next_opening(session));
         let heard = self.sessions.iter().position(|session| !session.events.is_empty());
         let ghost = (!self.ghosts.is_empty()).then_some(Action::Vanish(0));
         let request = asking.map(|me| match self.claim(me).reply {
@@ -21,7 +22,7 @@ impl State {
         let event = heard.map(|session| Action::Hear(session as Session, 0));
         let sweep = setup.sessions().find_map(|session| self.next_sweep(session));
         let rest = setup.sessions().find_map(|session| self.next_rest(session));
-        ghost.or(event).or(request).or(self.operator.map(|_| Action::Operate)).or(sweep).or(rest)
+        ghost.or(opening).or(event).or(request).or(self.operator.map(|_| Action::Operate)).or(sweep).or(rest)
     }
 
     pub(crate) fn step(&mut self, setup: &Setup, action: Action) {
@@ -67,7 +68,8 @@ impl State {
                     self.broken = Some(Broken::Refused);
                 }
             }
-            Action::Compact(session) => self.compact(setup, session),
+            Action::Break(session) => self.break_watches(setup, session),
+            Action::Open(session, watch) => self.open(setup, session, watch),
             Action::Evict(target) => {
                 self.budget.evictions -= 1;
                 self.operator = setup.read_line(&self.store, target).map(|read| (target, read));
@@ -165,6 +167,7 @@ impl State {
         let events = self.store.expire(session);
         let state = &mut self.sessions[session as usize];
         state.events.clear();
+        state.closed.clear();
         state.left_behind = None;
         for me in setup.claims_of(session) {
             self.strand(me);
@@ -173,19 +176,56 @@ impl State {
         self.tell(setup, &events);
     }
 
-    /// All that the session's watches have not delivered is lost. Every claim looks again: who waits may have
-    /// missed its turn, who holds its eviction, and whoever has a join under way either, once it is answered.
-    fn compact(&mut self, setup: &Setup, session: Session) {
-        self.budget.compactions -= 1;
-        self.sessions[session as usize].events.clear();
+    /// Only those watches that there are.
+    fn break_watches(&mut self, setup: &Setup, session: Session) {
+        self.budget.breaks -= 1;
+        let watches_gate = setup.claims_of(session).any(|claim| self.claim(claim).watching);
+        let state = &mut self.sessions[session as usize];
+        state.closed.insert(Watch::Bell);
+        state.closed.extend(state.watched.contains(&true).then_some(Watch::Ends));
+        state.closed.extend(watches_gate.then_some(Watch::Gate));
+    }
+
+    /// What the watch has not delivered is lost. Every claim that heard by it looks again.
+    fn open(&mut self, setup: &Setup, session: Session, watch: Watch) {
+        let state = &mut self.sessions[session as usize];
+        state.closed.remove(&watch);
+        state.events.retain(|event| event.watch() != watch);
         for me in setup.claims_of(session) {
-            let claim = self.claim_mut(me);
-            let spared = setup.mutated(Mutant::CompactionWithoutFind)
-                || setup.mutated(Mutant::CompactionSparesJoins) && claim.phase == Phase::Entering
-                || setup.mutated(Mutant::CompactionSparesHolders) && claim.token.is_some();
-            let active = !matches!(claim.phase, Phase::Idle | Phase::Finished);
-            claim.search |= active && !spared;
+            match watch {
+                Watch::Bell => self.bell_opens(setup, me),
+                Watch::Ends => self.ends_open(setup, me),
+                Watch::Gate => {
+                    let claim = self.claim_mut(me);
+                    claim.search |= claim.watching && !setup.mutated(Mutant::GapAtTheGate);
+                }
+            }
             self.advance(setup, me);
+        }
+    }
+
+    /// Who waits may have missed its turn, who holds its eviction, and whoever has a join under way either, once
+    /// it is answered.
+    fn bell_opens(&mut self, setup: &Setup, me: Claim) {
+        let claim = self.claim_mut(me);
+        let spared = setup.mutated(Mutant::GapWithoutFind)
+            || setup.mutated(Mutant::GapSparesJoins) && claim.phase == Phase::Entering
+            || setup.mutated(Mutant::GapSparesHolders) && claim.token.is_some();
+        let active = !matches!(claim.phase, Phase::Idle | Phase::Finished);
+        claim.search |= active && !spared;
+    }
+
+    /// The end of any other session may have been missed.
+    fn ends_open(&mut self, setup: &Setup, me: Claim) {
+        if setup.mutated(Mutant::GapInEnds) {
+            return;
+        }
+        let told_early = self.claim(me).told_early;
+        for other in setup.sessions().filter(|other| *other != setup.session(me)) {
+            self.session_gone(setup, me, other);
+        }
+        if setup.mutated(Mutant::FollowForgetsGap) {
+            self.claim_mut(me).told_early = told_early;
         }
     }
 

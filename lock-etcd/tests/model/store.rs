@@ -151,6 +151,27 @@ pub(crate) enum Event {
     Freed,
 }
 
+impl Event {
+    pub(crate) fn watch(self) -> Watch {
+        match self {
+            Event::Bell(..) => Watch::Bell,
+            Event::Gone(_) => Watch::Ends,
+            Event::Freed => Watch::Gate,
+        }
+    }
+}
+
+/// What a session watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Watch {
+    /// Its own bell.
+    Bell,
+    /// The ends of other sessions.
+    Ends,
+    /// The holders behind the gate.
+    Gate,
+}
+
 /// The store answers with an error, and nothing has happened: a lease is gone, or a key is written twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;

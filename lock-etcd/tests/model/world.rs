@@ -1,12 +1,14 @@
 //! The model: the state of the world, what can happen next, and the budget of faults.
 
+use std::collections::BTreeSet;
+
 use stateright::{Model, Property};
 
 use crate::{
     claim::{ClaimState, Eviction, Mode, Phase, Request},
     mutant::Mutant,
     properties::{Broken, properties},
-    store::{Claim, Event, Key, Revision, Session, Store},
+    store::{Claim, Event, Key, Revision, Session, Store, Watch},
 };
 
 /// How often each of these may happen in one run.
@@ -18,8 +20,9 @@ pub(crate) struct Budget {
     pub crashes: u8,
     /// The lease of a session that has ended is granted once more, and ends once more.
     pub hauntings: u8,
-    /// A watch resumes after a compaction: the events that it has not delivered are lost.
-    pub compactions: u8,
+    /// The stream of a session's watches breaks. They open again one after another, and what each has not delivered by
+    /// then is lost.
+    pub breaks: u8,
     /// An operator evicts a claim.
     pub evictions: u8,
     /// A claim is cancelled before it is granted. Releases are free.
@@ -78,6 +81,8 @@ pub(crate) struct SessionState {
     pub events: Vec<Event>,
     /// Acknowledged watches on `live/<S>`.
     pub watched: Vec<bool>,
+    /// The watches that have not opened again since the stream broke.
+    pub closed: BTreeSet<Watch>,
     /// The claim that has gone and left the tail behind, and the revision at which it wrote it; 0 when another
     /// has written it since.
     pub left_behind: Option<(Claim, Revision)>,
@@ -86,7 +91,7 @@ pub(crate) struct SessionState {
 impl SessionState {
     /// It has nothing left to do.
     pub(crate) fn is_idle(&self) -> bool {
-        self.events.is_empty() && self.left_behind.is_none()
+        self.events.is_empty() && self.closed.is_empty() && self.left_behind.is_none()
     }
 }
 
@@ -130,7 +135,10 @@ pub(crate) enum Action {
     Rest(Session),
     /// It takes the tail away that its last claim has left behind.
     Sweep(Session),
-    Compact(Session),
+    /// The stream of its watches breaks.
+    Break(Session),
+    /// One of them opens again.
+    Open(Session, Watch),
     Evict(Claim),
     /// The operator's transaction reaches the store.
     Operate,
@@ -195,16 +203,20 @@ impl State {
         self.sessions[session as usize].left_behind.map(|_| Action::Sweep(session))
     }
 
+    pub(crate) fn next_opening(&self, session: Session) -> Option<Action> {
+        self.sessions[session as usize].closed.first().map(|watch| Action::Open(session, *watch))
+    }
+
     pub(crate) fn next_rest(&self, session: Session) -> Option<Action> {
         self.store.haunts(session).then_some(Action::Rest(session))
     }
 
     fn session_actions(&self, setup: &Setup, session: Session, actions: &mut Vec<Action>) {
-        let events = &self.sessions[session as usize].events;
+        let SessionState { events, closed, .. } = &self.sessions[session as usize];
         // Each watch delivers in order; one watch may be ahead of another.
-        let same_watch = |a: &Event, b: &Event| std::mem::discriminant(a) == std::mem::discriminant(b);
         for (index, event) in events.iter().enumerate() {
-            if !events[..index].iter().any(|earlier| same_watch(earlier, event)) {
+            let earlier = events[..index].iter().any(|earlier| earlier.watch() == event.watch());
+            if !earlier && !closed.contains(&event.watch()) {
                 actions.push(Action::Hear(session, index));
             }
         }
@@ -218,8 +230,9 @@ impl State {
         }
         actions.extend(self.next_rest(session));
         actions.extend(self.next_sweep(session));
-        if self.budget.compactions > 0 && !events.is_empty() {
-            actions.push(Action::Compact(session));
+        actions.extend(closed.iter().map(|watch| Action::Open(session, *watch)));
+        if self.budget.breaks > 0 && self.store.lives(session) && setup.claims_of(session).any(active) {
+            actions.push(Action::Break(session));
         }
     }
 }
