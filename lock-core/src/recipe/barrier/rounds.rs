@@ -116,12 +116,14 @@ impl Rounds {
     /// Writes down how a round was settled, and forgets rounds of which nobody is left, but not the last.
     ///
     /// Whoever settles saw the line after it had joined itself: of the rounds before its own, all who are
-    /// still in line were there to be seen.
+    /// still in line were there to be seen. Of later rounds nobody may have been there yet, when it leaves.
     pub(super) fn settle(&mut self, round: Round, there: &[Participant]) {
         let last = self.settled();
         let needed = |one: &Round| {
             let from = self.before(*one);
-            one.through == last || there.iter().any(|who| from < who.place && who.place <= one.through)
+            one.through == last
+                || one.through > round.through
+                || there.iter().any(|who| from < who.place && who.place <= one.through)
         };
         let mut rounds: Vec<Round> = self.0.iter().copied().filter(needed).collect();
         rounds.retain(|one| one.through != round.through);
@@ -247,6 +249,14 @@ mod tests {
         assert_eq!(depart(&all, OnLoss::Fail), Verdict::Settle(round(6, State::Left)));
         assert_eq!(depart(&[other], OnLoss::Fail), Verdict::Gone);
         assert_eq!(Rounds::default().depart(&all, 4, OnLoss::Fail), Verdict::Settled(State::Broken));
+    }
+
+    #[test]
+    fn c23_who_leaves_an_early_round_forgets_none_that_came_after_its_look() {
+        let mut rounds = Rounds([2, 4, 6].map(|through| round(through, State::Passed)).to_vec());
+        rounds.settle(round(2, State::Left), &[who(1), who(2)]);
+        assert_eq!([4, 6].map(|place| rounds.of(place).map(|round| round.through)), [Some(4), Some(6)]);
+        assert_eq!(rounds.of(1), Some(round(2, State::Left)));
     }
 
     /// A line, its cell, and a cell that forgets nothing.
