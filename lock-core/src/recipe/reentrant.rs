@@ -3,7 +3,10 @@
 use std::{
     fmt,
     ops::Deref,
-    sync::{Arc, Mutex as StdMutex, Weak},
+    sync::{
+        Arc, Mutex as StdMutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,9 +57,16 @@ pub struct ReentrantMutex {
 #[derive(Debug, Default)]
 struct Owner {
     /// The last turn. Its guards keep it.
-    turn: Signal<Weak<Guard>>,
+    turn: Signal<Weak<Turn>>,
     /// The claim of those who wait. They keep it.
     claim: StdMutex<Weak<SharedClaim>>,
+}
+
+/// A turn, and how many guards share it. Not the count of the handles to it: who looks has one, too, for a moment.
+#[derive(Debug)]
+struct Turn {
+    guard: Guard,
+    shares: AtomicUsize,
 }
 
 /// A claim that several calls wait for. One of them drives it to its grant; when that one is dropped, another
@@ -78,8 +88,10 @@ impl fmt::Debug for SharedClaim {
 #[derive(Debug)]
 #[must_use = "the share in the turn is given back when the guard is dropped"]
 pub struct ReentrantGuard {
-    guard: Arc<Guard>,
+    turn: Arc<Turn>,
     mutex: Mutex,
+    /// The share has been given back.
+    released: bool,
 }
 
 impl Mutex {
@@ -141,13 +153,12 @@ impl ReentrantMutex {
     /// How many guards of this owner's turn there are; 0 when it has none, and when it was lost.
     #[must_use]
     pub fn depth(&self) -> usize {
-        // Not the one that is looked through.
-        self.owner.turn.read(valid).map_or(0, |turn| Arc::strong_count(&turn) - 1)
+        self.owner.turn.read(valid).map_or(0, |turn| turn.shares.load(Ordering::Acquire))
     }
 
     /// Waits until this owner has a turn, whichever of its calls gets it.
     async fn again(&self) -> ReentrantGuard {
-        self.share(self.owner.turn.wait(valid).await)
+        self.guard(self.owner.turn.wait(shared).await)
     }
 
     async fn again_or(
@@ -189,18 +200,31 @@ impl ReentrantMutex {
 
     /// A turn of this owner begins.
     fn begin(&self, guard: Guard) -> ReentrantGuard {
-        let turn = Arc::new(guard);
+        let turn = Arc::new(Turn { guard, shares: AtomicUsize::new(1) });
         self.owner.turn.update(|last| *last = Arc::downgrade(&turn));
-        self.share(turn)
+        self.guard(turn)
     }
 
-    fn share(&self, turn: Arc<Guard>) -> ReentrantGuard {
-        ReentrantGuard { guard: turn, mutex: self.mutex.clone() }
+    fn guard(&self, turn: Arc<Turn>) -> ReentrantGuard {
+        ReentrantGuard { turn, mutex: self.mutex.clone(), released: false }
     }
 }
 
-fn valid(turn: &Weak<Guard>) -> Option<Arc<Guard>> {
-    turn.upgrade().filter(|turn| turn.is_valid())
+fn valid(turn: &Weak<Turn>) -> Option<Arc<Turn>> {
+    turn.upgrade().filter(|turn| turn.guard.is_valid())
+}
+
+/// The turn with a share more, unless the last one was given back.
+fn shared(turn: &Weak<Turn>) -> Option<Arc<Turn>> {
+    let one_more = |shares| (shares > 0).then_some(shares + 1);
+    valid(turn).filter(|turn| turn.shares.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok())
+}
+
+impl Turn {
+    /// Gives a share back; tells whether it was the last.
+    fn give_back(&self) -> bool {
+        self.shares.fetch_sub(1, Ordering::AcqRel) == 1
+    }
 }
 
 impl ReentrantGuard {
@@ -214,15 +238,13 @@ impl ReentrantGuard {
     /// # Cancel safety
     ///
     /// Dropping the future does not stop the release: it goes on in the background.
-    pub async fn release(self) -> Result<()> {
-        if self.mutex.entrance().is(Mutant::ForgetsDepth) {
-            return self.guard.leave("release").await;
+    pub async fn release(mut self) -> Result<()> {
+        let held = self.check();
+        self.released = true;
+        if self.turn.give_back() || self.mutex.entrance().is(Mutant::ForgetsDepth) {
+            return self.turn.guard.leave("release").await;
         }
-        let held = self.guard.check();
-        match Arc::into_inner(self.guard) {
-            Some(last) => last.release().await,
-            None => held.map_err(|lost| Error::from(lost).during("release")),
-        }
+        held.map_err(|lost| Error::from(lost).during("release"))
     }
 }
 
@@ -230,6 +252,33 @@ impl Deref for ReentrantGuard {
     type Target = Guard;
 
     fn deref(&self) -> &Guard {
-        &self.guard
+        &self.turn.guard
+    }
+}
+
+impl Drop for ReentrantGuard {
+    fn drop(&mut self) {
+        if !self.released {
+            self.turn.give_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Coordinator, Memory, Options};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_guard_is_the_last_while_somebody_looks_at_the_turn() {
+        let coordinator = Coordinator::open(Arc::new(Memory::new()), Options::default()).await.unwrap();
+        let mutex = coordinator.mutex("x").unwrap();
+        let owner = mutex.reentrant();
+        let guard = owner.lock().await.unwrap();
+        let looks = owner.owner.turn.read(valid);
+        guard.release().await.unwrap();
+        assert!(mutex.try_lock().await.unwrap().is_some(), "it said that the turn was given back");
+        drop(looks);
     }
 }
