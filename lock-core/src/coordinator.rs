@@ -19,8 +19,10 @@ use crate::{
     options::{Options, Resolved},
     recipe::{
         Barrier, DoubleBarrier, Election, Entrance, Group, Latch, MultiGuard, MultiLock, Mutant, Mutex,
-        RwLock, Semaphore, Task, delay::UncleanEnds,
+        RwLock, Semaphore, Task,
+        delay::{Endings, UncleanEnds},
     },
+    replacement::Replacement,
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -48,14 +50,19 @@ pub(crate) struct Shared {
     pub(crate) runtime: SharedRuntime,
     /// The session in use.
     open: Signal<Arc<Via>>,
-    /// Held while a lost session is replaced, or the last one closed.
-    replacing: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) replacement: Replacement,
+    /// Held while the session is closed.
+    closing: tokio::sync::Mutex<()>,
     /// Set once, when the user is done.
     ended: OnceLock<LostReason>,
     pub(crate) unclean_ends: UncleanEnds,
+    pub(crate) endings: Endings,
     /// What the store is known by, once somebody had to know; see [`MultiLock`].
     pub(crate) store_id: tokio::sync::OnceCell<u64>,
 }
+
+/// For how long a coordinator that is closed lets its guards say that they have ended well.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Coordinator {
     /// Opens a session with the store.
@@ -79,9 +86,11 @@ impl Coordinator {
                 runtime: options.runtime.clone(),
                 options,
                 open: Signal::new(open),
-                replacing: Arc::default(),
+                replacement: Replacement::default(),
+                closing: tokio::sync::Mutex::default(),
                 ended: OnceLock::new(),
                 unclean_ends: UncleanEnds::default(),
+                endings: Endings::default(),
                 store_id: tokio::sync::OnceCell::new(),
             };
             Ok(Self { shared: Arc::new(shared) })
@@ -314,10 +323,13 @@ impl Coordinator {
         if shared.ended.get_or_init(|| LostReason::Closed) == &LostReason::Abandoned {
             return Ok(());
         }
-        shared.current().lease.lose(LostReason::Closed);
+        shared.open.ring();
         let call = Box::pin(async move {
+            shared.let_guards_end().await;
+            shared.current().lease.lose(LostReason::Closed);
+            let _alone = shared.closing.lock().await;
             // A session that is just being opened must not escape.
-            let _alone = shared.replacing.lock().await;
+            shared.replacement.ended().await;
             shared.current().close().await
         });
         Unfinished::new(&self.shared.runtime, call).await.map_err(|error| error.during("close"))
@@ -327,6 +339,7 @@ impl Coordinator {
     /// and demonstrations.
     pub fn abandon(&self) {
         let _first = self.shared.ended.set(LostReason::Abandoned);
+        self.shared.open.ring();
         self.shared.current().abandon();
     }
 }
@@ -361,23 +374,14 @@ impl Shared {
 
     /// The session to use at this moment: a new one when the last was lost.
     pub(crate) async fn session(self: &Arc<Self>, now: Moment) -> Result<Arc<Via>> {
-        if let Some(open) = self.usable(now)? {
-            return Ok(open);
+        match self.usable(now)? {
+            Some(open) => Ok(open),
+            None => self.replaced().await,
         }
-        let alone = self.replacing.clone().lock_owned().await;
-        if let Some(open) = self.usable(self.runtime.now())? {
-            return Ok(open);
-        }
-        let shared = self.clone();
-        let call = Box::pin(async move {
-            let _alone = alone;
-            shared.replace().await
-        });
-        Unfinished::new(&self.runtime, call).await
     }
 
     /// The current session unless it is lost; an error when no other may follow it.
-    fn usable(&self, now: Moment) -> Result<Option<Arc<Via>>> {
+    pub(crate) fn usable(&self, now: Moment) -> Result<Option<Arc<Via>>> {
         if let Some(reason) = self.ended.get() {
             return Err(Error::lost(*reason));
         }
@@ -390,7 +394,11 @@ impl Shared {
         }
     }
 
-    async fn replace(&self) -> Result<Arc<Via>> {
+    /// Opens a new session, unless another attempt has done so; there is never more than one.
+    pub(crate) async fn replace(&self) -> Result<Arc<Via>> {
+        if let Some(open) = self.usable(self.runtime.now())? {
+            return Ok(open);
+        }
         // Whatever ended this session ended many others: they must not all come back at once.
         jitter(&*self.runtime, self.longest_pause()).await;
         let open = Via::open(&*self.backend, &self.options).await?;
@@ -411,6 +419,16 @@ impl Shared {
                 }
                 Err(Error::lost(*reason))
             }
+        }
+    }
+
+    /// Guards that were dropped a moment ago say first that they end well, or others would wait for the lock-delay (C25).
+    async fn let_guards_end(&self) {
+        let open = self.current();
+        tokio::select! { biased;
+            () = self.endings.are_over() => {}
+            _ = open.lease.lost() => {}
+            () = self.runtime.sleep_until(self.runtime.now() + LAST_WORDS) => {}
         }
     }
 
@@ -488,8 +506,10 @@ impl HealthWatch {
             if self.shared.usable(self.shared.runtime.now()).is_err() {
                 return None;
             }
+            let changed =
+                |current: &Arc<Via>| !Arc::ptr_eq(current, &open) || self.shared.ended.get().is_some();
             tokio::select! { biased;
-                () = self.shared.open.wait(|current| (!Arc::ptr_eq(current, &open)).then_some(())) => {}
+                () = self.shared.open.wait(|current| changed(current).then_some(())) => {}
                 _ = open.lease.differs_from(seen) => {}
             }
         }

@@ -1,7 +1,7 @@
 //! One error type: what was tried, on which line, whether it may be retried, whether it took effect (clause
 //! C13).
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use crate::{name::LineId, session::LostReason};
 
@@ -14,17 +14,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [`source`](StdError::source), so that a chain printer shows it once. It never holds a secret.
 ///
 /// A lock that somebody else holds is no error: the `try_*` calls answer `Ok(None)`.
-#[derive(thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     operation: Option<&'static str>,
     line: Option<LineId>,
     message: String,
     effect: Effect,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -117,6 +118,11 @@ impl Error {
         Self::new(kind, reason.to_string())
     }
 
+    /// There was no answer within the time that the caller would wait.
+    pub(crate) fn no_answer() -> Self {
+        Self::new(ErrorKind::Unavailable, "the store did not answer").with_unknown_effect()
+    }
+
     /// Says what was tried, unless that is known already.
     #[must_use]
     pub fn during(mut self, operation: &'static str) -> Self {
@@ -149,7 +155,7 @@ impl Error {
     /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Box::new(source));
+        self.0.source = Some(Arc::new(source));
         self
     }
 

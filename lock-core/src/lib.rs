@@ -20,6 +20,7 @@ mod name;
 mod options;
 mod recipe;
 mod record;
+mod replacement;
 pub mod runtime;
 mod session;
 pub mod sync;

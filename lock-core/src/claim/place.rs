@@ -11,9 +11,9 @@ use super::{Claim, Grant, Ticket, Via};
 use crate::{
     answer::Answer,
     backend::Session,
-    error::{Effect, Result},
+    error::{Effect, Error, Result},
     name::LineId,
-    runtime::Moment,
+    runtime::{BoxFuture, Moment},
 };
 
 /// A place in line. Dropping it leaves the line, in the background if that takes time;
@@ -41,12 +41,14 @@ impl Place {
         match via.session.join(line, &claim) {
             Answer::Now(Ok(ticket)) => Ok(Self::new(via, ticket)),
             first => {
-                let asked = Asked { via: via.clone(), line: line.clone(), claim };
-                via.finish(Box::pin(async move {
-                    let ticket = asked.hear(None, first, |session, line, claim| session.join(line, claim));
-                    Ok(Self::new(asked.via.clone(), ticket.await?))
-                }))
-                .await
+                let asked = Arc::new(Asked { via: via.clone(), line: line.clone(), claim });
+                via.clone()
+                    .finish(Box::pin(async move {
+                        let ticket =
+                            asked.hear(None, first, |session, line, claim| session.join(line, claim));
+                        Ok(Self::new(via, ticket.await?))
+                    }))
+                    .await
             }
         }
     }
@@ -65,12 +67,14 @@ impl Place {
         let taken = match via.session.try_join(line, &claim) {
             Answer::Now(Ok(taken)) => place(via, taken),
             first => {
-                let asked = Asked { via: via.clone(), line: line.clone(), claim };
-                via.finish(Box::pin(async move {
-                    let taken = asked.hear(end, first, |session, line, claim| session.try_join(line, claim));
-                    Ok(place(asked.via.clone(), taken.await?))
-                }))
-                .await?
+                let asked = Arc::new(Asked { via: via.clone(), line: line.clone(), claim });
+                via.clone()
+                    .finish(Box::pin(async move {
+                        let taken =
+                            asked.hear(end, first, |session, line, claim| session.try_join(line, claim));
+                        Ok(place(via, taken.await?))
+                    }))
+                    .await?
             }
         };
         let now = lease.check_now()?;
@@ -125,19 +129,46 @@ struct Asked {
 }
 
 impl Asked {
-    /// Asks until there is an answer. What may have taken effect when that fails is undone in the background.
+    /// Asks until there is an answer, or until `end` if there is one. What may have taken effect when that fails is
+    /// undone in the background.
     async fn hear<T: Send + 'static>(
-        &self,
+        self: Arc<Self>,
         end: Option<Moment>,
         first: Answer<T>,
-        call: impl Fn(&dyn Session, &LineId, &Claim) -> Answer<T>,
+        call: impl Fn(&dyn Session, &LineId, &Claim) -> Answer<T> + Send + Sync + 'static,
     ) -> Result<T> {
-        let Self { via, line, claim } = self;
-        let outcome = via.repeat(end, first, || call(&*via.session, line, claim)).await;
-        if outcome.as_ref().is_err_and(|error| error.effect() == Effect::Unknown) && via.lease.check().is_ok()
-        {
-            via.leave_unheard(line, claim.id);
+        let asked = self.clone();
+        let mut asking: BoxFuture<Result<T>> = Box::pin(async move {
+            let Self { via, line, claim } = &*asked;
+            via.repeat(end, first, || call(&*via.session, line, claim)).await
+        });
+        let outcome = tokio::select! { biased;
+            outcome = &mut asking => outcome,
+            // A store may keep a call for as long as it cannot be reached.
+            () = self.until(end) => {
+                self.via.runtime.clone().spawn(Box::pin(async move {
+                    drop(asking.await);
+                    self.undo();
+                }));
+                return Err(Error::no_answer());
+            }
+        };
+        if outcome.as_ref().is_err_and(|error| error.effect() == Effect::Unknown) {
+            self.undo();
         }
         outcome
+    }
+
+    async fn until(&self, end: Option<Moment>) {
+        match end {
+            Some(end) => self.via.runtime.sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn undo(&self) {
+        if self.via.lease.check().is_ok() {
+            self.via.leave_unheard(&self.line, self.claim.id);
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     recipe::{Entrance, Mutant, Patience, Request, Taken, written},
     runtime::{BoxFuture, Moment},
     session::LostReason,
-    sync::locked,
+    sync::{Signal, locked},
 };
 
 /// What the cell remembers of those who hold alone.
@@ -96,7 +96,7 @@ impl Entrance {
                 stand_until(&taken, over.min(end)).await?;
             }
             if self.now() < over {
-                taken.0.leave().await?;
+                self.give_up(&taken.0, patience).await?;
                 return Ok(None);
             }
         }
@@ -157,6 +157,33 @@ async fn stand_until((place, grant, _): &Taken, end: Moment) -> Result<()> {
     }
 }
 
+/// How many guards are ending well.
+#[derive(Debug, Default)]
+pub(crate) struct Endings(Signal<usize>);
+
+/// One of them.
+struct Ending(Arc<Shared>);
+
+impl Endings {
+    /// Waits until all have ended.
+    pub(crate) async fn are_over(&self) {
+        self.0.wait(|under_way| (*under_way == 0).then_some(())).await;
+    }
+}
+
+impl Ending {
+    fn begins(shared: Arc<Shared>) -> Self {
+        shared.endings.0.update_silently(|under_way| *under_way += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.endings.0.update(|under_way| *under_way -= 1);
+    }
+}
+
 /// Says in the cell that a holder has ended well, and leaves.
 pub(crate) fn end_well(
     shared: Arc<Shared>,
@@ -165,8 +192,9 @@ pub(crate) fn end_well(
     marked: CellVersion,
 ) -> BoxFuture<Result<()>> {
     let (via, ticket, grant) = (place.via().clone(), place.ticket().clone(), grant.clone());
+    let ending = Ending::begins(shared);
     Box::pin(async move {
-        if !shared.is(Mutant::DelayAfterRelease)
+        if !ending.0.is(Mutant::DelayAfterRelease)
             && let Err(error) = say_released(&via, &ticket, &grant, marked).await
         {
             tracing::warn!(%error, line = %ticket.line, "the next holder will wait for the delay");
@@ -174,7 +202,7 @@ pub(crate) fn end_well(
         grant.fate.end(LostReason::Released);
         let left = via.leave(&ticket.line, ticket.claim).await;
         // Not before: with its last handle the session is closed.
-        drop(shared);
+        drop(ending);
         left
     })
 }

@@ -157,7 +157,7 @@ impl Entrance {
                 Some(delay) => Box::pin(self.after_delay(taken, claimed, request, delay)).await,
             }
         };
-        self.under_a_session(operation, request, claimed, attempt).await
+        self.under_a_session(operation, request, None, claimed, attempt).await
     }
 
     /// Waits for a turn as long as `patience` lasts.
@@ -175,7 +175,7 @@ impl Entrance {
                 Some(delay) => Box::pin(self.try_after_delay(taken, claimed, request, delay, patience)).await,
             }
         };
-        self.under_a_session(operation, request, claimed, attempt).await
+        self.under_a_session(operation, request, Some(patience), claimed, attempt).await
     }
 
     async fn turn(&self, via: Arc<Via>, request: &Request) -> Result<Taken> {
@@ -207,11 +207,20 @@ impl Entrance {
         let (grant, now) = tokio::select! { biased;
             granted = place.granted() => granted?,
             () = runtime.sleep_until(end) => {
-                place.leave().await?;
+                self.give_up(&place, patience).await?;
                 return Ok(None);
             }
         };
         Ok(Some((place, grant, now)))
+    }
+
+    /// Leaves a place whose turn has not come in time.
+    async fn give_up(&self, place: &Place, patience: Patience) -> Result<()> {
+        match self.ask(Some(patience), place.leave()).await {
+            // It goes on in the background, or was done by the end of the session.
+            Err(error) if error.is_retryable() => Ok(()),
+            outcome => outcome,
+        }
     }
 
     fn guard(&self, (place, grant, now): Taken, claimed: Moment, request: &Request) -> Guard {
@@ -259,7 +268,7 @@ impl Entrance {
         tokio::select! { biased;
             outcome = call => outcome,
             () = self.shared.runtime.sleep_until(self.asked_until(patience)) => {
-                Err(Error::new(ErrorKind::Unavailable, "the store did not answer").with_unknown_effect())
+                Err(Error::no_answer())
             }
         }
     }
@@ -274,13 +283,14 @@ impl Entrance {
         &self,
         operation: &'static str,
         request: &Request,
+        patience: Option<Patience>,
         claimed: Moment,
         attempt: impl Fn(Arc<Via>) -> A,
     ) -> Result<T> {
         let context = self.context(operation);
         let mut now = claimed;
         loop {
-            let via = self.prepare(operation, request, now).await?;
+            let via = self.prepare(operation, request, patience, now).await?;
             match attempt(via).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {
                     tracing::warn!(line = %self.line, %error, "the session was lost; once more, at the back");
@@ -292,15 +302,32 @@ impl Entrance {
     }
 
     /// A session that can be asked for this; what cannot be asked for is refused before any I/O.
-    async fn prepare(&self, operation: &'static str, request: &Request, now: Moment) -> Result<Arc<Via>> {
+    async fn prepare(
+        &self,
+        operation: &'static str,
+        request: &Request,
+        patience: Option<Patience>,
+        now: Moment,
+    ) -> Result<Arc<Via>> {
         let context = self.context(operation);
         request.terms.check().and_then(|()| request.mode.validate()).map_err(&context)?;
-        let via = self.shared.session(now).await.map_err(&context)?;
+        let via = match self.shared.usable(now).map_err(&context)? {
+            Some(open) => open,
+            None => self.replaced(patience).await.map_err(&context)?,
+        };
         if !via.session.capabilities().modes.include(self.line.kind(), request.mode) {
             let message = format!("the store has no {} claims", request.mode);
             return Err(context(Error::new(ErrorKind::Unsupported, message)));
         }
         Ok(via)
+    }
+
+    /// A session in place of one that was lost. For one who tries, beside the pause that everybody makes first, within the
+    /// time of the try.
+    async fn replaced(&self, patience: Option<Patience>) -> Result<Arc<Via>> {
+        let pause = self.shared.longest_pause();
+        let patience = patience.map(|patience| Patience::Until(self.asked_until(patience) + pause));
+        self.ask(patience, self.shared.replaced()).await
     }
 
     async fn inspect(&self) -> Result<Line> {

@@ -277,7 +277,7 @@ impl Semaphore {
         // What nobody can be granted, and what the store cannot do, is refused whatever the cell says.
         let at_least = permits(self.stated().max(count));
         loop {
-            self.entrance.prepare(operation, &at_least, self.entrance.now()).await?;
+            self.entrance.prepare(operation, &at_least, patience, self.entrance.now()).await?;
             match self.entrance.ask(patience, self.agreed_limit(operation)).await {
                 Err(error) if error.kind() == ErrorKind::SessionLost => {}
                 limit => return limit.map(permits).map_err(self.entrance.context(operation)),

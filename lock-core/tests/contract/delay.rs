@@ -102,7 +102,7 @@ async fn c25_a_holder_that_was_killed_delays_the_next_beyond_its_ttl() {
 async fn c25_after_a_release_or_a_drop_nobody_waits() {
     let world = World::new();
     let b = world.coordinator().await;
-    for end in 0..4 {
+    for end in 0..6 {
         let a = world.coordinator().await;
         let holder = mutex(&a).lock().await.unwrap();
         let next = locking(&mutex(&b));
@@ -113,12 +113,19 @@ async fn c25_after_a_release_or_a_drop_nobody_waits() {
             1 => drop(holder),
             // The last handle: the session is closed, but not before the store knows that all is well.
             2 => drop((holder, a)),
+            3 => {
+                drop(holder);
+                a.close().await.unwrap();
+            }
             _ => {
                 world.memory.delay_replies(a.session_id(), MILLI);
                 let mut release = Box::pin(holder.release());
                 let mut context = Context::from_waker(Waker::noop());
                 assert!(release.as_mut().poll(&mut context).is_pending());
                 drop(release);
+                if end == 5 {
+                    a.close().await.unwrap();
+                }
             }
         }
         let next = next.await.unwrap().unwrap();

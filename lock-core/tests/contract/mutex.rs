@@ -503,6 +503,26 @@ async fn the_health_is_followed_over_loss_and_replacement() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_health_ends_with_a_coordinator_that_ends_while_its_session_is_lost() {
+    let world = World::new();
+    for abandon in [false, true] {
+        let coordinator = world.coordinator().await;
+        let mut watch = coordinator.watch_health();
+        world.memory.expire_now(coordinator.session_id());
+        while !watch.next().await.unwrap().is_lost() {}
+        let last = background(async move { watch.next().await });
+        settle().await;
+        if abandon {
+            coordinator.abandon()
+        } else {
+            coordinator.close().await.unwrap()
+        }
+        let last = world.within(SECOND, "the last", last).await.unwrap();
+        assert_eq!(last, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn c7_a_guard_whose_session_was_lost_says_so_also_when_that_has_been_closed_since() {
     let world = World::new();
     let coordinator = world.coordinator().await;

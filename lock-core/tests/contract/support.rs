@@ -60,6 +60,14 @@ impl World {
         panic!("never happened: {what}; left in the store: {:?}", self.memory.residue());
     }
 
+    /// What `future` comes to; fails the test when that takes longer than it may.
+    pub(crate) async fn within<T>(&self, limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+        tokio::select! { biased;
+            outcome = future => outcome,
+            () = self.sleep(limit) => panic!("{what} takes longer than {limit:?}"),
+        }
+    }
+
     /// Waits until `count` claims are in line.
     pub(crate) async fn until_in_line(&self, count: usize) {
         self.until(&format!("{count} in line"), async || self.memory.residue().claims == count).await;

@@ -1,0 +1,76 @@
+//! A session in place of one that was lost.
+//!
+//! One attempt at a time, for everybody who needs it, and in a task of its own: whoever asks may not be polled for a
+//! while, and must not keep the others from their session meanwhile.
+
+use std::sync::{Arc, Mutex};
+
+use crate::{
+    claim::Via,
+    coordinator::Shared,
+    error::{Error, Result},
+    session::LostReason,
+    sync::{Signal, locked},
+};
+
+/// The attempt that is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Replacement(Mutex<Option<Arc<Attempt>>>);
+
+/// What an attempt has come to; `None` while it is under way.
+type Attempt = Signal<Option<Result<Arc<Via>>>>;
+
+/// Tells what an attempt has come to, also when its task is dropped because the runtime has ended.
+struct UnderWay {
+    shared: Arc<Shared>,
+    attempt: Arc<Attempt>,
+    outcome: Option<Result<Arc<Via>>>,
+}
+
+impl Shared {
+    /// A session that is not lost, from the attempt that is under way or else from a new one.
+    pub(crate) async fn replaced(self: &Arc<Self>) -> Result<Arc<Via>> {
+        let (attempt, begins) = self.replacement.attempt();
+        if begins {
+            let under_way = UnderWay { shared: self.clone(), attempt: attempt.clone(), outcome: None };
+            self.runtime.spawn(Box::pin(async move {
+                let outcome = under_way.shared.replace().await;
+                under_way.ends(outcome);
+            }));
+        }
+        attempt.wait(Clone::clone).await
+    }
+}
+
+impl Replacement {
+    /// The attempt that is under way, or a new one and that somebody must make it.
+    fn attempt(&self) -> (Arc<Attempt>, bool) {
+        let mut under_way = locked(&self.0);
+        let begins = under_way.is_none();
+        (under_way.get_or_insert_default().clone(), begins)
+    }
+
+    /// Waits for the end of the attempt that is under way, if there is one.
+    pub(crate) async fn ended(&self) {
+        let under_way = locked(&self.0).clone();
+        if let Some(attempt) = under_way {
+            attempt.wait(|outcome| outcome.as_ref().map(drop)).await;
+        }
+    }
+}
+
+impl UnderWay {
+    fn ends(mut self, outcome: Result<Arc<Via>>) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // First this: an attempt that somebody asks for from here on is a new one.
+        locked(&self.shared.replacement.0).take();
+        let stopped = || Err(Error::lost(LostReason::RuntimeStopped));
+        let outcome = self.outcome.take().unwrap_or_else(stopped);
+        self.attempt.update(|current| *current = Some(outcome));
+    }
+}

@@ -1,0 +1,90 @@
+//! How long somebody who tries waits for a store that does not answer (C6).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use lock_core::{
+    Coordinator, Effect, ErrorKind, Memory, Result, SessionOptions,
+    backend::{Backend, SharedSession},
+};
+
+use crate::support::{MILLI, SECOND, TTL, World};
+
+#[tokio::test(start_paused = true)]
+async fn c6_a_store_that_keeps_a_try_is_an_error_soon_and_what_it_does_later_is_undone() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let mutex = coordinator.mutex("x").unwrap();
+    world.memory.delay_replies(coordinator.session_id(), TTL);
+    for patience in [None, Some(MILLI)] {
+        let trying = async {
+            match patience {
+                None => mutex.try_lock().await,
+                Some(patience) => mutex.try_lock_for(patience).await,
+            }
+        };
+        let error = world.within(SECOND * 2, "a try", trying).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
+    }
+    assert_eq!(world.memory.residue().claims, 1, "one of them is in line, unanswered");
+    world.until_in_line(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c6_who_gives_up_does_not_wait_for_a_store_that_does_not_answer() {
+    let world = World::new();
+    let (holder, other) = (world.coordinator().await, world.coordinator().await);
+    let guard = holder.mutex("x").unwrap().lock().await.unwrap();
+    let mutex = other.mutex("x").unwrap();
+    let gives_up = async {
+        let ((), taken) = tokio::join!(
+            async {
+                world.until_in_line(2).await;
+                world.memory.lose_all_replies(other.session_id(), true);
+            },
+            mutex.try_lock_for(SECOND * 2),
+        );
+        taken
+    };
+    assert!(world.within(SECOND * 7 / 2, "a try", gives_up).await.unwrap().is_none());
+    world.memory.lose_all_replies(other.session_id(), false);
+    world.until_in_line(1).await;
+    drop(guard);
+}
+
+/// A store to which only the first session can be opened.
+#[derive(Debug)]
+struct Unreachable {
+    memory: Memory,
+    opened: AtomicU32,
+}
+
+#[async_trait]
+impl Backend for Unreachable {
+    async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
+        if self.opened.fetch_add(1, Ordering::Relaxed) > 0 {
+            std::future::pending::<()>().await;
+        }
+        self.memory.open(options).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c6_without_a_session_a_try_is_an_error_soon() {
+    let world = World::new();
+    let backend = Arc::new(Unreachable { memory: world.memory.clone(), opened: AtomicU32::new(0) });
+    let coordinator = Coordinator::open(backend.clone(), world.options()).await.unwrap();
+    world.memory.expire_now(coordinator.session_id());
+    world.until("the loss is noticed", async || coordinator.health().is_lost()).await;
+    let (mutex, semaphore) = (coordinator.mutex("x").unwrap(), coordinator.semaphore("y", 2).unwrap());
+    for _ in 0..3 {
+        let error = world.within(SECOND * 3, "a try", mutex.try_lock()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let error = world.within(SECOND * 3, "a try", semaphore.try_acquire()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+    assert_eq!(backend.opened.load(Ordering::Relaxed), 2, "one attempt for all who need a session");
+}

@@ -1,0 +1,52 @@
+//! A future that is alive and not polled, as beside another in a `select!` by reference, keeps nobody else waiting.
+
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use lock_core::Coordinator;
+
+use crate::support::World;
+
+/// Polls once, and finds that it waits.
+fn begins<T>(future: Pin<&mut impl Future<Output = T>>) {
+    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it does not wait");
+}
+
+async fn whose_session_was_lost(world: &World) -> Coordinator {
+    let coordinator = world.coordinator().await;
+    world.memory.expire_now(coordinator.session_id());
+    world.until("the loss is noticed", async || coordinator.health().is_lost()).await;
+    coordinator
+}
+
+/// More than anything takes that is waited for here.
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test(start_paused = true)]
+async fn c4_who_asks_for_a_new_session_and_is_not_polled_keeps_nobody_from_it() {
+    let world = World::new();
+    let coordinator = whose_session_was_lost(&world).await;
+    let (x, y) = (coordinator.mutex("x").unwrap(), coordinator.mutex("y").unwrap());
+    let (mut first, mut second) = (pin!(x.lock()), pin!(x.lock()));
+    begins(first.as_mut());
+    begins(second.as_mut());
+    let _other = world.within(SOON, "another lock", y.lock()).await.unwrap();
+    let guard = world.within(SOON, "the first", first).await.unwrap();
+    guard.release().await.unwrap();
+    let _guard = world.within(SOON, "the second", second).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn c16_closing_does_not_wait_for_who_is_not_polled() {
+    let world = World::new();
+    let coordinator = whose_session_was_lost(&world).await;
+    let mutex = coordinator.mutex("x").unwrap();
+    let mut waiting = pin!(mutex.lock());
+    begins(waiting.as_mut());
+    world.within(SOON, "close", coordinator.close()).await.unwrap();
+    assert_eq!(world.memory.residue().sessions, 0, "the session that was being opened has escaped");
+    assert!(world.within(SOON, "a lock", waiting).await.is_err());
+}
