@@ -27,7 +27,14 @@ impl Driver {
             let error = Error::new(ErrorKind::RuntimeStopped, "there is no thread to be had for a runtime");
             error.with_source(source).during(CONNECT)
         })?;
-        let coordinator = runtime.block_on(opening)?;
+        let coordinator = match runtime.block_on(opening) {
+            Ok(coordinator) => coordinator,
+            Err(error) => {
+                // To drop it would wait for a resolver that does not answer, long after the connect timeout.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         Ok(Arc::new(Self { coordinator, handle: runtime.handle().clone(), runtime: Some(runtime) }))
     }
 

@@ -119,7 +119,7 @@ impl Membership {
 
     /// Leaves the group, and waits until the store has taken the member out of it. While the session is lost
     /// there is nothing to take out: the member just does not come back, and what the store may still have
-    /// of it ends with that session.
+    /// of it ends with that session. One that is just coming back is taken out in the background.
     ///
     /// # Errors
     ///
