@@ -154,8 +154,11 @@ impl Mutex {
 
     /// Removes somebody's claim by force, be it granted or waiting; tells whether it was there (`false` also
     /// when a first attempt removed it and its reply was lost). Its owner is told, the next in line is
-    /// granted, and tokens go on rising, so a resource that checks them refuses what the evicted one still
-    /// does.
+    /// granted, and tokens go on rising.
+    ///
+    /// Except in memory, the next in line may hold before the evicted owner has heard; one that is cut off
+    /// hears of it at its deadline at the latest. Make sure that it has stopped, or that the resource checks
+    /// tokens; a resource refuses the old token only after it has seen the new one.
     ///
     /// # Errors
     ///

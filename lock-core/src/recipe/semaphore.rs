@@ -239,6 +239,7 @@ impl Semaphore {
     }
 
     /// Removes somebody's claim by force, with all its permits; see [`Mutex::evict`](crate::Mutex::evict).
+    /// Tokens of permits do not order grants: make sure that its owner has stopped.
     ///
     /// # Errors
     ///

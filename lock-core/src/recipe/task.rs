@@ -203,7 +203,7 @@ impl Task {
     }
 
     /// Removes somebody's claim by force; see [`Mutex::evict`](crate::Mutex::evict). The tick that it ran is
-    /// started again.
+    /// started again, except in memory perhaps before its runner has heard.
     ///
     /// # Errors
     ///
