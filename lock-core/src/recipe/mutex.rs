@@ -14,7 +14,8 @@ use crate::{
 ///
 /// **It guarantees** strict FIFO among claims still in line (clause C2); a token that rises with every grant
 /// (C3); that a release wakes the next in line and nobody else (C4); that a holder that crashed delays the
-/// next by its ttl plus the store's slack at most (C8).
+/// next by its ttl plus the store's slack at most (C8), as long as the store's leader stays; each new leader
+/// may grant the dead session its full ttl once more.
 ///
 /// **It does not guarantee** that nobody acts on the protected resource but the guard's owner: a process that
 /// was stopped beyond its deadline may finish the step that it was in. Send the [token](Guard::token) along,

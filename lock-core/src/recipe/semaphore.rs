@@ -24,7 +24,8 @@ use crate::{
 /// **It guarantees** that no more permits are held than there are; strict FIFO (clause C2) whatever each one
 /// asks for: a request for many that waits is not overtaken by a later one for few, so it is not starved;
 /// that a release wakes those who are granted by it and nobody else (C4); that a holder that crashed keeps
-/// its permits for its ttl plus the store's slack at most (C8); that clients who disagree on how many permits
+/// its permits for its ttl plus the store's slack at most (C8), as long as the store's leader stays (each new
+/// leader may grant the dead session its full ttl once more); that clients who disagree on how many permits
 /// there are get an error ([`Disagreement`](ErrorKind::Disagreement)).
 ///
 /// **It does not guarantee** that nobody acts but the holders; see [`Mutex`](crate::Mutex). Tokens tell

@@ -19,8 +19,9 @@ use crate::{backend::Line, claim::ClaimId, error::Result, recipe::Entrance};
 ///
 /// **It guarantees** that every view is one that the group really had at one point, whole; that views have a
 /// revision, which never goes back for one who follows; that a member that crashed is gone after its ttl
-/// plus the store's slack (clause C8); that one that lost its session comes back by itself (C22); that
-/// whoever sees the same members finds the same [owner](Members::owner_of) of a key.
+/// plus the store's slack (clause C8), as long as the store's leader stays (each new leader may grant the dead
+/// session its full ttl once more); that one that lost its session comes back by itself (C22); that whoever
+/// sees the same members finds the same [owner](Members::owner_of) of a key.
 ///
 /// **It does not guarantee** that two processes see the same view at one time, nor that a member in the view
 /// still lives: it may have crashed, or have been cut off, within its ttl. So two may hold themselves for the
