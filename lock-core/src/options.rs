@@ -42,6 +42,11 @@ impl Default for Options {
 impl Options {
     /// How long the store keeps the claims of a process that went silent; 1 s to 24 h. Shorter recovers
     /// sooner from a crash, longer survives a longer pause or network fault. Default: 10 s.
+    ///
+    /// A store may have limits of its own. etcd takes whole seconds, and a fraction is rounded up; the least is
+    /// 1.5 of its election timeouts. ZooKeeper takes 2 to 20 of its ticks, 4 s to 40 s unless it is configured
+    /// otherwise. A ttl that is too short for either is an error; one that is too long for ZooKeeper is
+    /// shortened.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
