@@ -149,6 +149,10 @@ impl Mutex {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
@@ -164,6 +168,10 @@ impl Mutex {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }
@@ -174,6 +182,10 @@ impl Mutex {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.entrance.forget().await
     }

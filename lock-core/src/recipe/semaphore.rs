@@ -182,6 +182,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Garbled`](ErrorKind::Garbled) when the cell holds something else; when the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn limit(&self) -> Result<u32> {
         let cell = self.entrance.cell("limit").await?;
         let record = Record::read(&cell).map_err(self.entrance.context("limit"))?;
@@ -226,6 +230,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.entrance.forget().await
     }
@@ -235,6 +243,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
@@ -245,6 +257,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }

@@ -198,6 +198,10 @@ impl Task {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
@@ -208,6 +212,10 @@ impl Task {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }
@@ -217,6 +225,10 @@ impl Task {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.entrance.forget().await
     }

@@ -107,6 +107,10 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.meeting.entrance.inspect().await
     }
@@ -116,6 +120,10 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.meeting.entrance.evict(claim).await
     }
@@ -125,6 +133,10 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.meeting.entrance.forget().await
     }

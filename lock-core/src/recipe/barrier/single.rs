@@ -89,6 +89,10 @@ impl Barrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.meeting.entrance.inspect().await
     }
@@ -98,6 +102,10 @@ impl Barrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.meeting.entrance.evict(claim).await
     }
@@ -108,6 +116,10 @@ impl Barrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.meeting.entrance.forget().await
     }

@@ -87,6 +87,10 @@ impl Group {
     ///
     /// When the store cannot be asked, and [`ErrorKind::Garbled`](crate::ErrorKind::Garbled) when there is a
     /// member that this version cannot read: without it the view would be another one than others have.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn members(&self) -> Result<Members> {
         let line = self.entrance.inspect().await?;
         Members::of(&line).map_err(self.entrance.context("members"))
@@ -103,6 +107,10 @@ impl Group {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
@@ -113,6 +121,10 @@ impl Group {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }
