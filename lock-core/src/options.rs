@@ -52,8 +52,8 @@ impl Options {
         self
     }
 
-    /// Who is shown as holding or waiting, to people who inspect a line; at most 256 bytes. Default: host and
-    /// process id.
+    /// Who is shown as holding or waiting, to people who inspect a line; 1 to 256 bytes without control
+    /// characters. Default: host and process id.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self

@@ -21,6 +21,9 @@ use crate::{
 /// **It does not guarantee** that all who are inside still live: who crashed is found out by those who leave,
 /// when its session has ended (C8).
 ///
+/// The line's cell has room for some 90 rounds that somebody is still inside of, or waits in, at one time; see
+/// [`Barrier`](crate::Barrier).
+///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};
 /// # use std::sync::Arc;
