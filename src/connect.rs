@@ -30,9 +30,14 @@ impl Coordinator {
         Self::connect_with(uri, Options::default()).await
     }
 
-    /// As [`connect`](Self::connect), with options for what the URI does not say.
+    /// As [`connect`](Self::connect), with options for what the URI does not say. Where both say something, the
+    /// URI counts.
     ///
     /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(uri: &str, options: Options) -> Result<Self> {
@@ -43,6 +48,10 @@ impl Coordinator {
     /// Connects to a store that was configured by hand.
     ///
     /// # Errors
+    ///
+    /// As [`lock_core::Coordinator::open`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`lock_core::Coordinator::open`].
     pub async fn open(backend: Arc<dyn Backend>, options: Options) -> Result<Self> {

@@ -5,7 +5,9 @@
 //! `transact`: the store itself carries them out only while the guard holds.
 //!
 //! ```text
-//! cargo run --example fenced_writes [-- URI]
+//! cargo run --example fenced_writes
+//! cargo run --features etcd --example fenced_writes -- 'etcd://127.0.0.1:2379/demo?ttl=2s'
+//! cargo run --features zookeeper --example fenced_writes -- 'zk://127.0.0.1:2181/demo?session_timeout=4s'
 //! ```
 //!
 //! Ends by itself; the exit code is 0 only if the late write was refused and the paused holder knew that it

@@ -120,8 +120,8 @@ pub trait Session: Any + fmt::Debug + Send + Sync {
     /// Removes the cell.
     async fn forget(&self, line: &LineId) -> Result<()>;
 
-    /// An operator's force-release of anybody's claim; tells whether it was there. Its holder is told, tokens
-    /// go on rising.
+    /// An operator's force-release of anybody's claim; tells whether it was there. Its holder is told, perhaps
+    /// after the next one was granted (C7); tokens go on rising.
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool>;
 
     /// Leaves every line, then ends: the store is as it was found, cells apart (C16). Safe to repeat.

@@ -118,7 +118,8 @@ pub struct Capabilities {
     pub fairness: Fairness,
     /// How death is noticed.
     pub liveness: Liveness,
-    /// How much later than the ttl a dead holder's claim may go, when the store itself is well (clause C8).
+    /// How much later than the ttl a dead holder's claim may go, when the store itself is well and keeps its
+    /// leader (clause C8).
     pub recovery_slack: Duration,
     /// How far tokens keep rising.
     pub tokens: TokenScope,

@@ -464,7 +464,8 @@ impl Via {
         let session = backend.open(SessionOptions { id, ttl: options.ttl, runtime: runtime.clone() }).await?;
         let lease = session.lease().clone();
         runtime.spawn(Box::pin(lease.clone().watch()));
-        tracing::info!(session = %id, ttl = ?options.ttl, "session opened");
+        // The one that was granted: a store may have limits of its own.
+        tracing::info!(session = %id, ttl = ?lease.ttl(), "session opened");
         Ok(Arc::new(Self { id, session, lease, runtime, claims: AtomicU64::new(0) }))
     }
 

@@ -29,9 +29,12 @@ use crate::{
 /// [`token`](Self::token) should be checked.
 ///
 /// A guard cannot promise that nobody else acts: the store may give the lock away while this process is
-/// stopped. It promises that it is invalid by then (clause C7), so work that goes through [`run`](Self::run)
-/// or asks [`check`](Self::check) stops in time, up to the one step that it is in. For that step there is the
-/// token.
+/// stopped. It promises that it is invalid before the store gives the lock to somebody else because its
+/// session ended (clause C7), so work that goes through [`run`](Self::run) or asks [`check`](Self::check)
+/// stops in time, up to the one step that it is in. For that step there is the token.
+///
+/// An eviction is the exception: in etcd and ZooKeeper the evicted holder learns of it by an event, after the
+/// line is free, and one that is cut off learns of it at its deadline at the latest.
 ///
 /// # Drop
 ///

@@ -42,13 +42,18 @@ impl Default for Options {
 impl Options {
     /// How long the store keeps the claims of a process that went silent; 1 s to 24 h. Shorter recovers
     /// sooner from a crash, longer survives a longer pause or network fault. Default: 10 s.
+    ///
+    /// A store may have limits of its own. etcd takes whole seconds, and a fraction is rounded up; the least is
+    /// 1.5 of its election timeouts. ZooKeeper takes 2 to 20 of its ticks, 4 s to 40 s unless it is configured
+    /// otherwise. A ttl that is too short for either is an error; one that is too long for ZooKeeper is
+    /// shortened.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// Who is shown as holding or waiting, to people who inspect a line; at most 256 bytes. Default: host and
-    /// process id.
+    /// Who is shown as holding or waiting, to people who inspect a line; 1 to 256 bytes without control
+    /// characters. Default: host and process id.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self

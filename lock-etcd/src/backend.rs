@@ -34,7 +34,8 @@ use crate::{
 /// Fair locks at a constant cost per turn: joining, waiting, handing over and leaving cost the same however
 /// long the queue is, and a release wakes the next in line and nobody else. Tokens are etcd's revisions: they
 /// rise across release, crash, restart and failover, as long as the cluster is not restored from an older
-/// backup (then use `etcdutl snapshot restore --bump-revision`). `docs/etcd-protocol.md` explains how.
+/// backup (then use `etcdutl snapshot restore --bump-revision N --mark-compacted`, with an N above how many
+/// revisions there have been since). `docs/etcd-protocol.md` explains how.
 ///
 /// A ttl is a whole number of seconds in etcd: a fraction is rounded up. A holder that died delays the next
 /// by its ttl and at most a second; when the cluster changes its leader meanwhile, the new one grants every

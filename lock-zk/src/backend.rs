@@ -37,8 +37,12 @@ use crate::{
 /// The ttl is ZooKeeper's session timeout, in milliseconds; the ensemble grants none below its minimum (by
 /// default two ticks: 4 s), which is an error, and none above its maximum (twenty ticks), to which it is
 /// lowered. A guard's deadline counts what the *leader* has heard of, so it ends earlier than the ensemble
-/// would end the session: about a third of the ttl is left when renewals stop. A holder that died delays the
-/// next by its ttl and at most a tick and a half.
+/// would end the session. When renewals stop, guards are valid for another 44 to 71 % of a ttl of 10 s, less
+/// what requests take; for longer where the [tick](Config::tick) is known to be short.
+///
+/// A holder that died delays the next by its ttl and at most a tick and a half and 500 ms. (Half the ttl counts
+/// for a tick that was not given.) When the ensemble changes its leader meanwhile, the new one grants every
+/// session its full ttl once more.
 ///
 /// Servers from 3.6 on. A session takes about 1,000 waiting claims: with more, a broken connection ends it
 /// (`docs/zookeeper-protocol.md`).

@@ -29,7 +29,8 @@ impl Coordinator {
         Driver::start(crate::Coordinator::connect(uri)).map(Self)
     }
 
-    /// As [`connect`](Self::connect), with options for what the URI does not say.
+    /// As [`connect`](Self::connect), with options for what the URI does not say. Where both say something, the
+    /// URI counts.
     ///
     /// # Errors
     ///

@@ -14,7 +14,8 @@ use crate::{
 ///
 /// **It guarantees** strict FIFO among claims still in line (clause C2); a token that rises with every grant
 /// (C3); that a release wakes the next in line and nobody else (C4); that a holder that crashed delays the
-/// next by its ttl plus the store's slack at most (C8).
+/// next by its ttl plus the store's slack at most (C8), as long as the store's leader stays; each new leader
+/// may grant the dead session its full ttl once more.
 ///
 /// **It does not guarantee** that nobody acts on the protected resource but the guard's owner: a process that
 /// was stopped beyond its deadline may finish the step that it was in. Send the [token](Guard::token) along,
@@ -148,18 +149,29 @@ impl Mutex {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
 
     /// Removes somebody's claim by force, be it granted or waiting; tells whether it was there (`false` also
     /// when a first attempt removed it and its reply was lost). Its owner is told, the next in line is
-    /// granted, and tokens go on rising, so a resource that checks them refuses what the evicted one still
-    /// does.
+    /// granted, and tokens go on rising.
+    ///
+    /// Except in memory, the next in line may hold before the evicted owner has heard; one that is cut off
+    /// hears of it at its deadline at the latest. Make sure that it has stopped, or that the resource checks
+    /// tokens; a resource refuses the old token only after it has seen the new one.
     ///
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }
@@ -170,6 +182,10 @@ impl Mutex {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.entrance.forget().await
     }

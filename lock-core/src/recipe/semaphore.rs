@@ -24,7 +24,8 @@ use crate::{
 /// **It guarantees** that no more permits are held than there are; strict FIFO (clause C2) whatever each one
 /// asks for: a request for many that waits is not overtaken by a later one for few, so it is not starved;
 /// that a release wakes those who are granted by it and nobody else (C4); that a holder that crashed keeps
-/// its permits for its ttl plus the store's slack at most (C8); that clients who disagree on how many permits
+/// its permits for its ttl plus the store's slack at most (C8), as long as the store's leader stays (each new
+/// leader may grant the dead session its full ttl once more); that clients who disagree on how many permits
 /// there are get an error ([`Disagreement`](ErrorKind::Disagreement)).
 ///
 /// **It does not guarantee** that nobody acts but the holders; see [`Mutex`](crate::Mutex). Tokens tell
@@ -181,6 +182,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Garbled`](ErrorKind::Garbled) when the cell holds something else; when the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn limit(&self) -> Result<u32> {
         let cell = self.entrance.cell("limit").await?;
         let record = Record::read(&cell).map_err(self.entrance.context("limit"))?;
@@ -225,6 +230,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.entrance.forget().await
     }
@@ -234,15 +243,24 @@ impl Semaphore {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
 
     /// Removes somebody's claim by force, with all its permits; see [`Mutex::evict`](crate::Mutex::evict).
+    /// Tokens of permits do not order grants: make sure that its owner has stopped.
     ///
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }

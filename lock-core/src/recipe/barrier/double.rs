@@ -21,6 +21,9 @@ use crate::{
 /// **It does not guarantee** that all who are inside still live: who crashed is found out by those who leave,
 /// when its session has ended (C8).
 ///
+/// The line's cell has room for some 90 rounds that somebody is still inside of, or waits in, at one time; see
+/// [`Barrier`](crate::Barrier).
+///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};
 /// # use std::sync::Arc;
@@ -107,6 +110,10 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.meeting.entrance.inspect().await
     }
@@ -116,6 +123,10 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.meeting.entrance.evict(claim).await
     }
@@ -125,6 +136,10 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.meeting.entrance.forget().await
     }

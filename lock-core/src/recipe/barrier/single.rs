@@ -22,7 +22,8 @@ use crate::{
 /// participants make up a round is not said; give rounds that must not mix names of their own.
 ///
 /// Each participant that waits reads the line's cell whenever somebody comes or goes. The cell keeps the rounds
-/// that somebody in line still needs, and the last one until [`forget`](Self::forget).
+/// that somebody in line still needs, and the last one until [`forget`](Self::forget). It has room for some 90
+/// of them: 180 claims in one line, when two make up a round.
 ///
 /// ```
 /// # use lock_core::{Coordinator, Error, Memory, Options};
@@ -67,7 +68,8 @@ impl Barrier {
     ///
     /// [`Broken`](ErrorKind::Broken) when a participant of the round has gone, as all of the round are told
     /// then. [`Disagreement`](ErrorKind::Disagreement) when those who came before meet by another number; they
-    /// do not count this one. Else as [`Mutex::lock`](crate::Mutex::lock).
+    /// do not count this one. [`TooLarge`](ErrorKind::TooLarge) when the cell has no room for one more round
+    /// while somebody is still in line for each of those before. Else as [`Mutex::lock`](crate::Mutex::lock).
     ///
     /// # Cancel safety
     ///
@@ -89,6 +91,10 @@ impl Barrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.meeting.entrance.inspect().await
     }
@@ -98,6 +104,10 @@ impl Barrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.meeting.entrance.evict(claim).await
     }
@@ -108,6 +118,10 @@ impl Barrier {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn forget(&self) -> Result<()> {
         self.meeting.entrance.forget().await
     }

@@ -19,8 +19,9 @@ use crate::{backend::Line, claim::ClaimId, error::Result, recipe::Entrance};
 ///
 /// **It guarantees** that every view is one that the group really had at one point, whole; that views have a
 /// revision, which never goes back for one who follows; that a member that crashed is gone after its ttl
-/// plus the store's slack (clause C8); that one that lost its session comes back by itself (C22); that
-/// whoever sees the same members finds the same [owner](Members::owner_of) of a key.
+/// plus the store's slack (clause C8), as long as the store's leader stays (each new leader may grant the dead
+/// session its full ttl once more); that one that lost its session comes back by itself (C22); that whoever
+/// sees the same members finds the same [owner](Members::owner_of) of a key.
 ///
 /// **It does not guarantee** that two processes see the same view at one time, nor that a member in the view
 /// still lives: it may have crashed, or have been cut off, within its ttl. So two may hold themselves for the
@@ -86,6 +87,10 @@ impl Group {
     ///
     /// When the store cannot be asked, and [`ErrorKind::Garbled`](crate::ErrorKind::Garbled) when there is a
     /// member that this version cannot read: without it the view would be another one than others have.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn members(&self) -> Result<Members> {
         let line = self.entrance.inspect().await?;
         Members::of(&line).map_err(self.entrance.context("members"))
@@ -102,6 +107,10 @@ impl Group {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to drop.
     pub async fn inspect(&self) -> Result<Line> {
         self.entrance.inspect().await
     }
@@ -112,6 +121,10 @@ impl Group {
     /// # Errors
     ///
     /// When the store cannot be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take it back: it may still be carried out.
     pub async fn evict(&self, claim: ClaimId) -> Result<bool> {
         self.entrance.evict(claim).await
     }
