@@ -1,8 +1,8 @@
 //! The protocol of the line over etcd, model-checked: the queue (model A) and the gate (model B).
 //!
 //! Several clients take turns on one line of a small etcd, while requests and answers are lost or late,
-//! events are late, sessions end, watches resume after a compaction, and an operator evicts. Each
-//! configuration is explored in full. Every compare and every step that looks superfluous is left out once
+//! events are late, sessions end and their leases come back, watches break and open again one after another, and an
+//! operator evicts. Each configuration is explored in full. Every compare and every step that looks superfluous is left out once
 //! (`mutant.rs`): then a property must fail. `cargo test --test model -- --nocapture` prints the counts and
 //! the table.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used)]
