@@ -42,6 +42,8 @@ pub enum Flaw {
     TokenReset,
     /// A release makes every waiter look at the line.
     WakeAll,
+    /// A waiter with a crowd behind it does not hear of its turn.
+    LostWake,
     /// A join that was given up before anybody waited for its grant is not withdrawn.
     GhostOnCancel,
     /// A join that lands after its leave takes a place.
@@ -74,7 +76,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -83,6 +85,7 @@ impl Flaw {
         Self::TokenRepeated,
         Self::TokenReset,
         Self::WakeAll,
+        Self::LostWake,
         Self::GhostOnCancel,
         Self::LateJoin,
         Self::LostReplyTwice,
@@ -106,7 +109,7 @@ impl Flaw {
             Self::DoubleGrant | Self::GrantingTry | Self::VanishGrants => Clause::C1Exclusion,
             Self::Barging | Self::BargingTry => Clause::C2Fifo,
             Self::TokenRepeated | Self::TokenReset => Clause::C3Fencing,
-            Self::WakeAll => Clause::C4OneWake,
+            Self::WakeAll | Self::LostWake => Clause::C4OneWake,
             Self::GhostOnCancel => Clause::C5Cancellation,
             Self::NoneFromFreeTry => Clause::C6Try,
             Self::LateLost | Self::EarlyExpiry => Clause::C7Lost,
@@ -121,6 +124,10 @@ impl Flaw {
         }
     }
 }
+
+/// A crowd: more than wait behind one in any of the suite's cases but that of C4, and as many as do when a
+/// simulation ends.
+const CROWD: usize = 6;
 
 /// A store in memory with a flaw.
 #[derive(Clone, Debug)]
@@ -331,6 +338,14 @@ impl BrokenSession {
         exclusive(0) && exclusive(1) && line.places.get(1).is_some_and(|place| place.claim == ticket.claim)
     }
 
+    fn waits(&self, ticket: &Ticket) -> bool {
+        self.memory.peek(&ticket.line).waiters().any(|place| place.claim == ticket.claim)
+    }
+
+    fn has_a_crowd(&self, ticket: &Ticket) -> bool {
+        self.memory.peek(&ticket.line).waiters().count() >= CROWD
+    }
+
     /// Whoever stood right before the claim when this was asked.
     async fn predecessor_is_gone(&self, ticket: &Ticket) {
         let places = || self.memory.peek(&ticket.line).places;
@@ -399,7 +414,11 @@ impl BrokenSession {
         if self.flaw == Some(Flaw::DoubleGrant) && self.is_second(ticket) && self.shared.every(4) {
             return Self::forged(ticket);
         }
+        let waits = self.waits(ticket);
         match self.granted_at_last(ticket).await {
+            Ok(_) if self.flaw == Some(Flaw::LostWake) && waits && self.has_a_crowd(ticket) => {
+                std::future::pending().await
+            }
             Err(error)
                 if error.kind() == ErrorKind::SessionLost && self.flaw == Some(Flaw::GrantAfterExpiry) =>
             {
@@ -513,9 +532,11 @@ impl Session for BrokenSession {
                 self.inner.put_cell(&line, version, bytes, None).await
             }
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::WaiterWrites) => {
-                let waits = under
-                    .is_some_and(|ticket| self.memory.peek(&line).waiters().any(|p| p.claim == ticket.claim));
-                if waits { self.inner.put_cell(&line, expected, bytes, None).await } else { Err(error) }
+                if under.is_some_and(|ticket| self.waits(&ticket)) {
+                    self.inner.put_cell(&line, expected, bytes, None).await
+                } else {
+                    Err(error)
+                }
             }
             written => written,
         }

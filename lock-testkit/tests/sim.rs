@@ -52,6 +52,7 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::TokenRepeated => &[TokensUnique],
         Flaw::TokenReset => &[TokensUnique, TokensOrdered],
         Flaw::WakeAll => &[Cost],
+        Flaw::LostWake => &[Progress],
         Flaw::GhostOnCancel | Flaw::LateJoin | Flaw::LostReplyTwice | Flaw::ResidueAfterClose => {
             &[Orphans, Progress]
         }
