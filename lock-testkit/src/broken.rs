@@ -40,6 +40,8 @@ pub enum Flaw {
     TokenRepeated,
     /// Tokens begin anew when the queue was empty.
     TokenReset,
+    /// Of two who wait, the first gets the token of the second, and the second that of the first.
+    TokensSwapped,
     /// A release makes every waiter look at the line.
     WakeAll,
     /// A waiter with a crowd behind it does not hear of its turn.
@@ -76,7 +78,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -84,6 +86,7 @@ impl Flaw {
         Self::Barging,
         Self::TokenRepeated,
         Self::TokenReset,
+        Self::TokensSwapped,
         Self::WakeAll,
         Self::LostWake,
         Self::GhostOnCancel,
@@ -108,7 +111,7 @@ impl Flaw {
         match self {
             Self::DoubleGrant | Self::GrantingTry | Self::VanishGrants => Clause::C1Exclusion,
             Self::Barging | Self::BargingTry => Clause::C2Fifo,
-            Self::TokenRepeated | Self::TokenReset => Clause::C3Fencing,
+            Self::TokenRepeated | Self::TokenReset | Self::TokensSwapped => Clause::C3Fencing,
             Self::WakeAll | Self::LostWake => Clause::C4OneWake,
             Self::GhostOnCancel => Clause::C5Cancellation,
             Self::NoneFromFreeTry => Clause::C6Try,
@@ -164,6 +167,8 @@ struct State {
     /// Claims whose grant was waited for.
     awaited: HashSet<ClaimId>,
     last_token: HashMap<LineId, FencingToken>,
+    /// Tokens that were given to somebody else than their owner.
+    swapped: HashMap<ClaimId, FencingToken>,
     /// The place before the first since the line was empty.
     base: HashMap<LineId, u64>,
     bells: HashMap<LineId, Arc<Notify>>,
@@ -273,11 +278,24 @@ impl BrokenSession {
                 let base = state.base.get(&ticket.line).copied().unwrap_or_default();
                 FencingToken::new(grant.token.get().saturating_sub(base)).ok()
             }
+            Some(Flaw::TokensSwapped) => self.swapped(&mut state, ticket, grant.token),
             _ => None,
         };
         let grant = Grant { token: token.unwrap_or(grant.token), ..grant };
         state.last_token.insert(ticket.line.clone(), grant.token);
         grant
+    }
+
+    /// The token of the first who waits, which gets this one for it.
+    fn swapped(&self, state: &mut State, ticket: &Ticket, token: FencingToken) -> Option<FencingToken> {
+        let next = self.memory.peek(&ticket.line).waiters().next().cloned();
+        if let Some(next) = next
+            && ![ticket.claim, next.claim].iter().any(|claim| state.swapped.contains_key(claim))
+        {
+            state.swapped.insert(ticket.claim, FencingToken::new(next.place).ok()?);
+            state.swapped.insert(next.claim, token);
+        }
+        state.swapped.get(&ticket.claim).copied()
     }
 
     /// The line was empty before this place was taken.

@@ -51,6 +51,7 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::Barging | Flaw::BargingTry => &[Fifo, BeliefExclusion],
         Flaw::TokenRepeated => &[TokensUnique],
         Flaw::TokenReset => &[TokensUnique, TokensOrdered],
+        Flaw::TokensSwapped => &[TokensOrdered],
         Flaw::WakeAll => &[Cost],
         Flaw::LostWake => &[Progress],
         Flaw::GhostOnCancel | Flaw::LateJoin | Flaw::LostReplyTwice | Flaw::ResidueAfterClose => {
