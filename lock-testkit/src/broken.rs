@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use lock_core::{
     Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId,
-    LostReason, Memory, Mode, Moment, Payload, Result, SessionOptions, Ticket,
+    LostReason, Memory, Mode, Moment, Payload, Result, SessionId, SessionOptions, Ticket,
     backend::{Answer, Backend, Cell, CellVersion, Session, SharedSession},
     runtime::SharedRuntime,
 };
@@ -44,6 +44,8 @@ pub enum Flaw {
     TokensSwapped,
     /// A release makes every waiter look at the line.
     WakeAll,
+    /// A release makes one waiter of each session look at the line.
+    WakeAllSessions,
     /// A waiter with a crowd behind it does not hear of its turn.
     LostWake,
     /// A join that was given up before anybody waited for its grant is not withdrawn.
@@ -78,7 +80,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -88,6 +90,7 @@ impl Flaw {
         Self::TokenReset,
         Self::TokensSwapped,
         Self::WakeAll,
+        Self::WakeAllSessions,
         Self::LostWake,
         Self::GhostOnCancel,
         Self::LateJoin,
@@ -112,7 +115,7 @@ impl Flaw {
             Self::DoubleGrant | Self::GrantingTry | Self::VanishGrants => Clause::C1Exclusion,
             Self::Barging | Self::BargingTry => Clause::C2Fifo,
             Self::TokenRepeated | Self::TokenReset | Self::TokensSwapped => Clause::C3Fencing,
-            Self::WakeAll | Self::LostWake => Clause::C4OneWake,
+            Self::WakeAll | Self::WakeAllSessions | Self::LostWake => Clause::C4OneWake,
             Self::GhostOnCancel => Clause::C5Cancellation,
             Self::NoneFromFreeTry => Clause::C6Try,
             Self::LateLost | Self::EarlyExpiry => Clause::C7Lost,
@@ -169,6 +172,8 @@ struct State {
     last_token: HashMap<LineId, FencingToken>,
     /// Tokens that were given to somebody else than their owner.
     swapped: HashMap<ClaimId, FencingToken>,
+    /// The revision of a line at which a session has looked at it.
+    looked: HashMap<(SessionId, LineId), u64>,
     /// The place before the first since the line was empty.
     base: HashMap<LineId, u64>,
     bells: HashMap<LineId, Arc<Notify>>,
@@ -378,14 +383,24 @@ impl BrokenSession {
         }
     }
 
+    /// Whether one that is woken looks at the line.
+    fn looks(&self, ticket: &Ticket) -> bool {
+        let revision = self.memory.peek(&ticket.line).revision;
+        let here = (ticket.claim.session, ticket.line.clone());
+        let before = self.shared.state().looked.insert(here, revision);
+        self.flaw == Some(Flaw::WakeAll) || before != Some(revision)
+    }
+
     async fn granted_at_last(&self, ticket: &Ticket) -> Result<Grant> {
         loop {
             let now_at = self.ticket(ticket);
             let bell = self.shared.bell(&now_at.line);
             let outcome = tokio::select! { biased;
                 outcome = self.inner.granted(&now_at) => outcome,
-                () = bell.notified(), if self.flaw == Some(Flaw::WakeAll) => {
-                    self.inner.inspect(&now_at.line).await?;
+                () = bell.notified(), if matches!(self.flaw, Some(Flaw::WakeAll | Flaw::WakeAllSessions)) => {
+                    if self.looks(&now_at) {
+                        self.inner.inspect(&now_at.line).await?;
+                    }
                     continue;
                 }
                 () = self.predecessor_is_gone(&now_at), if self.flaw == Some(Flaw::VanishGrants) => Self::forged(&now_at),

@@ -52,7 +52,7 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::TokenRepeated => &[TokensUnique],
         Flaw::TokenReset => &[TokensUnique, TokensOrdered],
         Flaw::TokensSwapped => &[TokensOrdered],
-        Flaw::WakeAll => &[Cost],
+        Flaw::WakeAll | Flaw::WakeAllSessions => &[Cost],
         Flaw::LostWake => &[Progress],
         Flaw::GhostOnCancel | Flaw::LateJoin | Flaw::LostReplyTwice | Flaw::ResidueAfterClose => {
             &[Orphans, Progress]
