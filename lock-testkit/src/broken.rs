@@ -72,6 +72,8 @@ pub enum Flaw {
     LateLost,
     /// Every third try on a free line is answered `None`.
     NoneFromFreeTry,
+    /// A try that is repeated finds its own claim in line, takes it out and is answered `None`.
+    NoneFromRepeatedTry,
     /// A cell is written under a ticket that is not granted any more.
     StaleCellWrite,
     /// Closing a session leaves its claims to the ttl.
@@ -80,7 +82,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -104,6 +106,7 @@ impl Flaw {
         Self::WaiterWrites,
         Self::LateLost,
         Self::NoneFromFreeTry,
+        Self::NoneFromRepeatedTry,
         Self::StaleCellWrite,
         Self::ResidueAfterClose,
     ];
@@ -117,7 +120,7 @@ impl Flaw {
             Self::TokenRepeated | Self::TokenReset | Self::TokensSwapped => Clause::C3Fencing,
             Self::WakeAll | Self::WakeAllSessions | Self::LostWake => Clause::C4OneWake,
             Self::GhostOnCancel => Clause::C5Cancellation,
-            Self::NoneFromFreeTry => Clause::C6Try,
+            Self::NoneFromFreeTry | Self::NoneFromRepeatedTry => Clause::C6Try,
             Self::LateLost | Self::EarlyExpiry => Clause::C7Lost,
             Self::SlowExpiry => Clause::C8Recovery,
             Self::WrongEffect => Clause::C13Errors,
@@ -361,6 +364,10 @@ impl BrokenSession {
         exclusive(0) && exclusive(1) && line.places.get(1).is_some_and(|place| place.claim == ticket.claim)
     }
 
+    fn is_in_line(&self, line: &LineId, claim: ClaimId) -> bool {
+        self.memory.peek(line).places.iter().any(|place| place.claim == claim)
+    }
+
     fn waits(&self, ticket: &Ticket) -> bool {
         self.memory.peek(&ticket.line).waiters().any(|place| place.claim == ticket.claim)
     }
@@ -419,7 +426,7 @@ impl BrokenSession {
 impl BrokenSession {
     async fn joined(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
         let line = self.line(line);
-        let again = self.memory.peek(&line).places.iter().any(|place| place.claim == claim.id);
+        let again = self.is_in_line(&line, claim.id);
         let ticket = match self.inner.join(&line, claim).await {
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::LateJoin) => {
                 self.inner.join(&line, &self.shared.stand_in(claim)).await?
@@ -465,6 +472,10 @@ impl BrokenSession {
         let line = self.line(line);
         let free = self.memory.peek(&line).places.is_empty();
         if self.flaw == Some(Flaw::NoneFromFreeTry) && free && self.shared.every(3) {
+            return Ok(None);
+        }
+        if self.flaw == Some(Flaw::NoneFromRepeatedTry) && self.is_in_line(&line, claim.id) {
+            self.inner.leave(&line, claim.id).await?;
             return Ok(None);
         }
         let taken = self.inner.try_join(&line, claim).await.map_err(|error| self.reported(error))?;

@@ -60,7 +60,7 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::GrantAfterExpiry => &[Posthumous],
         // The store takes a turn away that its holder still believes in, and tells.
         Flaw::ReleaseNewer | Flaw::EarlyExpiry | Flaw::LateLost => &[Cause],
-        Flaw::NameLeak | Flaw::NoneFromFreeTry => &[Tries],
+        Flaw::NameLeak | Flaw::NoneFromFreeTry | Flaw::NoneFromRepeatedTry => &[Tries],
         Flaw::SlowExpiry => &[Orphans],
         Flaw::StaleCellWrite => &[FencedWrites],
         // Only the suite can show these: no recipe writes while it waits, and the simulated network, not the

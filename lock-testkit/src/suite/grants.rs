@@ -153,7 +153,8 @@ pub(super) async fn tries(context: &Context, mode: Mode) -> Check {
     }
     ensure(holder.inspect(&x).await?.places.len() == before, "a try left something in line")?;
     tries_with_patience(context, mode, &holder).await?;
-    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")
+    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")?;
+    repeated_tries(context, mode).await
 }
 
 async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> Check {
@@ -168,4 +169,20 @@ async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> C
         guard.release().await?;
     }
     ensure(holder.session.lease().check().is_ok(), "the holder's session lives")
+}
+
+/// One whose reply is lost has its turn when it is repeated: what stands in its way is itself.
+async fn repeated_tries(context: &Context, mode: Mode) -> Check {
+    let x = line("tries-again");
+    // A store may look before it tries.
+    for asked_first in 0..3 {
+        let party = context.party().await?;
+        let claim = party.claim(mode);
+        let first = party.losing(asked_first, async { party.session.try_join(&x, &claim).await }).await?;
+        let Some(first) = first else { return ensure(asked_first > 0, "a try that asks for nothing") };
+        let again = party.session.try_join(&x, &claim).await?;
+        ensure(again.is_some(), format!("a try on a free line answers {first:?}, and `None` when repeated"))?;
+        party.session.leave(&x, claim.id).await?;
+    }
+    Ok(())
 }
