@@ -76,13 +76,15 @@ pub enum Flaw {
     NoneFromRepeatedTry,
     /// A cell is written under a ticket that is not granted any more.
     StaleCellWrite,
+    /// A cell is written a moment after its version was looked at.
+    LookThenWrite,
     /// Closing a session leaves its claims to the ttl.
     ResidueAfterClose,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -108,6 +110,7 @@ impl Flaw {
         Self::NoneFromFreeTry,
         Self::NoneFromRepeatedTry,
         Self::StaleCellWrite,
+        Self::LookThenWrite,
         Self::ResidueAfterClose,
     ];
 
@@ -129,7 +132,7 @@ impl Flaw {
             Self::NameLeak => Clause::C11Names,
             Self::ReleaseNewer => Clause::C12Release,
             Self::ResidueAfterClose => Clause::C16Close,
-            Self::StaleCellWrite | Self::WaiterWrites => Clause::C17Cells,
+            Self::StaleCellWrite | Self::LookThenWrite | Self::WaiterWrites => Clause::C17Cells,
         }
     }
 }
@@ -177,6 +180,8 @@ struct State {
     swapped: HashMap<ClaimId, FencingToken>,
     /// The revision of a line at which a session has looked at it.
     looked: HashMap<(SessionId, LineId), u64>,
+    /// The version of each cell.
+    cells: HashMap<LineId, CellVersion>,
     /// The place before the first since the line was empty.
     base: HashMap<LineId, u64>,
     bells: HashMap<LineId, Arc<Notify>>,
@@ -449,6 +454,16 @@ impl BrokenSession {
         Ok(Ticket { claim: claim.id, ..ticket })
     }
 
+    /// Which version of the cell a write is to replace that expects this one.
+    async fn version_to_replace(&self, line: &LineId, expected: CellVersion) -> CellVersion {
+        let version = || self.shared.state().cells.get(line).copied().unwrap_or(CellVersion::ABSENT);
+        if self.flaw != Some(Flaw::LookThenWrite) || version() != expected {
+            return expected;
+        }
+        tokio::task::yield_now().await;
+        version()
+    }
+
     async fn granted_or_so(&self, ticket: &Ticket) -> Result<Grant> {
         self.shared.state().awaited.insert(ticket.claim);
         if self.flaw == Some(Flaw::DoubleGrant) && self.is_second(ticket) && self.shared.every(4) {
@@ -570,6 +585,7 @@ impl Session for BrokenSession {
         under: Option<&Ticket>,
     ) -> Result<CellVersion> {
         let (line, under) = (self.line(line), under.map(|ticket| self.ticket(ticket)));
+        let expected = self.version_to_replace(&line, expected).await;
         match self.inner.put_cell(&line, expected, bytes, under.as_ref()).await {
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::StaleCellWrite) => {
                 let version = self.inner.cell(&line).await?.version;
@@ -582,12 +598,17 @@ impl Session for BrokenSession {
                     Err(error)
                 }
             }
-            written => written,
+            written => {
+                self.shared.state().cells.extend(written.as_ref().ok().map(|version| (line, *version)));
+                written
+            }
         }
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {
-        self.inner.forget(&self.line(line)).await
+        let line = self.line(line);
+        self.shared.state().cells.remove(&line);
+        self.inner.forget(&line).await
     }
 
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {

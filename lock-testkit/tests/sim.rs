@@ -63,9 +63,9 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::NameLeak | Flaw::NoneFromFreeTry | Flaw::NoneFromRepeatedTry => &[Tries],
         Flaw::SlowExpiry => &[Orphans],
         Flaw::StaleCellWrite => &[FencedWrites],
-        // Only the suite can show these: no recipe writes while it waits, and the simulated network, not the
-        // store, loses replies.
-        Flaw::WaiterWrites | Flaw::WrongEffect => &[],
+        // Only the suite can show these: no recipe writes while it waits, or while another may; and the simulated
+        // network, not the store, loses replies.
+        Flaw::WaiterWrites | Flaw::LookThenWrite | Flaw::WrongEffect => &[],
     }
 }
 
