@@ -14,8 +14,8 @@ use std::{
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use lock_core::{
-    Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId,
-    LostReason, Memory, Mode, Moment, Payload, Result, SessionId, SessionOptions, Ticket,
+    Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Kind, Lease, Line,
+    LineId, LostReason, Memory, Mode, Moment, Payload, Result, SessionId, SessionOptions, Ticket,
     backend::{Answer, Backend, Cell, CellVersion, Session, SharedSession},
     runtime::SharedRuntime,
 };
@@ -60,6 +60,10 @@ pub enum Flaw {
     ReleaseNewer,
     /// `a/b` is the same line as `a`.
     NameLeak,
+    /// All kinds of primitive of one name share one cell.
+    CellOfAllKinds,
+    /// With the cell of `a` that of `a/b` is forgotten.
+    ForgetsBelow,
     /// The store ends a session after half of the ttl that it granted.
     EarlyExpiry,
     /// The store ends a session after three times the ttl that it granted.
@@ -84,7 +88,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -102,6 +106,8 @@ impl Flaw {
         Self::GrantAfterExpiry,
         Self::ReleaseNewer,
         Self::NameLeak,
+        Self::CellOfAllKinds,
+        Self::ForgetsBelow,
         Self::EarlyExpiry,
         Self::SlowExpiry,
         Self::WrongEffect,
@@ -129,7 +135,7 @@ impl Flaw {
             Self::WrongEffect => Clause::C13Errors,
             Self::LateJoin | Self::LostReplyTwice => Clause::C9LostReply,
             Self::GrantAfterExpiry => Clause::C10Posthumous,
-            Self::NameLeak => Clause::C11Names,
+            Self::NameLeak | Self::CellOfAllKinds | Self::ForgetsBelow => Clause::C11Names,
             Self::ReleaseNewer => Clause::C12Release,
             Self::ResidueAfterClose => Clause::C16Close,
             Self::StaleCellWrite | Self::LookThenWrite | Self::WaiterWrites => Clause::C17Cells,
@@ -274,6 +280,14 @@ impl BrokenSession {
         match first.parse() {
             Ok(name) if self.flaw == Some(Flaw::NameLeak) => LineId::new(line.kind(), name),
             _ => line.clone(),
+        }
+    }
+
+    /// The line whose cell is used for that of `line`.
+    fn line_of_cell(&self, line: &LineId) -> LineId {
+        match self.flaw {
+            Some(Flaw::CellOfAllKinds) => LineId::new(Kind::Mutex, line.name().clone()),
+            _ => self.line(line),
         }
     }
 
@@ -464,6 +478,19 @@ impl BrokenSession {
         version()
     }
 
+    /// The lines whose cells are forgotten with that of `line`.
+    fn forgotten_with(&self, line: &LineId) -> Vec<LineId> {
+        let cells = &mut self.shared.state().cells;
+        cells.remove(line);
+        let below = format!("{}/", line.name());
+        let nested =
+            |other: &&LineId| other.kind() == line.kind() && other.name().as_str().starts_with(&below);
+        match self.flaw {
+            Some(Flaw::ForgetsBelow) => cells.keys().filter(nested).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     async fn granted_or_so(&self, ticket: &Ticket) -> Result<Grant> {
         self.shared.state().awaited.insert(ticket.claim);
         if self.flaw == Some(Flaw::DoubleGrant) && self.is_second(ticket) && self.shared.every(4) {
@@ -574,7 +601,7 @@ impl Session for BrokenSession {
     }
 
     async fn cell(&self, line: &LineId) -> Result<Cell> {
-        self.inner.cell(&self.line(line)).await
+        self.inner.cell(&self.line_of_cell(line)).await
     }
 
     async fn put_cell(
@@ -584,7 +611,7 @@ impl Session for BrokenSession {
         bytes: &[u8],
         under: Option<&Ticket>,
     ) -> Result<CellVersion> {
-        let (line, under) = (self.line(line), under.map(|ticket| self.ticket(ticket)));
+        let (line, under) = (self.line_of_cell(line), under.map(|ticket| self.ticket(ticket)));
         let expected = self.version_to_replace(&line, expected).await;
         match self.inner.put_cell(&line, expected, bytes, under.as_ref()).await {
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::StaleCellWrite) => {
@@ -606,8 +633,10 @@ impl Session for BrokenSession {
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {
-        let line = self.line(line);
-        self.shared.state().cells.remove(&line);
+        let line = self.line_of_cell(line);
+        for below in self.forgotten_with(&line) {
+            self.inner.forget(&below).await?;
+        }
         self.inner.forget(&line).await
     }
 

@@ -63,9 +63,13 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::NameLeak | Flaw::NoneFromFreeTry | Flaw::NoneFromRepeatedTry => &[Tries],
         Flaw::SlowExpiry => &[Orphans],
         Flaw::StaleCellWrite => &[FencedWrites],
-        // Only the suite can show these: no recipe writes while it waits, or while another may; and the simulated
-        // network, not the store, loses replies.
-        Flaw::WaiterWrites | Flaw::LookThenWrite | Flaw::WrongEffect => &[],
+        // Only the suite can show these: no recipe writes while it waits, or while another may, or forgets what it
+        // wrote; no two lines have the same name; and the simulated network, not the store, loses replies.
+        Flaw::WaiterWrites
+        | Flaw::LookThenWrite
+        | Flaw::CellOfAllKinds
+        | Flaw::ForgetsBelow
+        | Flaw::WrongEffect => &[],
     }
 }
 
