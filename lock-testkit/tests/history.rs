@@ -180,6 +180,18 @@ fn i6_one_who_overtakes_is_found() {
 }
 
 #[test]
+fn i6_one_who_overtakes_because_others_hold_is_found() {
+    let permits = |count| Mode::Permits { count, limit: 3 };
+    let [first, second] = [joins(1, 1, permits(1)), joins(2, 2, permits(1))].map(Vec::from);
+    let waits = joins(3, 3, permits(2));
+    let late = [&joins(4, 4, permits(1))[..], &[granted(4, 4)]].concat();
+    let beside_two = violated(&[&first, &second, &[granted(1, 1), granted(2, 2)], &waits, &late]);
+    assert_eq!(beside_two, [Invariant::Fifo], "the one who waits could not have been granted beside three");
+    let beside_none = violated(&[&first, &[granted(1, 1)], &leaves(1), &waits, &late]);
+    assert_eq!(beside_none, [], "the one ahead may not have heard of its turn yet");
+}
+
+#[test]
 fn i6_one_who_comes_later_and_gets_an_earlier_place_is_found() {
     assert_eq!(violated(&[&joins(1, 5, X), &joins(2, 3, X)]), [Invariant::Fifo]);
     let [sent, joined] = joins(2, 3, X);

@@ -70,13 +70,6 @@ struct LineState {
     presence: Presence,
 }
 
-/// Whether two claims cannot hold together, whatever else is in line.
-pub(super) fn conflict(a: Mode, b: Mode) -> bool {
-    let mut alone = Occupancy::default();
-    alone.add(a);
-    !alone.admits(b)
-}
-
 /// When claims may have been in line: those of which nothing says that they are gone, those
 /// that are gone by some time at the latest, and the latest of all times that are known for certain.
 #[derive(Default)]
@@ -227,8 +220,11 @@ impl Checker {
         let (line, mode, place) = (claim.line.clone(), claim.mode, claim.place);
         let evicted = claim.evicted;
         let Some(state) = self.lines.get_mut(&line) else { return };
-        let overtaken = place.and_then(|place| state.overtaken(mode, place));
-        let alone = evicted || state.occupancy.admits(mode);
+        // Those who hold now may have come after one that was evicted.
+        let beside = if evicted { Occupancy::default() } else { state.occupancy };
+        let alone = beside.admits(mode);
+        let beside = if alone { beside } else { Occupancy::default() };
+        let overtaken = place.and_then(|place| state.overtaken(mode, place, beside));
         if !evicted {
             state.occupancy.add(mode);
             state.believed.insert(id);
@@ -343,9 +339,14 @@ impl LineState {
         }
     }
 
-    /// A place ahead that waits, and cannot hold together with `mode`.
-    fn overtaken(&self, mode: Mode, place: u64) -> Option<u64> {
-        let rivals = self.waiting.iter().filter(|(other, _)| conflict(**other, mode));
+    /// A place ahead that waits, and cannot hold together with `mode` and those `beside` it.
+    fn overtaken(&self, mode: Mode, place: u64, beside: Occupancy) -> Option<u64> {
+        let kept_out = |other: Mode| {
+            let mut together = beside;
+            together.add(other);
+            !together.admits(mode)
+        };
+        let rivals = self.waiting.iter().filter(|(other, _)| kept_out(**other));
         rivals.filter_map(|(_, waiting)| waiting.first().copied()).min().filter(|ahead| *ahead < place)
     }
 
