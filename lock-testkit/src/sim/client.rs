@@ -80,11 +80,14 @@ pub(super) async fn wind_up(world: &World, clients: Vec<Arc<Client>>) {
     for client in &clients {
         client.reopen().await;
     }
-    for line in lines() {
+    let exclusive = lines().map(|line| (line, [Mode::Exclusive].as_slice()));
+    let mixed = LINES.map(|name| (line(Kind::Mutex, name), MODES.as_slice()));
+    for (line, modes) in exclusive.chain(mixed) {
         // All at once, so that they queue: while things go wrong nobody can tell a wait that is never answered
         // from a long one.
         let everybody = clients.iter().flat_map(|client| std::iter::repeat_n(client, WORKERS));
-        join_all(everybody.map(|client| client.takes_a_turn_in_calm(&line))).await;
+        let turns = everybody.zip(modes.iter().cycle());
+        join_all(turns.map(|(client, mode)| client.takes_a_turn_in_calm(&line, *mode))).await;
     }
     world.sleep(world.store.recovery()).await;
     world.look_for_orphans(|_| true);
@@ -309,9 +312,9 @@ impl Client {
         self.world.record(What::Wrote { line, token, replaced: cell.version.get(), version });
     }
 
-    async fn takes_a_turn_in_calm(&self, line: &LineId) {
+    async fn takes_a_turn_in_calm(&self, line: &LineId, mode: Mode) {
         let turn = async {
-            let guard = self.coordinator().claims(line.clone()).acquire(Mode::Exclusive).await?;
+            let guard = self.coordinator().claims(line.clone()).acquire(mode).await?;
             // Until the others are in line.
             self.world.sleep(CALM_HOLD).await;
             // A session whose renewals were held up until now may still be lost here.
