@@ -14,8 +14,8 @@ use std::{
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use lock_core::{
-    Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Lease, Line, LineId,
-    LostReason, Memory, Mode, Moment, Payload, Result, SessionOptions, Ticket,
+    Capabilities, Claim, ClaimId, Effect, Error, ErrorKind, Fate, FencingToken, Grant, Kind, Lease, Line,
+    LineId, LostReason, Memory, Mode, Moment, Payload, Result, SessionId, SessionOptions, Ticket,
     backend::{Answer, Backend, Cell, CellVersion, Session, SharedSession},
     runtime::SharedRuntime,
 };
@@ -40,8 +40,14 @@ pub enum Flaw {
     TokenRepeated,
     /// Tokens begin anew when the queue was empty.
     TokenReset,
+    /// Of two who wait, the first gets the token of the second, and the second that of the first.
+    TokensSwapped,
     /// A release makes every waiter look at the line.
     WakeAll,
+    /// A release makes one waiter of each session look at the line.
+    WakeAllSessions,
+    /// A waiter with a crowd behind it does not hear of its turn.
+    LostWake,
     /// A join that was given up before anybody waited for its grant is not withdrawn.
     GhostOnCancel,
     /// A join that lands after its leave takes a place.
@@ -54,6 +60,10 @@ pub enum Flaw {
     ReleaseNewer,
     /// `a/b` is the same line as `a`.
     NameLeak,
+    /// All kinds of primitive of one name share one cell.
+    CellOfAllKinds,
+    /// With the cell of `a` that of `a/b` is forgotten.
+    ForgetsBelow,
     /// The store ends a session after half of the ttl that it granted.
     EarlyExpiry,
     /// The store ends a session after three times the ttl that it granted.
@@ -66,15 +76,19 @@ pub enum Flaw {
     LateLost,
     /// Every third try on a free line is answered `None`.
     NoneFromFreeTry,
+    /// A try that is repeated finds its own claim in line, takes it out and is answered `None`.
+    NoneFromRepeatedTry,
     /// A cell is written under a ticket that is not granted any more.
     StaleCellWrite,
+    /// A cell is written a moment after its version was looked at.
+    LookThenWrite,
     /// Closing a session leaves its claims to the ttl.
     ResidueAfterClose,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 29] = [
         Self::DoubleGrant,
         Self::GrantingTry,
         Self::VanishGrants,
@@ -82,20 +96,27 @@ impl Flaw {
         Self::Barging,
         Self::TokenRepeated,
         Self::TokenReset,
+        Self::TokensSwapped,
         Self::WakeAll,
+        Self::WakeAllSessions,
+        Self::LostWake,
         Self::GhostOnCancel,
         Self::LateJoin,
         Self::LostReplyTwice,
         Self::GrantAfterExpiry,
         Self::ReleaseNewer,
         Self::NameLeak,
+        Self::CellOfAllKinds,
+        Self::ForgetsBelow,
         Self::EarlyExpiry,
         Self::SlowExpiry,
         Self::WrongEffect,
         Self::WaiterWrites,
         Self::LateLost,
         Self::NoneFromFreeTry,
+        Self::NoneFromRepeatedTry,
         Self::StaleCellWrite,
+        Self::LookThenWrite,
         Self::ResidueAfterClose,
     ];
 
@@ -105,22 +126,26 @@ impl Flaw {
         match self {
             Self::DoubleGrant | Self::GrantingTry | Self::VanishGrants => Clause::C1Exclusion,
             Self::Barging | Self::BargingTry => Clause::C2Fifo,
-            Self::TokenRepeated | Self::TokenReset => Clause::C3Fencing,
-            Self::WakeAll => Clause::C4OneWake,
+            Self::TokenRepeated | Self::TokenReset | Self::TokensSwapped => Clause::C3Fencing,
+            Self::WakeAll | Self::WakeAllSessions | Self::LostWake => Clause::C4OneWake,
             Self::GhostOnCancel => Clause::C5Cancellation,
-            Self::NoneFromFreeTry => Clause::C6Try,
+            Self::NoneFromFreeTry | Self::NoneFromRepeatedTry => Clause::C6Try,
             Self::LateLost | Self::EarlyExpiry => Clause::C7Lost,
             Self::SlowExpiry => Clause::C8Recovery,
             Self::WrongEffect => Clause::C13Errors,
             Self::LateJoin | Self::LostReplyTwice => Clause::C9LostReply,
             Self::GrantAfterExpiry => Clause::C10Posthumous,
-            Self::NameLeak => Clause::C11Names,
+            Self::NameLeak | Self::CellOfAllKinds | Self::ForgetsBelow => Clause::C11Names,
             Self::ReleaseNewer => Clause::C12Release,
             Self::ResidueAfterClose => Clause::C16Close,
-            Self::StaleCellWrite | Self::WaiterWrites => Clause::C17Cells,
+            Self::StaleCellWrite | Self::LookThenWrite | Self::WaiterWrites => Clause::C17Cells,
         }
     }
 }
+
+/// A crowd: more than wait behind one in any of the suite's cases but that of C4, and as many as do when a
+/// simulation ends.
+const CROWD: usize = 6;
 
 /// A store in memory with a flaw.
 #[derive(Clone, Debug)]
@@ -157,6 +182,12 @@ struct State {
     /// Claims whose grant was waited for.
     awaited: HashSet<ClaimId>,
     last_token: HashMap<LineId, FencingToken>,
+    /// Tokens that were given to somebody else than their owner.
+    swapped: HashMap<ClaimId, FencingToken>,
+    /// The revision of a line at which a session has looked at it.
+    looked: HashMap<(SessionId, LineId), u64>,
+    /// The version of each cell.
+    cells: HashMap<LineId, CellVersion>,
     /// The place before the first since the line was empty.
     base: HashMap<LineId, u64>,
     bells: HashMap<LineId, Arc<Notify>>,
@@ -252,6 +283,14 @@ impl BrokenSession {
         }
     }
 
+    /// The line whose cell is used for that of `line`.
+    fn line_of_cell(&self, line: &LineId) -> LineId {
+        match self.flaw {
+            Some(Flaw::CellOfAllKinds) => LineId::new(Kind::Mutex, line.name().clone()),
+            _ => self.line(line),
+        }
+    }
+
     /// Where the claim really stands.
     fn ticket(&self, ticket: &Ticket) -> Ticket {
         let moved = self.shared.state().moved.get(&ticket.claim).cloned();
@@ -266,11 +305,24 @@ impl BrokenSession {
                 let base = state.base.get(&ticket.line).copied().unwrap_or_default();
                 FencingToken::new(grant.token.get().saturating_sub(base)).ok()
             }
+            Some(Flaw::TokensSwapped) => self.swapped(&mut state, ticket, grant.token),
             _ => None,
         };
         let grant = Grant { token: token.unwrap_or(grant.token), ..grant };
         state.last_token.insert(ticket.line.clone(), grant.token);
         grant
+    }
+
+    /// The token of the first who waits, which gets this one for it.
+    fn swapped(&self, state: &mut State, ticket: &Ticket, token: FencingToken) -> Option<FencingToken> {
+        let next = self.memory.peek(&ticket.line).waiters().next().cloned();
+        if let Some(next) = next
+            && ![ticket.claim, next.claim].iter().any(|claim| state.swapped.contains_key(claim))
+        {
+            state.swapped.insert(ticket.claim, FencingToken::new(next.place).ok()?);
+            state.swapped.insert(next.claim, token);
+        }
+        state.swapped.get(&ticket.claim).copied()
     }
 
     /// The line was empty before this place was taken.
@@ -331,6 +383,18 @@ impl BrokenSession {
         exclusive(0) && exclusive(1) && line.places.get(1).is_some_and(|place| place.claim == ticket.claim)
     }
 
+    fn is_in_line(&self, line: &LineId, claim: ClaimId) -> bool {
+        self.memory.peek(line).places.iter().any(|place| place.claim == claim)
+    }
+
+    fn waits(&self, ticket: &Ticket) -> bool {
+        self.memory.peek(&ticket.line).waiters().any(|place| place.claim == ticket.claim)
+    }
+
+    fn has_a_crowd(&self, ticket: &Ticket) -> bool {
+        self.memory.peek(&ticket.line).waiters().count() >= CROWD
+    }
+
     /// Whoever stood right before the claim when this was asked.
     async fn predecessor_is_gone(&self, ticket: &Ticket) {
         let places = || self.memory.peek(&ticket.line).places;
@@ -345,14 +409,24 @@ impl BrokenSession {
         }
     }
 
+    /// Whether one that is woken looks at the line.
+    fn looks(&self, ticket: &Ticket) -> bool {
+        let revision = self.memory.peek(&ticket.line).revision;
+        let here = (ticket.claim.session, ticket.line.clone());
+        let before = self.shared.state().looked.insert(here, revision);
+        self.flaw == Some(Flaw::WakeAll) || before != Some(revision)
+    }
+
     async fn granted_at_last(&self, ticket: &Ticket) -> Result<Grant> {
         loop {
             let now_at = self.ticket(ticket);
             let bell = self.shared.bell(&now_at.line);
             let outcome = tokio::select! { biased;
                 outcome = self.inner.granted(&now_at) => outcome,
-                () = bell.notified(), if self.flaw == Some(Flaw::WakeAll) => {
-                    self.inner.inspect(&now_at.line).await?;
+                () = bell.notified(), if matches!(self.flaw, Some(Flaw::WakeAll | Flaw::WakeAllSessions)) => {
+                    if self.looks(&now_at) {
+                        self.inner.inspect(&now_at.line).await?;
+                    }
                     continue;
                 }
                 () = self.predecessor_is_gone(&now_at), if self.flaw == Some(Flaw::VanishGrants) => Self::forged(&now_at),
@@ -371,7 +445,7 @@ impl BrokenSession {
 impl BrokenSession {
     async fn joined(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
         let line = self.line(line);
-        let again = self.memory.peek(&line).places.iter().any(|place| place.claim == claim.id);
+        let again = self.is_in_line(&line, claim.id);
         let ticket = match self.inner.join(&line, claim).await {
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::LateJoin) => {
                 self.inner.join(&line, &self.shared.stand_in(claim)).await?
@@ -394,12 +468,39 @@ impl BrokenSession {
         Ok(Ticket { claim: claim.id, ..ticket })
     }
 
+    /// Which version of the cell a write is to replace that expects this one.
+    async fn version_to_replace(&self, line: &LineId, expected: CellVersion) -> CellVersion {
+        let version = || self.shared.state().cells.get(line).copied().unwrap_or(CellVersion::ABSENT);
+        if self.flaw != Some(Flaw::LookThenWrite) || version() != expected {
+            return expected;
+        }
+        tokio::task::yield_now().await;
+        version()
+    }
+
+    /// The lines whose cells are forgotten with that of `line`.
+    fn forgotten_with(&self, line: &LineId) -> Vec<LineId> {
+        let cells = &mut self.shared.state().cells;
+        cells.remove(line);
+        let below = format!("{}/", line.name());
+        let nested =
+            |other: &&LineId| other.kind() == line.kind() && other.name().as_str().starts_with(&below);
+        match self.flaw {
+            Some(Flaw::ForgetsBelow) => cells.keys().filter(nested).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     async fn granted_or_so(&self, ticket: &Ticket) -> Result<Grant> {
         self.shared.state().awaited.insert(ticket.claim);
         if self.flaw == Some(Flaw::DoubleGrant) && self.is_second(ticket) && self.shared.every(4) {
             return Self::forged(ticket);
         }
+        let waits = self.waits(ticket);
         match self.granted_at_last(ticket).await {
+            Ok(_) if self.flaw == Some(Flaw::LostWake) && waits && self.has_a_crowd(ticket) => {
+                std::future::pending().await
+            }
             Err(error)
                 if error.kind() == ErrorKind::SessionLost && self.flaw == Some(Flaw::GrantAfterExpiry) =>
             {
@@ -413,6 +514,10 @@ impl BrokenSession {
         let line = self.line(line);
         let free = self.memory.peek(&line).places.is_empty();
         if self.flaw == Some(Flaw::NoneFromFreeTry) && free && self.shared.every(3) {
+            return Ok(None);
+        }
+        if self.flaw == Some(Flaw::NoneFromRepeatedTry) && self.is_in_line(&line, claim.id) {
+            self.inner.leave(&line, claim.id).await?;
             return Ok(None);
         }
         let taken = self.inner.try_join(&line, claim).await.map_err(|error| self.reported(error))?;
@@ -496,7 +601,7 @@ impl Session for BrokenSession {
     }
 
     async fn cell(&self, line: &LineId) -> Result<Cell> {
-        self.inner.cell(&self.line(line)).await
+        self.inner.cell(&self.line_of_cell(line)).await
     }
 
     async fn put_cell(
@@ -506,23 +611,33 @@ impl Session for BrokenSession {
         bytes: &[u8],
         under: Option<&Ticket>,
     ) -> Result<CellVersion> {
-        let (line, under) = (self.line(line), under.map(|ticket| self.ticket(ticket)));
+        let (line, under) = (self.line_of_cell(line), under.map(|ticket| self.ticket(ticket)));
+        let expected = self.version_to_replace(&line, expected).await;
         match self.inner.put_cell(&line, expected, bytes, under.as_ref()).await {
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::StaleCellWrite) => {
                 let version = self.inner.cell(&line).await?.version;
                 self.inner.put_cell(&line, version, bytes, None).await
             }
             Err(error) if error.kind() == ErrorKind::NotHeld && self.flaw == Some(Flaw::WaiterWrites) => {
-                let waits = under
-                    .is_some_and(|ticket| self.memory.peek(&line).waiters().any(|p| p.claim == ticket.claim));
-                if waits { self.inner.put_cell(&line, expected, bytes, None).await } else { Err(error) }
+                if under.is_some_and(|ticket| self.waits(&ticket)) {
+                    self.inner.put_cell(&line, expected, bytes, None).await
+                } else {
+                    Err(error)
+                }
             }
-            written => written,
+            written => {
+                self.shared.state().cells.extend(written.as_ref().ok().map(|version| (line, *version)));
+                written
+            }
         }
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {
-        self.inner.forget(&self.line(line)).await
+        let line = self.line_of_cell(line);
+        for below in self.forgotten_with(&line) {
+            self.inner.forget(&below).await?;
+        }
+        self.inner.forget(&line).await
     }
 
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {

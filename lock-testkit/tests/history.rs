@@ -98,6 +98,28 @@ fn i2_tokens_that_fall_are_found() {
 }
 
 #[test]
+fn i2_tokens_that_fall_when_a_turn_is_handed_on_are_found() {
+    let both = |mode, next| [joins(1, 1, mode), joins(2, 2, next)].concat();
+    let handed_on =
+        |mode, next| violated(&[&both(mode, next), &[granted(1, 9)], &leaves(1), &[granted(2, 5)]]);
+    assert_eq!(handed_on(X, X), [Invariant::TokensOrdered]);
+    assert_eq!(handed_on(Mode::Shared, X), [Invariant::TokensOrdered]);
+    assert_eq!(handed_on(X, Mode::Shared), [Invariant::TokensOrdered]);
+    assert_eq!(handed_on(Mode::Shared, Mode::Shared), [], "they hold together, and hear of it in any order");
+    let permit = Mode::Permits { count: 1, limit: 1 };
+    assert_eq!(handed_on(permit, permit), [], "permit tokens identify, they do not order");
+}
+
+#[test]
+fn i2_who_was_evicted_may_hear_late_of_its_turn() {
+    let both = [joins(1, 1, X), joins(2, 2, X)].concat();
+    let evicted = [What::Evicted { claim: claim(1) }];
+    assert_eq!(violated(&[&both, &evicted, &[granted(2, 2), granted(1, 1)]]), []);
+    let asked_later = [&joins(2, 2, X)[..], &[granted(2, 2)], &joins(1, 3, X), &evicted, &[granted(1, 1)]];
+    assert_eq!(violated(&asked_later), [Invariant::TokensOrdered]);
+}
+
+#[test]
 fn i3_a_store_that_grants_twice_is_found() {
     let both = vec![(claim(1), X, token(1)), (claim(2), Mode::Shared, token(2))];
     assert_eq!(violated(&[&[What::Seen { line: line(), holders: both }]]), [Invariant::StoreExclusion]);
@@ -155,6 +177,18 @@ fn i6_one_who_overtakes_is_found() {
         &[granted(3, 3)],
     ]);
     assert_eq!(found, []);
+}
+
+#[test]
+fn i6_one_who_overtakes_because_others_hold_is_found() {
+    let permits = |count| Mode::Permits { count, limit: 3 };
+    let [first, second] = [joins(1, 1, permits(1)), joins(2, 2, permits(1))].map(Vec::from);
+    let waits = joins(3, 3, permits(2));
+    let late = [&joins(4, 4, permits(1))[..], &[granted(4, 4)]].concat();
+    let beside_two = violated(&[&first, &second, &[granted(1, 1), granted(2, 2)], &waits, &late]);
+    assert_eq!(beside_two, [Invariant::Fifo], "the one who waits could not have been granted beside three");
+    let beside_none = violated(&[&first, &[granted(1, 1)], &leaves(1), &waits, &late]);
+    assert_eq!(beside_none, [], "the one ahead may not have heard of its turn yet");
 }
 
 #[test]

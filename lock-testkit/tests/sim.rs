@@ -51,19 +51,25 @@ fn signs_of(flaw: Flaw) -> &'static [Invariant] {
         Flaw::Barging | Flaw::BargingTry => &[Fifo, BeliefExclusion],
         Flaw::TokenRepeated => &[TokensUnique],
         Flaw::TokenReset => &[TokensUnique, TokensOrdered],
-        Flaw::WakeAll => &[Cost],
+        Flaw::TokensSwapped => &[TokensOrdered],
+        Flaw::WakeAll | Flaw::WakeAllSessions => &[Cost],
+        Flaw::LostWake => &[Progress],
         Flaw::GhostOnCancel | Flaw::LateJoin | Flaw::LostReplyTwice | Flaw::ResidueAfterClose => {
             &[Orphans, Progress]
         }
         Flaw::GrantAfterExpiry => &[Posthumous],
         // The store takes a turn away that its holder still believes in, and tells.
         Flaw::ReleaseNewer | Flaw::EarlyExpiry | Flaw::LateLost => &[Cause],
-        Flaw::NameLeak | Flaw::NoneFromFreeTry => &[Tries],
+        Flaw::NameLeak | Flaw::NoneFromFreeTry | Flaw::NoneFromRepeatedTry => &[Tries],
         Flaw::SlowExpiry => &[Orphans],
         Flaw::StaleCellWrite => &[FencedWrites],
-        // Only the suite can show these: no recipe writes while it waits, and the simulated network, not the
-        // store, loses replies.
-        Flaw::WaiterWrites | Flaw::WrongEffect => &[],
+        // Only the suite can show these: no recipe writes while it waits, or while another may, or forgets what it
+        // wrote; no two lines have the same name; and the simulated network, not the store, loses replies.
+        Flaw::WaiterWrites
+        | Flaw::LookThenWrite
+        | Flaw::CellOfAllKinds
+        | Flaw::ForgetsBelow
+        | Flaw::WrongEffect => &[],
     }
 }
 

@@ -36,7 +36,7 @@ impl Harness for EtcdHarness {
             EtcdOptions { members: self.members, proxied: self.members > 1, ..EtcdOptions::default() };
         let server = Server::with(options).await?;
         let machine = Machine::new().map_err(|error| error.to_string())?;
-        let spy = client(&server, Arc::default()).await?;
+        let spy = client_of(server.endpoints().into_iter().take(1), Arc::default()).await?;
         Ok(Box::new(Store { layout: self.layout, server, machine, spy }))
     }
 
@@ -47,8 +47,14 @@ impl Harness for EtcdHarness {
 
 /// A client of all members, with faults of its own.
 pub(crate) async fn client(server: &Server, faults: Arc<Faults>) -> Result<Client, String> {
-    let endpoints: Result<Vec<Endpoint>, _> =
-        server.endpoints().into_iter().map(Endpoint::from_shared).collect();
+    client_of(server.endpoints(), faults).await
+}
+
+async fn client_of(
+    endpoints: impl IntoIterator<Item = String>,
+    faults: Arc<Faults>,
+) -> Result<Client, String> {
+    let endpoints: Result<Vec<Endpoint>, _> = endpoints.into_iter().map(Endpoint::from_shared).collect();
     let silence = TTL / 6;
     let endpoints = endpoints.map_err(|error| error.to_string())?.into_iter().map(|endpoint| {
         endpoint.connect_timeout(TTL).http2_keep_alive_interval(silence).keep_alive_timeout(silence)
@@ -63,7 +69,9 @@ struct Store {
     layout: Layout,
     server: Server,
     machine: Machine,
-    /// Looks at what is left; its own requests are served too, so it is quiet while requests are counted.
+    /// Looks at what is left; its own requests are served too, so it is quiet while requests are counted. It asks
+    /// one member alone: each lists the leases that it knows of itself, and has those of all when it has just
+    /// answered a linearizable read.
     spy: Client,
 }
 

@@ -20,7 +20,6 @@ pub fn check(events: &[Event], lingering: Duration) -> Vec<Violation> {
     }
     let end = events.last().map(|event| event.at).unwrap_or_default();
     for line in checker.lines.values_mut() {
-        line.check_token_order(&mut checker.violations);
         line.check_writes(end, &mut checker.violations);
     }
     checker.violations
@@ -56,8 +55,11 @@ struct LineState {
     /// What users believe to hold.
     believed: HashSet<ClaimId>,
     occupancy: Occupancy,
-    grants: Vec<Granted>,
     tokens: BTreeSet<FencingToken>,
+    /// When each token of an exclusive grant was returned, with the highest by then.
+    exclusive: Vec<(Duration, FencingToken)>,
+    /// The same of exclusive and shared ones. Permit tokens identify, they do not order.
+    ordered: Vec<(Duration, FencingToken)>,
     /// Every write that was accepted: the version that it made, the one that it replaced, and its token.
     written: Vec<(u64, u64, FencingToken)>,
     /// When each join was acknowledged, with the highest place given by then.
@@ -66,20 +68,6 @@ struct LineState {
     highest_seen: Option<FencingToken>,
     /// When each claim may have been in line: from when it was sent, until when it was gone for certain.
     presence: Presence,
-}
-
-struct Granted {
-    sent: Duration,
-    returned: Duration,
-    token: FencingToken,
-    mode: Mode,
-}
-
-/// Whether two claims cannot hold together, whatever else is in line.
-pub(super) fn conflict(a: Mode, b: Mode) -> bool {
-    let mut alone = Occupancy::default();
-    alone.add(a);
-    !alone.admits(b)
 }
 
 /// When claims may have been in line: those of which nothing says that they are gone, those
@@ -227,20 +215,19 @@ impl Checker {
                 format!("{id} was granted after the end of its session"),
             );
         }
+        self.check_token(id, token, at);
         let Some(claim) = self.claims.get(&id) else { return };
-        let (line, mode, place, sent) = (claim.line.clone(), claim.mode, claim.place, claim.sent);
+        let (line, mode, place) = (claim.line.clone(), claim.mode, claim.place);
         let evicted = claim.evicted;
         let Some(state) = self.lines.get_mut(&line) else { return };
-        let unique = state.tokens.insert(token);
-        let overtaken = place.and_then(|place| state.overtaken(mode, place));
-        let alone = evicted || state.occupancy.admits(mode);
+        // Those who hold now may have come after one that was evicted.
+        let beside = if evicted { Occupancy::default() } else { state.occupancy };
+        let alone = beside.admits(mode);
+        let beside = if alone { beside } else { Occupancy::default() };
+        let overtaken = place.and_then(|place| state.overtaken(mode, place, beside));
         if !evicted {
             state.occupancy.add(mode);
             state.believed.insert(id);
-        }
-        state.grants.push(Granted { sent, returned: at, token, mode });
-        if !unique {
-            self.violated(Invariant::TokensUnique, at, format!("{line}: token {token} was granted twice"));
         }
         if let Some(ahead) = overtaken {
             let how = format!("{line}: {id} at {place:?} was granted while place {ahead} waited");
@@ -250,6 +237,25 @@ impl Checker {
             let how =
                 format!("{line}: {id} ({mode}, token {token}) was granted while others believed to hold");
             self.violated(Invariant::BeliefExclusion, at, how);
+        }
+    }
+
+    fn check_token(&mut self, id: ClaimId, token: FencingToken, at: Duration) {
+        let Some(claim) = self.claims.get(&id) else { return };
+        let (line, mode) = (claim.line.clone(), claim.mode);
+        // One that was evicted may hear of its turn after those who came later; but its token is above those
+        // that were known when it asked.
+        let known_at = if claim.evicted { claim.sent } else { Duration::MAX };
+        let Some(state) = self.lines.get_mut(&line) else { return };
+        let unique = state.tokens.insert(token);
+        let above = state.highest_token(mode, known_at).filter(|highest| *highest > token);
+        state.note_token(mode, token, at);
+        if !unique {
+            self.violated(Invariant::TokensUnique, at, format!("{line}: token {token} was granted twice"));
+        }
+        if let Some(above) = above {
+            let how = format!("{line}: {id} ({mode}) was granted token {token}, after {above}");
+            self.violated(Invariant::TokensOrdered, at, how);
         }
     }
 
@@ -333,9 +339,14 @@ impl LineState {
         }
     }
 
-    /// A place ahead that waits, and cannot hold together with `mode`.
-    fn overtaken(&self, mode: Mode, place: u64) -> Option<u64> {
-        let rivals = self.waiting.iter().filter(|(other, _)| conflict(**other, mode));
+    /// A place ahead that waits, and cannot hold together with `mode` and those `beside` it.
+    fn overtaken(&self, mode: Mode, place: u64, beside: Occupancy) -> Option<u64> {
+        let kept_out = |other: Mode| {
+            let mut together = beside;
+            together.add(other);
+            !together.admits(mode)
+        };
+        let rivals = self.waiting.iter().filter(|(other, _)| kept_out(**other));
         rivals.filter_map(|(_, waiting)| waiting.first().copied()).min().filter(|ahead| *ahead < place)
     }
 
@@ -354,34 +365,27 @@ impl LineState {
         }
     }
 
-    /// No grant with a smaller token may have been asked for after one with a larger token was returned.
-    fn check_token_order(&mut self, violations: &mut Vec<Violation>) {
-        self.grants.sort_by_key(|grant| grant.token);
-        // Going down: the earliest return of an exclusive grant, and of any, with a larger token.
-        let [mut exclusive, mut any]: [Option<(Duration, FencingToken)>; 2] = [None; 2];
-        for grant in self.grants.iter().rev() {
-            let later = match grant.mode {
-                Mode::Exclusive => any,
-                Mode::Shared => exclusive,
-                // Permit tokens identify, they do not order; of somebody present there is nothing to order.
-                Mode::Permits { .. } | Mode::Present => None,
-            };
-            if let Some((returned, token)) = later.filter(|(returned, _)| *returned < grant.sent) {
-                let how = format!(
-                    "token {} was asked for after token {token} was granted, at {returned:?}",
-                    grant.token
-                );
-                violations.push(Violation { invariant: Invariant::TokensOrdered, at: grant.returned, how });
-            }
-            let this = (grant.returned, grant.token);
-            let earlier =
-                |known: Option<(Duration, FencingToken)>| known.map_or(this, |known| known.min(this));
-            if grant.mode == Mode::Exclusive {
-                exclusive = Some(earlier(exclusive));
-            }
-            if matches!(grant.mode, Mode::Exclusive | Mode::Shared) {
-                any = Some(earlier(any));
-            }
+    /// The highest token of those that conflict with `mode` and were returned before.
+    fn highest_token(&self, mode: Mode, before: Duration) -> Option<FencingToken> {
+        let returned = match mode {
+            Mode::Exclusive => &self.ordered,
+            Mode::Shared => &self.exclusive,
+            Mode::Permits { .. } | Mode::Present => return None,
+        };
+        let count = returned.partition_point(|(at, _)| *at < before);
+        Some(returned.get(count.checked_sub(1)?)?.1)
+    }
+
+    fn note_token(&mut self, mode: Mode, token: FencingToken, at: Duration) {
+        let note = |returned: &mut Vec<(Duration, FencingToken)>| {
+            let highest = returned.last().map_or(token, |(_, highest)| token.max(*highest));
+            returned.push((at, highest));
+        };
+        if mode == Mode::Exclusive {
+            note(&mut self.exclusive);
+        }
+        if matches!(mode, Mode::Exclusive | Mode::Shared) {
+            note(&mut self.ordered);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use lock_core::{ClaimId, LineId, Mode, line::Occupancy};
 
-use super::{Invariant, Violation, check::conflict};
+use super::{Invariant, Violation};
 
 /// A change in the store's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +249,13 @@ impl Standing {
         self.holders.values().for_each(|mode| occupancy.add(*mode));
         occupancy
     }
+}
+
+/// Whether two claims cannot hold together, whatever else is in line.
+fn conflict(a: Mode, b: Mode) -> bool {
+    let mut alone = Occupancy::default();
+    alone.add(a);
+    !alone.admits(b)
 }
 
 /// For each place in a line, who of those ahead that are in its way was there the longest.

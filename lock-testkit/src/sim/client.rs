@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use lock_core::{
-    ClaimId, Claims, Coordinator, Error, ErrorKind, FencingToken, Guard, Health, Kind, LostReason, Mode,
-    Moment, Options, Outcome,
+    ClaimId, Claims, Coordinator, Error, ErrorKind, FencingToken, Guard, Health, Kind, LineId, LostReason,
+    Mode, Moment, Options, Outcome,
     backend::Backend,
     runtime::{Runtime, SimulatedRuntime},
 };
@@ -38,6 +39,9 @@ const MODES: [Mode; 6] = [
 
 /// Longer than any wait that makes progress.
 const STUCK: Duration = Duration::from_secs(3);
+
+/// Longer than any request takes when all is calm.
+const CALM_HOLD: Duration = Duration::from_millis(20);
 
 pub(super) async fn start_all(world: &Arc<World>) -> Vec<Arc<Client>> {
     let (mut clients, dice) = (Vec::new(), Dice(world.clock().clone()));
@@ -74,7 +78,16 @@ pub(super) fn work(clients: &[Arc<Client>]) -> Vec<tokio::sync::oneshot::Receive
 /// either.
 pub(super) async fn wind_up(world: &World, clients: Vec<Arc<Client>>) {
     for client in &clients {
-        client.takes_a_turn_everywhere().await;
+        client.reopen().await;
+    }
+    let exclusive = lines().map(|line| (line, [Mode::Exclusive].as_slice()));
+    let mixed = LINES.map(|name| (line(Kind::Mutex, name), MODES.as_slice()));
+    for (line, modes) in exclusive.chain(mixed) {
+        // All at once, so that they queue: while things go wrong nobody can tell a wait that is never answered
+        // from a long one.
+        let everybody = clients.iter().flat_map(|client| std::iter::repeat_n(client, WORKERS));
+        let turns = everybody.zip(modes.iter().cycle());
+        join_all(turns.map(|(client, mode)| client.takes_a_turn_in_calm(&line, *mode))).await;
     }
     world.sleep(world.store.recovery()).await;
     world.look_for_orphans(|_| true);
@@ -299,23 +312,22 @@ impl Client {
         self.world.record(What::Wrote { line, token, replaced: cell.version.get(), version });
     }
 
-    async fn takes_a_turn_everywhere(&self) {
-        self.reopen().await;
-        for line in lines() {
-            let turn = async {
-                let guard = self.coordinator().claims(line.clone()).acquire(Mode::Exclusive).await?;
-                // A session whose renewals were held up until now may still be lost here.
-                guard.release().await.or_else(|error| if error.is_retryable() { Ok(()) } else { Err(error) })
-            };
-            tokio::select! { biased;
-                turn = turn => {
-                    if let Err(error) = turn {
-                        self.world.violated(Invariant::Progress, error.to_string());
-                    }
+    async fn takes_a_turn_in_calm(&self, line: &LineId, mode: Mode) {
+        let turn = async {
+            let guard = self.coordinator().claims(line.clone()).acquire(mode).await?;
+            // Until the others are in line.
+            self.world.sleep(CALM_HOLD).await;
+            // A session whose renewals were held up until now may still be lost here.
+            guard.release().await.or_else(|error| if error.is_retryable() { Ok(()) } else { Err(error) })
+        };
+        tokio::select! { biased;
+            turn = turn => {
+                if let Err(error) = turn {
+                    self.world.violated(Invariant::Progress, error.to_string());
                 }
-                () = self.world.sleep(STUCK * 3) => {
-                    self.world.violated(Invariant::Progress, format!("{line}: no turn when all is calm"));
-                }
+            }
+            () = self.world.sleep(STUCK * 3) => {
+                self.world.violated(Invariant::Progress, format!("{line}: no turn when all is calm"));
             }
         }
     }

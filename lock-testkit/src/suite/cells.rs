@@ -1,14 +1,41 @@
 //! C17.
 
+use futures_util::future::join_all;
 use lock_core::{
-    ErrorKind, Mode,
+    Error, ErrorKind, Mode,
     backend::{Cell, CellVersion},
 };
 
 use super::{
-    context::{Check, Context, ensure, has_rival, line, rival},
+    context::{Check, Context, Stop, ensure, has_rival, line, rival},
     exclusion::weaker,
 };
+
+/// Rounds, because a race may go well.
+const ROUNDS: usize = 4;
+
+/// Of those who replace one version at the same time one does, and the others are told.
+async fn race(context: &Context) -> Check {
+    let mut parties = Vec::new();
+    for _ in 0..8 {
+        parties.push(context.party().await?);
+    }
+    let (x, mut version) = (line("race"), CellVersion::ABSENT);
+    for round in 0..ROUNDS {
+        let writes = parties.iter().map(|party| party.session.put_cell(&x, version, b"mine", None));
+        let outcomes = join_all(writes).await;
+        let refused = |error: &Error| error.kind() == ErrorKind::Conflict;
+        let conflicts = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(refused)).count();
+        let won: Vec<CellVersion> =
+            outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).copied().collect();
+        let [now] = won[..] else {
+            return Err(Stop::Failed(format!("round {round}: {} replaced one version", won.len())));
+        };
+        ensure(conflicts == parties.len() - 1, format!("round {round}: {outcomes:?}"))?;
+        version = now;
+    }
+    Ok(())
+}
 
 pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     let (a, b) = (context.party().await?, context.party().await?);
@@ -47,6 +74,8 @@ pub(super) async fn cells(context: &Context, mode: Mode) -> Check {
     next.leave().await?;
     let late = kind(b.session.put_cell(&x, three, b"late", Some(&left)).await);
     ensure(late == Some(ErrorKind::NotHeld), format!("a write after the release: {late:?}"))?;
+
+    race(context).await?;
 
     // It outlives its writers, and its versions do not come back.
     a.session.close().await?;

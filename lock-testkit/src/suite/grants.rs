@@ -1,6 +1,6 @@
 //! In which order claims are granted, and with which token: C2, C3, C6.
 
-use lock_core::Mode;
+use lock_core::{FencingToken, Mode};
 
 use super::context::{Check, Context, Party, Stop, ensure, has_rival, line, needs, rival};
 
@@ -76,7 +76,7 @@ pub(super) async fn fencing(context: &Context, mode: Mode) -> Check {
         rises(&mut last, token, "a release")?;
         holder.leave().await?;
     }
-    // Handed from one to the next.
+    handed_on(context, mode, &mut last).await?;
     let (a, b) = (context.party().await?, context.party().await?);
     let mut first = a.join(&x, rival(mode)).await?;
     rises(&mut last, first.granted(context).await?.token, "a release")?;
@@ -92,6 +92,22 @@ pub(super) async fn fencing(context: &Context, mode: Mode) -> Check {
     let limit = context.recovery(&a.session) * 4;
     rises(&mut last, third.granted_within(context, limit).await?.token, "a crash")?;
     third.leave().await?;
+    Ok(())
+}
+
+/// From one to the next, while others wait.
+async fn handed_on(context: &Context, mode: Mode, last: &mut Option<FencingToken>) -> Check {
+    let (x, party) = (line("fencing"), context.party().await?);
+    let mut queue = Vec::new();
+    for in_turn in [rival(mode), mode, rival(mode)] {
+        let mut standing = party.join(&x, in_turn).await?;
+        standing.is_granted(context).await?;
+        queue.push(standing);
+    }
+    for mut standing in queue {
+        rises(last, standing.granted(context).await?.token, "a release before others")?;
+        standing.leave().await?;
+    }
     Ok(())
 }
 
@@ -112,7 +128,7 @@ pub(super) async fn fencing_over_a_restart(context: &Context, mode: Mode) -> Che
     rises(&mut last, holder.granted_within(context, limit).await?.token, "a restart")
 }
 
-fn rises(last: &mut Option<lock_core::FencingToken>, token: lock_core::FencingToken, over: &str) -> Check {
+fn rises(last: &mut Option<FencingToken>, token: FencingToken, over: &str) -> Check {
     ensure(Some(token) > *last, format!("token {token} after {last:?}, over {over}"))?;
     *last = Some(token);
     Ok(())
@@ -137,7 +153,8 @@ pub(super) async fn tries(context: &Context, mode: Mode) -> Check {
     }
     ensure(holder.inspect(&x).await?.places.len() == before, "a try left something in line")?;
     tries_with_patience(context, mode, &holder).await?;
-    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")
+    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")?;
+    repeated_tries(context, mode).await
 }
 
 async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> Check {
@@ -152,4 +169,20 @@ async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> C
         guard.release().await?;
     }
     ensure(holder.session.lease().check().is_ok(), "the holder's session lives")
+}
+
+/// One whose reply is lost has its turn when it is repeated: what stands in its way is itself.
+async fn repeated_tries(context: &Context, mode: Mode) -> Check {
+    let x = line("tries-again");
+    // A store may look before it tries.
+    for asked_first in 0..3 {
+        let party = context.party().await?;
+        let claim = party.claim(mode);
+        let first = party.losing(asked_first, async { party.session.try_join(&x, &claim).await }).await?;
+        let Some(first) = first else { return ensure(asked_first > 0, "a try that asks for nothing") };
+        let again = party.session.try_join(&x, &claim).await?;
+        ensure(again.is_some(), format!("a try on a free line answers {first:?}, and `None` when repeated"))?;
+        party.session.leave(&x, claim.id).await?;
+    }
+    Ok(())
 }

@@ -2,7 +2,10 @@
 
 use std::{pin::pin, task::Waker, time::Duration};
 
-use lock_core::{ErrorKind, Kind, LineId, LostReason, Mode, Names, backend::CellVersion};
+use lock_core::{
+    ErrorKind, Kind, LineId, LostReason, Mode, Names,
+    backend::{Cell, CellVersion},
+};
 
 use super::context::{Check, Context, Party, Stop, User, ensure, line, rival};
 
@@ -84,10 +87,26 @@ pub(super) async fn names(context: &Context, mode: Mode) -> Check {
         let mine = seen.id == *x && seen.places.iter().all(|place| place.claim == ticket.claim);
         ensure(mine && seen.places.len() == 1, format!("{x} shows claims of other lines: {seen:?}"))?;
     }
-    // Cells too.
-    other.session.put_cell(&line("a/b"), CellVersion::ABSENT, b"of a/b", None).await?;
-    let cell = other.session.cell(&line("a")).await?;
-    ensure(cell.version == CellVersion::ABSENT, "the cell of a/b is seen at a")
+    cells_of_their_own(&other, &lines).await
+}
+
+/// What is written to the cell of one line is seen at no other, nor is it forgotten with another.
+async fn cells_of_their_own(party: &Party, lines: &[LineId]) -> Check {
+    for x in lines {
+        let seen = party.session.cell(x).await?;
+        ensure(seen == Cell::absent(), format!("{x} shows the cell of another line: {seen:?}"))?;
+        party.session.put_cell(x, CellVersion::ABSENT, x.key().as_bytes(), None).await?;
+    }
+    // The shortest first: whoever forgets all that begins with `a` must not forget `a/b`.
+    for x in lines.iter().rev() {
+        let seen = party.session.cell(x).await?;
+        ensure(
+            *seen.bytes == *x.key().as_bytes(),
+            format!("{x} has lost its cell to another line: {seen:?}"),
+        )?;
+        party.session.forget(x).await?;
+    }
+    Ok(())
 }
 
 /// Names that do not nest are independent all the same; others are refused while they would be in the way.

@@ -22,14 +22,20 @@ pub(super) async fn one_wake(context: &Context, mode: Mode) -> Check {
     Ok(())
 }
 
+/// Those who wait belong to so many: one request of each would be too many for a grant.
+const SESSIONS: usize = 12;
+
 /// How many requests a release cost, and how many it granted.
 async fn cost_of_a_release(context: &Context, mode: Mode, waiting: usize) -> Check<(u64, u64)> {
-    let (holder, party) = (context.party().await?, context.party().await?);
+    let holder = context.party().await?;
     let x = line(&format!("wake-{waiting}"));
     let mut held = holder.join(&x, rival(mode)).await?;
     held.granted(context).await?;
-    let mut queue = Vec::new();
-    for _ in 0..waiting {
+    let (mut parties, mut queue) = (Vec::new(), Vec::new());
+    for _ in 0..SESSIONS.min(waiting) {
+        parties.push(context.party().await?);
+    }
+    for party in parties.iter().cycle().take(waiting) {
         queue.push(party.join(&x, mode).await?);
     }
     let waits = queue.into_iter().map(|mut standing| async move {
