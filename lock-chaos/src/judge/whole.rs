@@ -192,12 +192,17 @@ fn owners<'a>(case: &'a Case<'_>) -> HashMap<&'a str, Vec<usize>> {
     of_owner
 }
 
-/// When it has been quiet for a while, whoever is in line is wanted; and nothing is left at the end.
+/// Nobody comes into line twice; when it has been quiet for a while, whoever is in line is wanted; and nothing is
+/// left at the end.
 fn orphans(case: &Case<'_>, violations: &mut Vec<Violation>) {
     for left in case.left {
         violated(violations, Invariant::Orphans, case.story.end, format!("{left} is left in the store"));
     }
     let Some(truth) = case.truth else { return };
+    for (claim, line, stamp) in &truth.repeated {
+        let how = format!("{line}: {claim} came into line once more (revision {})", stamp.revision);
+        violated(violations, Invariant::Orphans, stamp.earliest, how);
+    }
     for (_, to) in &case.story.calms {
         let there = truth.log.stays.iter().filter(|stay| {
             stay.entered.latest < to.saturating_sub(SETTLED)
@@ -237,10 +242,13 @@ pub(crate) fn claim_of(turn: &Turn) -> Option<ClaimId> {
 
 #[cfg(test)]
 mod tests {
+    use lock_testkit::history::Stamp;
+
     use super::*;
     use crate::{
         judge::story::Story,
         record::{Client, Line, Record, Way, What, Wish},
+        truth::Truth,
     };
 
     const fn seconds(at: u64) -> Duration {
@@ -256,8 +264,11 @@ mod tests {
         let of_all = calm.map(|(at, what)| Record { at: seconds(at), client: None, what });
         let mut records: Vec<_> = of_client.chain(of_all).collect();
         records.sort_by_key(|record| record.at);
-        let (story, registers) = (Story::read(&records), BTreeMap::new());
-        let case = Case { story: &story, registers: &registers, truth: None, left: &[], ttl: seconds(2) };
+        checked(&Story::read(&records), None)
+    }
+
+    fn checked(story: &Story, truth: Option<&Truth>) -> Vec<(Invariant, Duration)> {
+        let case = Case { story, registers: &BTreeMap::new(), truth, left: &[], ttl: seconds(2) };
         check(&case).iter().map(|it| (it.invariant, it.at)).collect()
     }
 
@@ -292,5 +303,13 @@ mod tests {
             let beside_a_turn = [&alone[..], &[(7, sent(1)), (8, granted(1))]].concat();
             assert_eq!(found(&beside_a_turn), []);
         }
+    }
+
+    #[test]
+    fn nobody_wants_a_claim_that_comes_into_line_once_more() {
+        let stamp = Stamp { revision: 7, earliest: seconds(3), latest: seconds(4) };
+        let claim = "0000000000000007.1".parse().unwrap();
+        let truth = Truth { repeated: vec![(claim, Line(0).id().unwrap(), stamp)], ..Truth::default() };
+        assert_eq!(checked(&Story::default(), Some(&truth)), [(Invariant::Orphans, seconds(3))]);
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod zookeeper;
 use std::collections::HashMap;
 
 use lock_testkit::history::{Log, Stamp};
-use yourturn::ClaimId;
+use yourturn::{ClaimId, LineId};
 
 /// As lines of a file.
 pub(crate) fn lines(truth: &Truth) -> String {
@@ -21,6 +21,8 @@ pub(crate) fn lines(truth: &Truth) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) log: Log,
+    /// Claims that came into line once more, while they were there or after they had gone.
+    pub(crate) repeated: Vec<(ClaimId, LineId, Stamp)>,
     /// Who made each claim.
     pub(crate) owners: HashMap<ClaimId, String>,
     /// All changes as they were written down, for people: revision, where, and what.

@@ -169,13 +169,8 @@ struct Reader {
     /// Every path begins with it.
     namespace: String,
     book: Book,
-    nodes: HashMap<String, Node>,
+    nodes: HashMap<String, ClaimId>,
     of_session: HashMap<i64, Vec<String>>,
-}
-
-struct Node {
-    claim: ClaimId,
-    queues: bool,
 }
 
 /// Of a queue's node; `docs/zookeeper-protocol.md` says what else there is.
@@ -190,8 +185,8 @@ impl Reader {
     fn enter(&mut self, zxid: u64, change: Change) {
         match change {
             Change::Created { path, data, owner } => {
-                let Some(node) = self.created(zxid, &path, &data) else { return };
-                self.nodes.insert(path.clone(), node);
+                let Some(claim) = self.created(zxid, &path, &data) else { return };
+                self.nodes.insert(path.clone(), claim);
                 self.of_session.entry(owner.unwrap_or_default()).or_default().push(path);
             }
             Change::Set { path, data } => {
@@ -221,7 +216,8 @@ impl Reader {
         (path != PULSE).then_some((zxid, path, data))
     }
 
-    fn created(&mut self, zxid: u64, path: &str, data: &[u8]) -> Option<Node> {
+    /// Whose node it is; none: nobody's.
+    fn created(&mut self, zxid: u64, path: &str, data: &[u8]) -> Option<ClaimId> {
         let mut parts = path.strip_prefix(&self.namespace)?.split('/');
         let line = Line::of_key(parts.next()?, parts.next()?)?;
         match (parts.next()?, parts.next()?) {
@@ -229,24 +225,22 @@ impl Reader {
                 let Place { claim, record } = serde_json::from_slice(data).ok()?;
                 parts.next()?;
                 let claim = claim.parse().ok()?;
-                self.book.queues(claim, line, &record, zxid);
-                Some(Node { claim, queues: true })
+                self.book.queues(claim, line, &record, path, zxid);
+                Some(claim)
             }
             ("h", holder) => {
                 let record = serde_json::from_slice(data).ok()?;
                 let claim = holder.split_once('-')?.1.parse().ok()?;
-                self.book.is_admitted(claim, line, &record, zxid);
-                Some(Node { claim, queues: false })
+                self.book.is_admitted(claim, line, &record, path, zxid);
+                Some(claim)
             }
             _ => None,
         }
     }
 
     fn deleted(&mut self, zxid: u64, path: &str) {
-        match self.nodes.remove(path) {
-            Some(Node { claim, queues: true }) => self.book.leaves_the_queue(claim, zxid),
-            Some(Node { claim, queues: false }) => self.book.leaves_the_holders(claim, zxid),
-            None => {}
+        if let Some(claim) = self.nodes.remove(path) {
+            self.book.is_gone(claim, path, zxid);
         }
     }
 }
