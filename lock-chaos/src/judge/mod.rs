@@ -46,7 +46,7 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Verdict {
     /// With the library, as far as anybody can tell.
     pub(crate) violations: Vec<Violation>,
-    /// With the store: what it has lost.
+    /// With the store: what it is proved to have lost. That its servers say that their data differ excuses nothing.
     pub(crate) losses: Vec<Loss>,
     /// What was violated while it did.
     pub(crate) of_the_store: Vec<Violation>,

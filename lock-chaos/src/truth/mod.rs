@@ -32,8 +32,8 @@ pub(crate) struct Truth {
     /// The last revision of each epoch, counted by the upper half of a revision, that another leader has ended:
     /// the store has none that is larger, whatever it has acknowledged.
     pub(crate) ends: HashMap<u64, u64>,
-    /// From when on the servers' data differ, as they themselves say.
-    pub(crate) diverged: Option<Stamp>,
+    /// What servers say of their own data: that they differ from the leader's.
+    pub(crate) diverged: Vec<String>,
     /// Which ids were written under a guard.
     pub(crate) written: HashMap<u64, u64>,
 }

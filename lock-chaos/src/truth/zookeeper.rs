@@ -69,10 +69,8 @@ impl Observer {
                 reader.enter(zxid, change);
             }
         }
-        let clock = self.pulses.clock();
-        let diverged = servers.iter().filter_map(|server| divergence(&server.log)).min();
-        let diverged = diverged.map(|zxid| clock.stamp(zxid));
-        Ok(Truth { raw, ends, diverged, ..reader.book.close(&clock) })
+        let diverged = divergences(servers.iter().map(|server| server.log.as_str()));
+        Ok(Truth { raw, ends, diverged, ..reader.book.close(&self.pulses.clock()) })
     }
 }
 
@@ -115,6 +113,15 @@ fn ends_of_epochs<'a>(logs: impl Iterator<Item = &'a str>) -> HashMap<u64, u64> 
         }
     }
     ends
+}
+
+/// Which servers say that their data are not the leader's.
+fn divergences<'a>(logs: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let first = |(server, log)| {
+        let zxid = divergence(log)?;
+        Some(format!("by its own digests, the data of s{server} differ from revision {zxid:#x} on"))
+    };
+    logs.enumerate().filter_map(first).collect()
 }
 
 /// The first transaction after which a server's data were not what the leader's were: each has a digest of
@@ -257,8 +264,9 @@ mod tests {
             warning("Message:Digests are not matching. Value is Zxid. Value:12884901889"),
             warning("Snapshot loaded in 86 ms"),
         ];
-        assert_eq!(divergence(&log.join("\n")), Some(12_884_901_889));
-        assert_eq!(divergence(&warning("Snapshot loaded in 86 ms")), None);
+        let logs = [warning("Snapshot loaded in 86 ms"), log.join("\n")];
+        let told = divergences(logs.iter().map(String::as_str));
+        assert_eq!(told, ["by its own digests, the data of s1 differ from revision 0x300000001 on"]);
     }
 
     #[test]
