@@ -30,7 +30,7 @@ const MEMORY_LIMIT: &str = "--data=6000000000";
 /// What is looked for, and how hard.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Only these bugs, by name. Then the code without a bug is not looked at, and only their rows are replaced.
+    /// Only these bugs, by name. Then only their rows are replaced.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// For how many seconds lock-chaos looks for each.
@@ -49,10 +49,10 @@ struct Bug {
 }
 
 /// What may find a bug.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// The conformance suite: one of these tests after another.
-    Suite(&'static [Test]),
+    /// A test that runs the conformance suite, or one of its own for a bug.
+    Suite(Test),
     /// One of the simulator's tests.
     Simulator(Test),
     /// `lock-chaos`, on this store.
@@ -72,8 +72,18 @@ enum Column {
 /// What each column says: nothing where nobody looked, `None` where nothing was found.
 type Found = BTreeMap<Column, Option<String>>;
 
+/// How a program ended that looked for a bug.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Well,
+    /// It failed, and printed this.
+    Badly(String),
+    /// It was stopped.
+    Never,
+}
+
 /// A test, and the file that it is in; none: it is one of a library.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Test {
     file: &'static str,
     name: &'static str,
@@ -123,32 +133,27 @@ impl Bug {
     /// What can come by the code that it is in; what takes longest comes last.
     fn checks(&self) -> &'static [Check] {
         match (self.part.as_str(), self.name.as_str()) {
-            ("", _) => &[
-                Check::Suite(&[MEMORY, ONE_MEMBER, THREE_MEMBERS, ONE_SERVER, THREE_SERVERS]),
-                Check::Simulator(MEMORY_SEEDS),
-                Check::Simulator(ETCD_SEEDS),
-                Check::Chaos("etcd"),
-                Check::Chaos("zookeeper"),
-                Check::Clock,
-            ],
             (_, "StdClock") => &[Check::Clock],
             // Sessions that end too soon break no clause.
-            (_, "RenewalNotResumed") => &[Check::Suite(&[SURVIVAL]), Check::Simulator(ETCD_SEEDS)],
+            (_, "RenewalNotResumed") => &[Check::Suite(SURVIVAL), Check::Simulator(ETCD_SEEDS)],
             ("Etcd", _) => &[
                 Check::Simulator(ETCD_SEEDS),
                 Check::Chaos("etcd"),
-                Check::Suite(&[ONE_MEMBER, THREE_MEMBERS]),
+                Check::Suite(ONE_MEMBER),
+                Check::Suite(THREE_MEMBERS),
             ],
             // The leader's count is coarse, and only one answer is swallowed in a while: chance does not come by.
-            (_, "NewestBeatCounts") => &[Check::Suite(&[BEATS])],
-            (_, "CreateRepeated") => &[Check::Suite(&[LOST_ANSWER]), Check::Chaos("zookeeper")],
-            ("ZooKeeper", _) => &[Check::Chaos("zookeeper"), Check::Suite(&[ONE_SERVER, THREE_SERVERS])],
+            (_, "NewestBeatCounts") => &[Check::Suite(BEATS)],
+            (_, "CreateRepeated") => &[Check::Suite(LOST_ANSWER), Check::Chaos("zookeeper")],
+            ("ZooKeeper", _) => {
+                &[Check::Chaos("zookeeper"), Check::Suite(ONE_SERVER), Check::Suite(THREE_SERVERS)]
+            }
             _ => &[
-                Check::Suite(&[MEMORY]),
+                Check::Suite(MEMORY),
                 Check::Simulator(MEMORY_SEEDS),
                 Check::Simulator(ETCD_SEEDS),
                 Check::Chaos("etcd"),
-                Check::Suite(&[ONE_MEMBER]),
+                Check::Suite(ONE_MEMBER),
             ],
         }
     }
@@ -158,7 +163,7 @@ impl Check {
     /// What finds the bug, if this does.
     fn find(self, bug: &Bug, options: &Options) -> Result<Option<String>> {
         match self {
-            Self::Suite(tests) => suite(tests, bug),
+            Self::Suite(test) => suite(test, bug),
             Self::Simulator(test) => simulator(test, bug),
             Self::Chaos(store) => chaos(store, bug, options),
             Self::Clock => clock(bug),
@@ -167,7 +172,7 @@ impl Check {
 
     /// Whether it is asked only about what nothing else finds.
     fn is_slow(self) -> bool {
-        matches!(self, Self::Suite(tests) if tests.iter().all(|test| test.file == "conformance"))
+        matches!(self, Self::Suite(test) if test.file == "conformance")
     }
 
     /// Where the table tells it.
@@ -188,13 +193,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         cargo::run(arguments)?;
     }
     let all = options.only.is_empty();
-    if all && let Some(found) = look_for(&Bug::none(), options)?.into_values().flatten().next() {
-        return Err(format!("something is found without a bug: {found}").into());
-    }
     let wanted = |bug: &Bug| all || options.only.contains(&bug.name);
-    let (mut rows, mut missed) = (Vec::new(), Vec::new());
+    let (mut rows, mut missed, mut trusted) = (Vec::new(), Vec::new(), Vec::new());
     for bug in Bug::all()?.into_iter().filter(wanted) {
-        let found = look_for(&bug, options)?;
+        let found = look_for(&bug, &mut trusted, options)?;
         if found.values().all(Option::is_none) {
             missed.push(bug.name.clone());
         }
@@ -215,16 +217,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if missed.is_empty() { Ok(()) } else { Err(format!("nothing finds {}", missed.join(", ")).into()) }
 }
 
-fn look_for(bug: &Bug, options: &Options) -> Result<Found> {
+/// `trusted`: the checks that have found nothing without a bug; each is tried when it is first needed.
+fn look_for(bug: &Bug, trusted: &mut Vec<Check>, options: &Options) -> Result<Found> {
     let mut found = Found::new();
     for check in bug.checks() {
         if check.is_slow() && found.values().any(Option::is_some) {
             continue;
         }
         let column = found.entry(check.column()).or_default();
-        if column.is_none() {
-            *column = check.find(bug, options)?;
+        if column.is_some() {
+            continue;
         }
+        if !trusted.contains(check) {
+            if let Some(found) = check.find(&Bug::none(), options)? {
+                return Err(format!("something is found without a bug: {found}").into());
+            }
+            trusted.push(*check);
+        }
+        *column = check.find(bug, options)?;
     }
     Ok(found)
 }
@@ -251,54 +261,78 @@ fn row(bug: &Bug, found: &Found) -> String {
     row + " |"
 }
 
-/// Runs a program with the bug in it, for no longer than there is patience: what it prints when it has found
-/// something.
-fn complaint(
-    bug: &Bug,
-    program: &str,
-    arguments: &[&str],
-    variables: &[(&str, &str)],
-) -> Result<Option<String>> {
+/// Runs a program with the bug in it, for no longer than there is patience.
+fn ran(bug: &Bug, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Ended> {
     eprintln!("+ {VARIABLE}={} {} {}", bug.name, program, arguments.join(" "));
-    // One that goes round in circles fills the memory first.
     let mut command = Command::new("prlimit");
     command.args([MEMORY_LIMIT, "timeout", "--kill-after=30", PATIENCE, program]).args(arguments);
     let output = command.env(VARIABLE, &bug.name).envs(variables.iter().copied()).output()?;
     let printed = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-    Ok((!output.status.success()).then(|| printed.concat()))
+    Ok(ended(output.status.code(), printed.concat()))
+}
+
+/// What an exit code of `timeout` says.
+fn ended(code: Option<i32>, printed: String) -> Ended {
+    match code {
+        Some(0) => Ended::Well,
+        // It ran out of time: it was told to end, or killed.
+        Some(124 | 137) => Ended::Never,
+        // What goes round in circles may run out of memory first.
+        _ if printed.contains("memory allocation of ") => Ended::Never,
+        _ => Ended::Badly(printed),
+    }
+}
+
+/// What a check has found, if anything, by the sign of a bug in what it printed. Without one it has failed for
+/// another reason, and says nothing of the bug.
+fn finding(ended: Ended, sign: impl FnOnce(&str) -> Option<String>) -> Result<Option<String>> {
+    match ended {
+        Ended::Well => Ok(None),
+        Ended::Never => Ok(Some("does not come to an end".to_owned())),
+        Ended::Badly(printed) => match sign(&printed) {
+            None => Err(format!("a check failed, and has found nothing:\n{printed}").into()),
+            sign => Ok(sign),
+        },
+    }
 }
 
 /// Runs one of the tests.
-fn look(bug: &Bug, test: Test, variables: &[(&str, &str)]) -> Result<Option<String>> {
+fn look(bug: &Bug, test: Test, variables: &[(&str, &str)]) -> Result<Ended> {
     let target = if test.file.is_empty() { vec!["--lib"] } else { vec!["--test", test.file] };
     let cargo =
         [&["test", "--quiet", "--workspace", "--all-features"], &*target, &["--", test.name]].concat();
-    complaint(bug, "cargo", &cargo, variables)
+    ran(bug, "cargo", &cargo, variables)
 }
 
-/// The clauses that the suite finds broken.
-fn suite(tests: &[Test], bug: &Bug) -> Result<Option<String>> {
-    for test in tests {
-        if let Some(printed) = look(bug, *test, &[])? {
-            let is_of_suite = test.file == "suite" || test.file == "conformance";
-            return Ok(Some(if is_of_suite { clauses(&printed) } else { test.told() }));
-        }
-    }
-    Ok(None)
+/// The clauses that the suite finds broken; of another test, which it is.
+fn suite(test: Test, bug: &Bug) -> Result<Option<String>> {
+    let is_of_suite = test.file == "suite" || test.file == "conformance";
+    finding(look(bug, test, &[])?, |printed| {
+        if is_of_suite { clauses(printed) } else { has_failed(test, printed).then(|| test.told()) }
+    })
 }
 
-/// The clauses that a report of the suite says are broken.
-fn clauses(printed: &str) -> String {
-    let mut clauses: Vec<&str> =
-        printed.lines().filter_map(|line| Some(line.strip_prefix("FAIL: ")?.split_once(',')?.0)).collect();
+/// The clauses that a report of the suite says are broken. A store that does not start breaks none.
+fn clauses(printed: &str) -> Option<String> {
+    let clause = |line: &str| {
+        let (clause, rest) = line.strip_prefix("FAIL: ")?.split_once(", ")?;
+        let (_mode, why) = rest.split_once(": ")?;
+        (!why.starts_with("there is no store")).then(|| clause.to_owned())
+    };
+    let mut clauses: Vec<String> = printed.lines().filter_map(clause).collect();
     clauses.dedup();
-    told(&clauses.join(", "))
+    (!clauses.is_empty()).then(|| clauses.join(", "))
+}
+
+/// Whether what cargo printed says that this test has failed, and not that it could not be run.
+fn has_failed(test: Test, printed: &str) -> bool {
+    let failed = |line: &str| line.strip_prefix("---- ")?.strip_suffix(" stdout ----").map(str::to_owned);
+    printed.lines().filter_map(failed).any(|name| name.contains(test.name))
 }
 
 /// The first seed that shows it, and as what.
 fn simulator(test: Test, bug: &Bug) -> Result<Option<String>> {
-    let printed = look(bug, test, &[])?;
-    Ok(printed.map(|printed| told(&seed_and_sign(&printed).unwrap_or_default())))
+    finding(look(bug, test, &[])?, seed_and_sign)
 }
 
 /// Of the simulator's test: which invariant its first violation is about, and the seed.
@@ -323,15 +357,18 @@ fn chaos(store: &str, bug: &Bug, options: &Options) -> Result<Option<String>> {
     drop(fs::remove_dir_all(&folder));
     let program = target.join("release").join("lock-chaos");
     let arguments: Vec<&str> = arguments.split(' ').collect();
-    if complaint(bug, &program.to_string_lossy(), &arguments, &[])?.is_none() {
-        return Ok(None);
-    }
-    let Ok(report) = fs::read_to_string(folder.join("report.json")) else { return Ok(Some(told(""))) };
-    let report: Value = serde_json::from_str(&report)?;
-    let violations = report.get("violations").and_then(Value::as_array).ok_or("a report has another form")?;
+    finding(ran(bug, &program.to_string_lossy(), &arguments, &[])?, |_printed| {
+        let invariants = invariants(&fs::read_to_string(folder.join("report.json")).ok()?)?;
+        Some(format!("{invariants} (seed {})", options.seed))
+    })
+}
+
+/// Those that a report of `lock-chaos` says are broken.
+fn invariants(report: &str) -> Option<String> {
+    let report: Value = serde_json::from_str(report).ok()?;
+    let violations = report.get("violations")?.as_array()?;
     let signs: BTreeSet<&str> = violations.iter().filter_map(|it| it.as_str()?.split(' ').next()).collect();
-    let signs: Vec<&str> = signs.into_iter().collect();
-    Ok(Some(told(&format!("{} (seed {})", signs.join(", "), options.seed))))
+    (!signs.is_empty()).then(|| signs.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// A test of the clock, in a namespace whose boot was long before that of the clock that stands still during
@@ -340,8 +377,9 @@ fn clock(bug: &Bug) -> Result<Option<String>> {
     let runner = format!("CARGO_TARGET_{}_RUNNER", host()?.to_uppercase().replace('-', "_"));
     let suspended = "unshare --user --map-root-user --time --fork --boottime 1000000";
     let variables = [(runner.as_str(), suspended)];
-    let found = look(bug, CLOCK, &variables)?;
-    Ok(found.map(|_| "C7: the clock, in a time namespace".to_owned()))
+    finding(look(bug, CLOCK, &variables)?, |printed| {
+        has_failed(CLOCK, printed).then(|| "C7: the clock, in a time namespace".to_owned())
+    })
 }
 
 /// The triple of this machine.
@@ -349,11 +387,6 @@ fn host() -> Result<String> {
     let version = ask("rustc", &["-vV"])?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.ok_or("rustc names no host")?.to_owned())
-}
-
-/// What finds a bug without a word has been stopped: it did not come to an end.
-fn told(what: &str) -> String {
-    if what.is_empty() { "does not come to an end".to_owned() } else { what.to_owned() }
 }
 
 #[cfg(test)]
@@ -364,10 +397,38 @@ mod tests {
     fn what_was_found_is_read_from_what_is_printed() {
         let report =
             "C1 ...\nFAIL: C7 lost, shared: a\nFAIL: C7 lost, exclusive: b\nFAIL: C10 posthumous, x: c\n";
-        assert_eq!(clauses(report), "C7 lost, C10 posthumous");
-        assert_eq!(clauses("nothing"), "does not come to an end");
+        assert_eq!(clauses(report).unwrap(), "C7 lost, C10 posthumous");
         let printed = "  left: [\"seed 17: I8 Progress at 3s: no turn\\nreproduce it with: x\"]\n";
         assert_eq!(seed_and_sign(printed).unwrap(), "I8 (seed 17)");
+        let report = r#"{"violations": ["I7 at 3s: a", "I4 at 2s: b", "I7 at 5s: c"]}"#;
+        assert_eq!(invariants(report).unwrap(), "I4, I7");
+        assert!(has_failed(BEATS, &format!("\n---- beats::tests::{} stdout ----\n", BEATS.name)));
+    }
+
+    #[test]
+    fn what_failed_for_another_reason_has_found_nothing() {
+        let report = "FAIL: C1 exclusion, 2 of 3 permits: there is no store: etcd has ended\n";
+        assert_eq!(clauses(report), None);
+        assert_eq!(clauses(&format!("{report}FAIL: C2 fifo, shared: a\n")).unwrap(), "C2 fifo");
+        assert_eq!(invariants(r#"{"violations": []}"#), None);
+        let printed = format!("error: could not execute `{}` (never executed)", CLOCK.name);
+        assert!(!has_failed(CLOCK, &printed));
+        let error = finding(Ended::Badly(printed), |_| None).unwrap_err();
+        assert!(error.to_string().contains("never executed"), "{error}");
+    }
+
+    #[test]
+    fn what_is_stopped_does_not_come_to_an_end() {
+        let ended = |code, printed: &str| ended(code, printed.to_owned());
+        let sign = |printed: &str| Some(printed.to_owned());
+        assert_eq!(finding(ended(Some(0), "x"), sign).unwrap(), None);
+        assert_eq!(finding(ended(Some(101), "x"), sign).unwrap().unwrap(), "x");
+        // Killed from outside.
+        assert_eq!(ended(None, "x"), Ended::Badly("x".to_owned()));
+        let out_of_memory = ended(Some(101), "memory allocation of 8 bytes failed");
+        for stopped in [ended(Some(124), "x"), ended(Some(137), "x"), out_of_memory] {
+            assert_eq!(finding(stopped, sign).unwrap().unwrap(), "does not come to an end");
+        }
     }
 
     #[test]

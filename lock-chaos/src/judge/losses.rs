@@ -58,11 +58,53 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Loss> {
         );
         Loss { from: lost.first_sent, to, how }
     };
-    // What some servers have and others have not stays so, until somebody makes them anew.
-    let diverged = truth.diverged.map(|stamp| Loss {
-        from: stamp.earliest,
-        to: case.story.end,
-        how: format!("by their own digests, the servers' data differ from revision {:#x} on", stamp.revision),
-    });
-    lost.into_iter().map(loss).chain(diverged).collect()
+    lost.into_iter().map(loss).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_testkit::history::{Invariant, Violation};
+
+    use super::*;
+    use crate::{
+        judge::{Verdict, story::Story},
+        record::{Client, Line, Record, Way, What, Wish},
+        truth::Truth,
+    };
+
+    /// Of a client that is granted a turn in epoch 1, and then is stuck.
+    fn judged(truth: &Truth) -> Verdict {
+        let token = (1 << 32) + 9;
+        let (claim, deadline) = ("0000000000000007.1".to_owned(), Duration::from_secs(5));
+        let happens = [
+            What::Started,
+            What::Sent { turn: 0, line: Line(0), mode: Wish::Exclusive, way: Way::Wait },
+            What::Granted { turn: 0, claim, token, deadline },
+            What::Stuck,
+        ];
+        let client = Some(Client { number: 1, life: 0 });
+        let record = |(at, what)| Record { at: Duration::from_secs(at), client, what };
+        let records: Vec<_> = (1..).zip(happens).map(record).collect();
+        let (story, ttl) = (Story::read(&records), Duration::from_secs(2));
+        Case { story: &story, registers: &BTreeMap::new(), truth: Some(truth), left: &[], ttl }.judge()
+    }
+
+    fn invariants(violations: &[Violation]) -> Vec<Invariant> {
+        violations.iter().map(|violation| violation.invariant).collect()
+    }
+
+    #[test]
+    fn what_is_violated_while_the_store_loses_something_is_told_apart() {
+        let verdict = judged(&Truth { ends: [(1, (1 << 32) + 5)].into(), ..Truth::default() });
+        assert_eq!(verdict.losses.len(), 1);
+        assert_eq!(invariants(&verdict.violations), []);
+        assert_eq!(invariants(&verdict.of_the_store), [Invariant::Progress]);
+    }
+
+    #[test]
+    fn servers_whose_data_differ_excuse_nothing() {
+        let verdict = judged(&Truth { diverged: vec!["s1".to_owned()], ..Truth::default() });
+        assert_eq!(verdict.losses.len(), 0);
+        assert_eq!(invariants(&verdict.violations), [Invariant::Progress]);
+    }
 }

@@ -10,7 +10,7 @@
 //! | I5 | what was acknowledged is there, once, in the order of tokens; what was refused is not | `history::check`, `history::Log`, `whole` |
 //! | I6 | grants follow places | both |
 //! | I7 | no guard is valid before its claim is in line or after it is gone | `history::Log` |
-//! | I8 | whoever is in line is wanted; nothing is left in the end | `whole` |
+//! | I8 | whoever is in line is wanted, and came once; nothing is left in the end | `whole` |
 //! | I9 | a release wakes one claim | not here: the conformance suite counts requests (C4) |
 //! | I10 | who was killed is gone in time | `whole`, where nothing else is broken; the report has the rest |
 //! | I11 | a holder learns in time that it holds no more, at its first look when it was stopped | `whole` |
@@ -46,7 +46,7 @@ pub(crate) struct Case<'a> {
 pub(crate) struct Verdict {
     /// With the library, as far as anybody can tell.
     pub(crate) violations: Vec<Violation>,
-    /// With the store: what it has lost.
+    /// With the store: what it is proved to have lost. That its servers say that their data differ excuses nothing.
     pub(crate) losses: Vec<Loss>,
     /// What was violated while it did.
     pub(crate) of_the_store: Vec<Violation>,

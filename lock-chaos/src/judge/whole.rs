@@ -34,12 +34,14 @@ fn violated(violations: &mut Vec<Violation>, invariant: Invariant, at: Duration,
     violations.push(Violation { invariant, at, how });
 }
 
-/// At the end of a quiet phase, whoever asked before it has had an answer.
+/// At the end of a quiet phase, whoever asked before it has had an answer. What the next fault brings is none:
+/// it may be that only the fault has brought it.
 fn progress(case: &Case<'_>, violations: &mut Vec<Violation>) {
     for (from, to) in &case.story.calms {
         for turn in case.story.turns.iter().filter(|turn| turn.sent < *from) {
             let killed = case.story.lives.get(&turn.client).and_then(|life| life.killed);
-            if turn.granted.is_some() || turn.over.or(killed).is_some_and(|over| over <= *to) {
+            let granted = turn.granted.as_ref().map(|granted| granted.at);
+            if granted.or(turn.over).or(killed).is_some_and(|answered| answered <= *to) {
                 continue;
             }
             let how = format!(
@@ -58,11 +60,11 @@ fn progress(case: &Case<'_>, violations: &mut Vec<Violation>) {
     }
 }
 
-/// Whoever lives all through a quiet phase gets something done in it.
+/// Whoever lives all through a quiet phase is granted a turn in it. What fails, is refused or is given up shows
+/// no progress, and most calls wait for as long as it takes.
 fn idle(case: &Case<'_>, from: Duration, to: Duration, violations: &mut Vec<Violation>) {
-    let during = |at: Option<Duration>| at.is_some_and(|at| (from..=to).contains(&at));
-    let busy = case.story.turns.iter().filter(|turn| during(turn.over));
-    let busy: HashSet<_> = busy.map(|turn| turn.client).collect();
+    let during = |turn: &&Turn| turn.granted.as_ref().is_some_and(|it| (from..=to).contains(&it.at));
+    let busy: HashSet<_> = case.story.turns.iter().filter(during).map(|turn| turn.client).collect();
     let lives = case.story.lives.iter().filter(|(_, life)| life.killed.is_none_or(|killed| killed > to));
     for (client, _) in lives.filter(|(client, life)| life.started < from && !busy.contains(client)) {
         let how = format!("{client} had no turn in a quiet phase ({from:?} to {to:?})");
@@ -190,12 +192,17 @@ fn owners<'a>(case: &'a Case<'_>) -> HashMap<&'a str, Vec<usize>> {
     of_owner
 }
 
-/// When it has been quiet for a while, whoever is in line is wanted; and nothing is left at the end.
+/// Nobody comes into line twice; when it has been quiet for a while, whoever is in line is wanted; and nothing is
+/// left at the end.
 fn orphans(case: &Case<'_>, violations: &mut Vec<Violation>) {
     for left in case.left {
         violated(violations, Invariant::Orphans, case.story.end, format!("{left} is left in the store"));
     }
     let Some(truth) = case.truth else { return };
+    for (claim, line, stamp) in &truth.repeated {
+        let how = format!("{line}: {claim} came into line once more (revision {})", stamp.revision);
+        violated(violations, Invariant::Orphans, stamp.earliest, how);
+    }
     for (_, to) in &case.story.calms {
         let there = truth.log.stays.iter().filter(|stay| {
             stay.entered.latest < to.saturating_sub(SETTLED)
@@ -235,22 +242,74 @@ pub(crate) fn claim_of(turn: &Turn) -> Option<ClaimId> {
 
 #[cfg(test)]
 mod tests {
+    use lock_testkit::history::Stamp;
+
     use super::*;
     use crate::{
         judge::story::Story,
-        record::{Client, Record, What},
+        record::{Client, Line, Record, Way, What, Wish},
+        truth::Truth,
     };
+
+    const fn seconds(at: u64) -> Duration {
+        Duration::from_secs(at)
+    }
+
+    /// What is wrong when this happens to one client, at these seconds, and all is quiet from 5 to 9.
+    fn found(happens: &[(u64, What)]) -> Vec<(Invariant, Duration)> {
+        let client = Some(Client { number: 1, life: 0 });
+        let of_client =
+            happens.iter().map(|(at, what)| Record { at: seconds(*at), client, what: what.clone() });
+        let calm = [(5, What::Calm), (9, What::Storm)];
+        let of_all = calm.map(|(at, what)| Record { at: seconds(at), client: None, what });
+        let mut records: Vec<_> = of_client.chain(of_all).collect();
+        records.sort_by_key(|record| record.at);
+        checked(&Story::read(&records), None)
+    }
+
+    fn checked(story: &Story, truth: Option<&Truth>) -> Vec<(Invariant, Duration)> {
+        let case = Case { story, registers: &BTreeMap::new(), truth, left: &[], ttl: seconds(2) };
+        check(&case).iter().map(|it| (it.invariant, it.at)).collect()
+    }
+
+    fn sent(turn: u64) -> What {
+        What::Sent { turn, line: Line(0), mode: Wish::Exclusive, way: Way::Wait }
+    }
+
+    fn granted(turn: u64) -> What {
+        What::Granted { turn, claim: format!("1.{turn}"), token: turn + 1, deadline: seconds(20) }
+    }
 
     #[test]
     fn who_does_not_finish_is_stuck() {
-        let client = Some(Client { number: 1, life: 0 });
-        let record = |at, what| Record { at: Duration::from_secs(at), client, what };
-        let story =
-            Story::read(&[record(1, What::Started), record(9, What::Stuck), record(10, What::Killed)]);
-        let registers = BTreeMap::new();
-        let ttl = Duration::from_secs(2);
-        let violations = check(&Case { story: &story, registers: &registers, truth: None, left: &[], ttl });
-        let found: Vec<_> = violations.iter().map(|it| (it.invariant, it.at)).collect();
-        assert_eq!(found, [(Invariant::Progress, Duration::from_secs(9))]);
+        let stuck = [(6, What::Started), (10, What::Stuck), (11, What::Killed)];
+        assert_eq!(found(&stuck), [(Invariant::Progress, seconds(10))]);
+    }
+
+    #[test]
+    fn who_waits_through_a_quiet_phase_is_not_served_by_the_next_fault() {
+        let waits =
+            |until| [(1, What::Started), (2, sent(0)), (6, sent(1)), (7, granted(1)), (until, granted(0))];
+        assert_eq!(found(&waits(8)), []);
+        assert_eq!(found(&waits(12)), [(Invariant::Progress, seconds(9))]);
+    }
+
+    #[test]
+    fn who_is_granted_nothing_in_a_quiet_phase_makes_no_progress() {
+        let failed = What::Failed { turn: 0, kind: "Unavailable".to_owned(), said: String::new() };
+        for answer in [failed, What::Busy { turn: 0 }, What::Cancelled { turn: 0 }] {
+            let alone = [(1, What::Started), (6, sent(0)), (7, answer)];
+            assert_eq!(found(&alone), [(Invariant::Progress, seconds(9))]);
+            let beside_a_turn = [&alone[..], &[(7, sent(1)), (8, granted(1))]].concat();
+            assert_eq!(found(&beside_a_turn), []);
+        }
+    }
+
+    #[test]
+    fn nobody_wants_a_claim_that_comes_into_line_once_more() {
+        let stamp = Stamp { revision: 7, earliest: seconds(3), latest: seconds(4) };
+        let claim = "0000000000000007.1".parse().unwrap();
+        let truth = Truth { repeated: vec![(claim, Line(0).id().unwrap(), stamp)], ..Truth::default() };
+        assert_eq!(checked(&Story::default(), Some(&truth)), [(Invariant::Orphans, seconds(3))]);
     }
 }

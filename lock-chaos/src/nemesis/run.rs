@@ -299,12 +299,14 @@ impl Nemesis {
             Kind::Compact => cluster.operate(Operation::Compact).await?,
             Kind::Defragment => cluster.operate(Operation::Defragment(planned.node)).await?,
             _ => {
-                cluster.operate(Operation::Fill).await?;
+                // One that did not answer may be full all the same.
+                let filled = cluster.operate(Operation::Fill).await;
                 self.lasts(planned).await;
                 // However long it takes: a store that stays full makes no progress.
                 while cluster.operate(Operation::Clear).await.is_err() {
                     self.chronicle.sleep(BEAT).await;
                 }
+                filled?;
             }
         }
         self.is_over(planned);

@@ -54,6 +54,8 @@ pub(crate) struct Figures {
     losses_of_the_store: Vec<String>,
     /// What was violated while it did; these are not among the violations.
     violations_of_the_store: Vec<String>,
+    /// Servers that said that their data differ from the leader's. It excuses nothing.
+    differences_of_servers: Vec<String>,
     fenced: Writes,
     unfenced: Writes,
     guarded: Writes,
@@ -176,6 +178,7 @@ impl Figures {
             violations: texts(&verdict.violations),
             losses_of_the_store: verdict.losses.iter().map(|loss| loss.how.clone()).collect(),
             violations_of_the_store: texts(&verdict.of_the_store),
+            differences_of_servers: case.truth.map_or_else(Vec::new, |truth| truth.diverged.clone()),
             fenced,
             unfenced,
             guarded,
@@ -322,6 +325,7 @@ impl fmt::Display for Figures {
             ("quiet phases", self.quiet_phases),
             ("**violations**", self.violations.len()),
             ("times that the store lost what it had acknowledged", self.losses_of_the_store.len()),
+            ("servers that said that their data differ", self.differences_of_servers.len()),
             ("fenced updates lost", self.fenced.lost),
             ("unfenced updates lost", self.unfenced.lost),
             ("orphans at the end", self.orphans.len()),
@@ -354,11 +358,14 @@ impl fmt::Display for Figures {
         table(f, "turns not had", &self.outcomes)?;
         table(f, "guards lost", &self.lost)?;
         listed(f, "Violations", &self.violations)?;
-        if self.losses_of_the_store.is_empty() {
-            return Ok(());
+        if !self.losses_of_the_store.is_empty() {
+            listed(f, "What the store itself has lost", &self.losses_of_the_store)?;
+            listed(f, "What was violated while it did", &self.violations_of_the_store)?;
         }
-        listed(f, "What the store itself has lost", &self.losses_of_the_store)?;
-        listed(f, "What was violated while it did", &self.violations_of_the_store)
+        if !self.differences_of_servers.is_empty() {
+            listed(f, "What servers said of their own data", &self.differences_of_servers)?;
+        }
+        Ok(())
     }
 }
 

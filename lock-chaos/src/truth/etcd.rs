@@ -219,10 +219,9 @@ impl Observer {
         let Some((line, part, claim)) = key.strip_prefix(&self.namespace).and_then(parts) else { return };
         let record = value.and_then(|value| serde_json::from_slice(value).ok());
         match (part, &record) {
-            ("q", Some(record)) => book.queues(claim, line, record, revision),
-            ("h/s" | "h/p", Some(record)) => book.is_admitted(claim, line, record, revision),
-            ("q", None) if value.is_none() => book.leaves_the_queue(claim, revision),
-            ("h/s" | "h/p", None) if value.is_none() => book.leaves_the_holders(claim, revision),
+            ("q", Some(record)) => book.queues(claim, line, record, key, revision),
+            ("h/s" | "h/p", Some(record)) => book.is_admitted(claim, line, record, key, revision),
+            ("q" | "h/s" | "h/p", None) if value.is_none() => book.is_gone(claim, key, revision),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ pub(crate) mod zookeeper;
 use std::collections::HashMap;
 
 use lock_testkit::history::{Log, Stamp};
-use yourturn::ClaimId;
+use yourturn::{ClaimId, LineId};
 
 /// As lines of a file.
 pub(crate) fn lines(truth: &Truth) -> String {
@@ -21,6 +21,8 @@ pub(crate) fn lines(truth: &Truth) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) log: Log,
+    /// Claims that came into line once more, while they were there or after they had gone.
+    pub(crate) repeated: Vec<(ClaimId, LineId, Stamp)>,
     /// Who made each claim.
     pub(crate) owners: HashMap<ClaimId, String>,
     /// All changes as they were written down, for people: revision, where, and what.
@@ -30,8 +32,8 @@ pub(crate) struct Truth {
     /// The last revision of each epoch, counted by the upper half of a revision, that another leader has ended:
     /// the store has none that is larger, whatever it has acknowledged.
     pub(crate) ends: HashMap<u64, u64>,
-    /// From when on the servers' data differ, as they themselves say.
-    pub(crate) diverged: Option<Stamp>,
+    /// What servers say of their own data: that they differ from the leader's.
+    pub(crate) diverged: Vec<String>,
     /// Which ids were written under a guard.
     pub(crate) written: HashMap<u64, u64>,
 }

@@ -69,10 +69,8 @@ impl Observer {
                 reader.enter(zxid, change);
             }
         }
-        let clock = self.pulses.clock();
-        let diverged = servers.iter().filter_map(|server| divergence(&server.log)).min();
-        let diverged = diverged.map(|zxid| clock.stamp(zxid));
-        Ok(Truth { raw, ends, diverged, ..reader.book.close(&clock) })
+        let diverged = divergences(servers.iter().map(|server| server.log.as_str()));
+        Ok(Truth { raw, ends, diverged, ..reader.book.close(&self.pulses.clock()) })
     }
 }
 
@@ -115,6 +113,15 @@ fn ends_of_epochs<'a>(logs: impl Iterator<Item = &'a str>) -> HashMap<u64, u64> 
         }
     }
     ends
+}
+
+/// Which servers say that their data are not the leader's.
+fn divergences<'a>(logs: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let first = |(server, log)| {
+        let zxid = divergence(log)?;
+        Some(format!("by its own digests, the data of s{server} differ from revision {zxid:#x} on"))
+    };
+    logs.enumerate().filter_map(first).collect()
 }
 
 /// The first transaction after which a server's data were not what the leader's were: each has a digest of
@@ -169,13 +176,8 @@ struct Reader {
     /// Every path begins with it.
     namespace: String,
     book: Book,
-    nodes: HashMap<String, Node>,
+    nodes: HashMap<String, ClaimId>,
     of_session: HashMap<i64, Vec<String>>,
-}
-
-struct Node {
-    claim: ClaimId,
-    queues: bool,
 }
 
 /// Of a queue's node; `docs/zookeeper-protocol.md` says what else there is.
@@ -190,8 +192,8 @@ impl Reader {
     fn enter(&mut self, zxid: u64, change: Change) {
         match change {
             Change::Created { path, data, owner } => {
-                let Some(node) = self.created(zxid, &path, &data) else { return };
-                self.nodes.insert(path.clone(), node);
+                let Some(claim) = self.created(zxid, &path, &data) else { return };
+                self.nodes.insert(path.clone(), claim);
                 self.of_session.entry(owner.unwrap_or_default()).or_default().push(path);
             }
             Change::Set { path, data } => {
@@ -221,7 +223,8 @@ impl Reader {
         (path != PULSE).then_some((zxid, path, data))
     }
 
-    fn created(&mut self, zxid: u64, path: &str, data: &[u8]) -> Option<Node> {
+    /// Whose node it is; none: nobody's.
+    fn created(&mut self, zxid: u64, path: &str, data: &[u8]) -> Option<ClaimId> {
         let mut parts = path.strip_prefix(&self.namespace)?.split('/');
         let line = Line::of_key(parts.next()?, parts.next()?)?;
         match (parts.next()?, parts.next()?) {
@@ -229,24 +232,22 @@ impl Reader {
                 let Place { claim, record } = serde_json::from_slice(data).ok()?;
                 parts.next()?;
                 let claim = claim.parse().ok()?;
-                self.book.queues(claim, line, &record, zxid);
-                Some(Node { claim, queues: true })
+                self.book.queues(claim, line, &record, path, zxid);
+                Some(claim)
             }
             ("h", holder) => {
                 let record = serde_json::from_slice(data).ok()?;
                 let claim = holder.split_once('-')?.1.parse().ok()?;
-                self.book.is_admitted(claim, line, &record, zxid);
-                Some(Node { claim, queues: false })
+                self.book.is_admitted(claim, line, &record, path, zxid);
+                Some(claim)
             }
             _ => None,
         }
     }
 
     fn deleted(&mut self, zxid: u64, path: &str) {
-        match self.nodes.remove(path) {
-            Some(Node { claim, queues: true }) => self.book.leaves_the_queue(claim, zxid),
-            Some(Node { claim, queues: false }) => self.book.leaves_the_holders(claim, zxid),
-            None => {}
+        if let Some(claim) = self.nodes.remove(path) {
+            self.book.is_gone(claim, path, zxid);
         }
     }
 }
@@ -263,8 +264,9 @@ mod tests {
             warning("Message:Digests are not matching. Value is Zxid. Value:12884901889"),
             warning("Snapshot loaded in 86 ms"),
         ];
-        assert_eq!(divergence(&log.join("\n")), Some(12_884_901_889));
-        assert_eq!(divergence(&warning("Snapshot loaded in 86 ms")), None);
+        let logs = [warning("Snapshot loaded in 86 ms"), log.join("\n")];
+        let told = divergences(logs.iter().map(String::as_str));
+        assert_eq!(told, ["by its own digests, the data of s1 differ from revision 0x300000001 on"]);
     }
 
     #[test]
