@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "tests on the real clock")]
 
+mod classic;
 mod client;
 mod containers;
+mod link;
 mod network;
 mod operators;
 mod refusals;
