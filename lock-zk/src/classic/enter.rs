@@ -24,8 +24,9 @@ impl Queue {
         let new = format!("{path}/{prefix}");
         let data = Classic::data(standing, &Seat::Nowhere, &work.record);
         let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
-        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        let (made, listed) = join(client.create(&new, &data, &options), client.list_children(path)).await;
+        let (create, list) = (client.create(&new, &data, &options), client.list_children(path));
+        work.doubt = Some(Doubt::of_what_is_queued(&self.connection));
+        let (made, listed) = join(create, list).await;
         match made {
             Ok((stat, sequence)) => {
                 let sequence = sequence.into_i64();
