@@ -1,4 +1,4 @@
-//! A link to a server that can be cut, and delivers one event late.
+//! A link to a server that can be cut, delivers one event late, or holds back one request.
 
 use std::{io, net::SocketAddr};
 
@@ -12,6 +12,8 @@ use tokio::{
     task::AbortHandle,
 };
 
+/// The requests for a node's children.
+const CHILDREN: [i32; 2] = [8, 12];
 /// Of an event, in the place of a request's number.
 const EVENT: i32 = -1;
 
@@ -27,6 +29,10 @@ struct Rules {
     cut: bool,
     /// Events of this node come behind the others, right before the next answer.
     late: Option<String>,
+    /// The next request for the children of this node waits, and all that come behind it.
+    holds: Option<String>,
+    /// Whether one does.
+    holding: bool,
 }
 
 impl Link {
@@ -49,6 +55,20 @@ impl Link {
     /// Lets everybody through again, and events of this node come late.
     pub(crate) fn heal(&self, late: &str) {
         self.rules.send_modify(|rules| *rules = Rules { late: Some(late.to_owned()), ..Rules::default() });
+    }
+
+    /// From now on holds back a request for the children of this node.
+    pub(crate) fn hold(&self, path: &str) {
+        self.rules.send_modify(|rules| rules.holds = Some(path.to_owned()));
+    }
+
+    /// Waits until it holds one.
+    pub(crate) async fn holds(&self) {
+        self.rules.subscribe().wait_for(|rules| rules.holding).await.unwrap();
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.rules.send_modify(|rules| *rules = Rules::default());
     }
 }
 
@@ -77,12 +97,30 @@ async fn carry(mut client: TcpStream, target: SocketAddr, rules: &watch::Sender<
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-    tokio::try_join!(carry_requests(from_client, to_server), carry_answers(from_server, to_client, rules))?;
+    tokio::try_join!(
+        carry_requests(from_client, to_server, rules),
+        carry_answers(from_server, to_client, rules)
+    )?;
     Ok(())
 }
 
-async fn carry_requests(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
-    tokio::io::copy(&mut from, &mut to).await.map(drop)
+async fn carry_requests(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    rules: &watch::Sender<Rules>,
+) -> io::Result<()> {
+    loop {
+        let frame = read(&mut from).await?;
+        let asks_children = integer(&frame, 4).is_some_and(|request| CHILDREN.contains(&request));
+        let is_of = |path: &String| frame.get(12..).is_some_and(|rest| rest.starts_with(path.as_bytes()));
+        rules.send_if_modified(|rules| {
+            let waits = asks_children && rules.holds.as_ref().is_some_and(is_of);
+            rules.holding |= waits;
+            waits
+        });
+        let _ = rules.subscribe().wait_for(|rules| !rules.holding).await;
+        write(&mut to, &frame).await?;
+    }
 }
 
 async fn carry_answers(

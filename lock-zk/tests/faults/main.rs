@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "tests on the real clock")]
 
+mod cells;
 mod classic;
 mod client;
 mod containers;
