@@ -8,6 +8,7 @@ mod cells;
 mod classic;
 mod client;
 mod containers;
+mod idle;
 mod link;
 mod network;
 mod operators;
