@@ -4,7 +4,7 @@
 //! random: every write checks that it is still that cell. And every write leaves its number in the
 //! session's own node, so one that was not answered can be told from one that was never done.
 
-use futures_util::future::{join, join3};
+use futures_util::future::join;
 use lock_core::{
     Error, ErrorKind, LineId, Result, SessionId, Ticket,
     backend::{Cell, CellVersion},
@@ -121,17 +121,16 @@ impl<P: Protocol> Claims<P> {
     async fn read_cell(&self, paths: &LinePaths) -> Result<Option<There>> {
         let (client, cell) = (self.connection.client()?, paths.cell());
         let said = persist!(self.connection, async {
-            let (synced, read, listed) =
-                join3(client.sync(&cell), client.check_stat(&cell), client.list_children(&cell)).await;
-            synced?;
-            Ok((read?, listed?))
+            // Both in one answer: in two they could be of two cells, and a write would hit the other one.
+            let (synced, read) = join(client.sync(&cell), client.get_children(&cell)).await;
+            synced.and(read)
         });
         match said {
-            Ok((Some(stat), names)) => {
+            Ok((names, stat)) => {
                 let name = names.iter().find(|name| name.starts_with("i-")).map_or("i-", String::as_str);
                 Ok(Some(There { stat, incarnation: format!("{cell}/{name}") }))
             }
-            Ok((None, _)) | Err(zk::Error::NoNode) => Ok(None),
+            Err(zk::Error::NoNode) => Ok(None),
             Err(error) => Err(translated(error)),
         }
     }

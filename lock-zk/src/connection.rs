@@ -10,6 +10,7 @@ use lock_core::{
     Error, ErrorKind, Lease, LostReason, Result,
     runtime::{SharedRuntime, jitter},
 };
+use tokio::sync::oneshot;
 use zookeeper_client::{self as zk, Acls, Client, CreateMode, MultiWriteError, MultiWriteResult, Stat};
 
 use crate::error::{denied, is_unanswered, translated};
@@ -87,6 +88,28 @@ impl Connection {
     /// Says nothing more; what others still hold of the client ends with their requests.
     pub(crate) fn cut(&self) -> Option<Arc<Client>> {
         self.client.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Has the runtime drive `call`, whether the caller polls it or not: until it ends it keeps others of the
+    /// session waiting, who go on by themselves. With the caller's future it is dropped.
+    pub(crate) fn driven<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> + Send + 'static {
+        let runtime = self.runtime.clone();
+        async move {
+            let (mut answer, outcome) = oneshot::channel();
+            runtime.spawn(Box::pin(async move {
+                let outcome = tokio::select! { biased;
+                    () = answer.closed() => return,
+                    outcome = call => outcome,
+                };
+                // Nobody hears it who has gone meanwhile.
+                drop(answer.send(outcome));
+            }));
+            let ended = |_| Err(Error::lost(LostReason::RuntimeStopped).with_unknown_effect());
+            outcome.await.unwrap_or_else(ended)
+        }
     }
 
     /// A request was not answered: whether to make it again.

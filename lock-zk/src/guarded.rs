@@ -1,12 +1,12 @@
 //! Writes of the user's own, under a guard.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use lock_core::{Error, ErrorKind, Guard, Result, Ticket};
 use zookeeper_client::{self as zk, MultiWriteError, MultiWriteResult, MultiWriter};
 
 use crate::{
-    claims::{Claims, Protocol},
+    claims::{Claims, Protocol, Standing},
     classic::Classic,
     error::{Said, not_granted, of_change, translated},
     queue::Native,
@@ -73,13 +73,13 @@ async fn under(
 
 impl<P: Protocol> Claims<P> {
     async fn transact(
-        &self,
+        self: &Arc<Self>,
         ticket: &Ticket,
         then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync,
     ) -> Result<Vec<MultiWriteResult>> {
         let (standing, client) = (self.standing(ticket)?, self.connection.client()?);
         loop {
-            let seat = self.holding_at(&standing).await?;
+            let seat = self.seat_of(&standing).await?;
             let mut writer = client.new_multi_writer();
             writer.add_check_version(&seat, -1).map_err(translated)?;
             then(&mut writer).map_err(translated)?;
@@ -87,7 +87,7 @@ impl<P: Protocol> Claims<P> {
                 Ok(results) => return Ok(results.into_iter().skip(1).collect()),
                 Err(MultiWriteError::OperationFailed { index: 0, source: zk::Error::NoNode }) => {
                     // A mode that was weakened meanwhile has another seat.
-                    if self.holding_at(&standing).await? == seat {
+                    if self.seat_of(&standing).await? == seat {
                         return Err(not_granted());
                     }
                 }
@@ -101,6 +101,12 @@ impl<P: Protocol> Claims<P> {
                 ) => return Err(of_change(source)),
             }
         }
+    }
+
+    /// The node that says that the claim holds; whoever asks keeps nobody waiting.
+    async fn seat_of(self: &Arc<Self>, standing: &Arc<Standing<P>>) -> Result<String> {
+        let (claims, standing) = (self.clone(), standing.clone());
+        self.connection.driven(async move { claims.holding_at(&standing).await }).await
     }
 }
 

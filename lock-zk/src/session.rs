@@ -37,22 +37,33 @@ impl<P: Protocol> ZkSession<P> {
         Self { claims, owned, slack, closed: AtomicBool::new(false) }
     }
 
-    pub(crate) fn claims(&self) -> &Claims<P> {
+    pub(crate) fn claims(&self) -> &Arc<Claims<P>> {
         &self.claims
     }
 
-    /// Ends a wait with the session. What was asked for meanwhile may have been done.
-    fn while_alive<T: Send + 'static>(
+    /// Has the runtime drive a call: see [`Connection::driven`](crate::connection::Connection::driven).
+    fn driven<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         &self,
-        call: impl Future<Output = Result<T>> + Send + 'static,
+        call: impl FnOnce(Arc<Claims<P>>) -> F,
+    ) -> impl Future<Output = Result<T>> + Send + 'static {
+        self.claims.connection.driven(call(self.claims.clone()))
+    }
+
+    /// Ends a wait with the session. What was asked for meanwhile may have been done.
+    fn while_alive<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        &self,
+        call: impl FnOnce(Arc<Claims<P>>) -> F,
     ) -> Answer<T> {
         let lease = self.lease().clone();
-        Answer::later(async move {
-            tokio::select! { biased;
-                outcome = call => outcome,
-                reason = lease.lost() => Err(Error::lost(reason).with_unknown_effect()),
+        Answer::later(self.driven(|claims| {
+            let call = call(claims);
+            async move {
+                tokio::select! { biased;
+                    outcome = call => outcome,
+                    reason = lease.lost() => Err(Error::lost(reason).with_unknown_effect()),
+                }
             }
-        })
+        }))
     }
 }
 
@@ -76,8 +87,8 @@ impl<P: Protocol> Session for ZkSession<P> {
     }
 
     fn join(&self, line: &LineId, claim: &Claim) -> Answer<Ticket> {
-        let (claims, line, claim) = (self.claims.clone(), line.clone(), claim.clone());
-        self.while_alive(async move { claims.join(&line, &claim).await })
+        let (line, claim) = (line.clone(), claim.clone());
+        self.while_alive(|claims| async move { claims.join(&line, &claim).await })
     }
 
     fn granted(&self, ticket: &Ticket) -> Answer<Grant> {
@@ -89,21 +100,23 @@ impl<P: Protocol> Session for ZkSession<P> {
     }
 
     fn try_join(&self, line: &LineId, claim: &Claim) -> Answer<Option<(Ticket, Grant)>> {
-        let (claims, line, claim) = (self.claims.clone(), line.clone(), claim.clone());
-        self.while_alive(async move { claims.try_join(&line, &claim).await })
+        let (line, claim) = (line.clone(), claim.clone());
+        self.while_alive(|claims| async move { claims.try_join(&line, &claim).await })
     }
 
     fn leave(&self, line: &LineId, claim: ClaimId) -> Answer<()> {
-        let (claims, line) = (self.claims.clone(), line.clone());
-        Answer::later(async move { claims.leave(&line, claim).await })
+        let line = line.clone();
+        Answer::later(self.driven(|claims| async move { claims.leave(&line, claim).await }))
     }
 
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
-        self.claims.update(ticket, payload).await
+        let ticket = ticket.clone();
+        self.driven(|claims| async move { claims.update(&ticket, payload).await }).await
     }
 
     async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
-        self.claims.set_mode(ticket, weaker).await
+        let ticket = ticket.clone();
+        self.driven(|claims| async move { claims.set_mode(&ticket, weaker).await }).await
     }
 
     async fn inspect(&self, line: &LineId) -> Result<Line> {
@@ -125,7 +138,11 @@ impl<P: Protocol> Session for ZkSession<P> {
         bytes: &[u8],
         under: Option<&Ticket>,
     ) -> Result<CellVersion> {
-        self.claims.put_cell(line, expected, bytes, under).await
+        let (line, bytes, under) = (line.clone(), bytes.to_owned(), under.cloned());
+        let put = async move |claims: Arc<Claims<P>>| {
+            claims.put_cell(&line, expected, &bytes, under.as_ref()).await
+        };
+        self.driven(put).await
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {

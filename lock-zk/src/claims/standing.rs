@@ -12,7 +12,7 @@ use lock_core::{
 use tokio::sync::Mutex;
 
 use super::Protocol;
-use crate::error::has_left;
+use crate::{connection::Connection, error::has_left};
 
 /// One claim.
 pub(crate) struct Standing<P: Protocol> {
@@ -74,6 +74,15 @@ pub(crate) struct Doubt {
     pub(crate) sent: Moment,
     /// Where it takes the claim, and as what; `None`: away, or into the queue.
     pub(crate) to: Option<(String, Record)>,
+}
+
+impl Doubt {
+    /// Of a create that has just been asked for, and not been awaited yet: the client queues a request when it is
+    /// called. So whoever looks later than this moment asks behind it. Were the moment taken before, another
+    /// claim's look could come in between, miss the node and be believed, and the node would be made twice.
+    pub(crate) fn of_what_is_queued(connection: &Connection) -> Self {
+        Self { sent: connection.runtime.now(), to: None }
+    }
 }
 
 impl Seat {

@@ -6,10 +6,7 @@ use futures_util::future::join;
 use lock_core::{Error, ErrorKind, Mode, Result};
 use zookeeper_client::{self as zk, CreateMode};
 
-use super::{
-    Classic, Lock, Queue, Standing, Work,
-    names::{Contender, Names},
-};
+use super::{Ahead, Classic, Lock, Queue, Standing, Work, names::Contender};
 use crate::{
     claims::{At, Counted, Doubt, Protocol, Seat},
     connection::persist,
@@ -27,17 +24,18 @@ impl Queue {
         let new = format!("{path}/{prefix}");
         let data = Classic::data(standing, &Seat::Nowhere, &work.record);
         let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
-        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        let (made, listed) = join(client.create(&new, &data, &options), client.list_children(path)).await;
+        let (create, list) = (client.create(&new, &data, &options), client.list_children(path));
+        work.doubt = Some(Doubt::of_what_is_queued(&self.connection));
+        let (made, listed) = join(create, list).await;
         match made {
             Ok((stat, sequence)) => {
                 let sequence = sequence.into_i64();
-                let name = format!("{prefix}{sequence:010}");
-                // Who is not in it has been evicted meanwhile.
-                let listed = listed.ok().filter(|names| names.contains(&name));
-                let at = At { queue: path.as_str().into(), name: name.into(), sequence };
+                let name = format!("{prefix}{sequence:010}").into();
+                let at = At { queue: path.as_str().into(), name, sequence };
+                let ahead = listed.ok().and_then(|listed| Ahead::of(&at, mode, *names, listed));
                 standing.queues_at(work, at, stat.czxid)?;
-                work.way = listed.map(|listed| before(*names, (sequence, mode), listed));
+                // Who is not in it has been evicted meanwhile.
+                work.way = ahead.unwrap_or(Ahead::Unknown);
                 Ok(Ok(()))
             }
             Err(error) => {
@@ -104,15 +102,4 @@ impl Queue {
         }
         Ok(counted)
     }
-}
-
-/// Those of these nodes that stand before a claim, by its sequence and mode, and are in its way.
-pub(super) fn before(names: Names, (sequence, mode): (i64, Mode), listed: Vec<String>) -> Vec<String> {
-    let placed = |name: String| {
-        let other = names.contender(&name)?;
-        (other.sequence < sequence && other.is_in_the_way_of(mode)).then_some((other.sequence, name))
-    };
-    let mut before: Vec<(i64, String)> = listed.into_iter().filter_map(placed).collect();
-    before.sort_unstable();
-    before.into_iter().map(|(_, name)| name).collect()
 }

@@ -1,8 +1,8 @@
 //! The layouts of Curator and kazoo, to take turns with Java and Python (`docs/zookeeper-layouts.md`).
 //!
 //! Each claim is an ephemeral sequential node under the lock's own path, and waits for the nearest before it
-//! that it finds in a listing. Curator and kazoo list again after each wait; here the first listing is kept,
-//! since nobody comes in before a node that is there.
+//! that it finds in a listing. When that one is gone it lists again, as Curator and kazoo do: a writer of
+//! Curator's that becomes a reader makes a node in its own place, before those who wait.
 //!
 //! | file | |
 //! |---|---|
@@ -26,7 +26,7 @@ pub(crate) use self::names::Contender;
 pub(crate) use self::names::Fleet;
 use self::names::Names as NodeNames;
 use crate::{
-    claims::{self, Claims, Counted, Protocol, Seat, Watch},
+    claims::{self, At, Claims, Counted, Protocol, Seat, Watch},
     error::Said,
     mirror::Mirror,
 };
@@ -43,9 +43,30 @@ pub(crate) struct Classic {
     root: String,
 }
 
-/// Who stands before a claim, in ascending order: whoever was there when the line was listed, and has not
-/// been seen to be gone. `None`: it has not been listed yet.
-pub(crate) type Ahead = Option<Vec<String>>;
+/// Who stands before a claim, and is in its way.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// The line has not been listed since the last one was seen to be gone.
+    Unknown,
+    /// The nearest of them, by its name.
+    Nearest(String),
+    Nobody,
+}
+
+impl Ahead {
+    /// What a listing says of the claim at this place; nothing, when that is not in it.
+    fn of(at: &At, mode: Mode, names: NodeNames, listed: Vec<String>) -> Option<Self> {
+        if !listed.iter().any(|name| **name == *at.name) {
+            return None;
+        }
+        let before = |name: String| {
+            let other = names.contender(&name)?;
+            (other.sequence < at.sequence && other.is_in_the_way_of(mode)).then_some((other.sequence, name))
+        };
+        let nearest = listed.into_iter().filter_map(before).max();
+        Some(nearest.map_or(Self::Nobody, |(_, name)| Self::Nearest(name)))
+    }
+}
 
 impl Classic {
     pub(crate) fn new(fleet: Fleet, namespace: Option<&Name>) -> Self {
@@ -102,11 +123,11 @@ impl Protocol for Classic {
     }
 
     fn way(_: &Seat) -> Ahead {
-        None
+        Ahead::Unknown
     }
 
     fn holds(work: &Work) -> bool {
-        work.way.as_ref().is_some_and(Vec::is_empty)
+        work.way == Ahead::Nobody
     }
 
     /// A candidate's is its proposal, as Curator's `LeaderSelector` and kazoo's `Election` have it.

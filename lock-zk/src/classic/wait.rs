@@ -1,10 +1,10 @@
-//! From joined to granted: each claim watches the one before it.
+//! From joined to granted: each claim watches the nearest before it that is in its way.
 
 use futures_util::future::join;
 use lock_core::{Mode, Result};
 use zookeeper_client as zk;
 
-use super::{Queue, Standing, Work, enter::before};
+use super::{Ahead, Queue, Standing, Work};
 use crate::{
     claims::{At, News, Seat, Vigil, Watch},
     connection::persist,
@@ -14,8 +14,9 @@ use crate::{
 impl Queue {
     /// Waits until the claim holds; the watch on its node.
     ///
-    /// Nobody comes in before a node that is there, and no name is used twice: so who was listed once and has
-    /// been seen to be gone, by an event or by an answer, is gone for good, whatever a server shows later.
+    /// Whoever is heard to be gone is gone for good, but may have left a reader in its own place. And an event
+    /// says nothing of the claim's own node, whose event may come behind it when the watches were set again. So
+    /// a claim holds when one listing shows both: its own node, and nobody in its way.
     pub(super) async fn wait_for_those_ahead(
         &self,
         standing: &Standing,
@@ -23,34 +24,43 @@ impl Queue {
     ) -> Result<Option<Watch>> {
         let Seat::Queue(at) = work.seat.clone() else { return Err(self.missing(standing).await) };
         let mut vigil = Vigil::over(at.path());
-        let mut ahead = match work.way.take() {
-            Some(ahead) => ahead,
-            None => self.list(standing, &at, work.record.mode).await?,
-        };
-        while let Some(nearest) = ahead.last() {
-            let nearest = format!("{}/{nearest}", at.queue);
-            let gone = match self.look_ahead(standing, &nearest, &mut vigil).await? {
-                Some(watch) => self.heard(standing, watch, &mut vigil).await? == News::Gone,
-                None => true,
-            };
-            if gone {
-                ahead.pop();
+        loop {
+            match std::mem::replace(&mut work.way, Ahead::Unknown) {
+                Ahead::Unknown => work.way = self.list(standing, &at, work.record.mode).await?,
+                Ahead::Nearest(name) => {
+                    self.until_gone(standing, &format!("{}/{name}", at.queue), &mut vigil).await?;
+                }
+                Ahead::Nobody => break,
             }
         }
-        work.way = Some(ahead);
+        work.way = Ahead::Nobody;
         self.keep_vigil(standing, &mut vigil).await?;
         self.is_still_there(standing, &mut vigil).await?;
         Ok(vigil.hand_over())
     }
 
     /// Who stands before the claim, and is in its way.
-    async fn list(&self, standing: &Standing, at: &At, mode: Mode) -> Result<Vec<String>> {
+    async fn list(&self, standing: &Standing, at: &At, mode: Mode) -> Result<Ahead> {
         let client = self.connection.client()?;
-        match persist!(self.connection, client.list_children(&at.queue)) {
-            Ok(listed) => Ok(before(standing.paths.names, (at.sequence, mode), listed)),
-            Err(zk::Error::NoNode) => Err(self.missing(standing).await),
-            Err(error) => Err(translated(error)),
+        let ahead = match persist!(self.connection, client.list_children(&at.queue)) {
+            Ok(listed) => Ahead::of(at, mode, standing.paths.names, listed),
+            Err(zk::Error::NoNode) => None,
+            Err(error) => return Err(translated(error)),
+        };
+        match ahead {
+            Some(ahead) => Ok(ahead),
+            None => Err(self.missing(standing).await),
         }
+    }
+
+    /// Waits until another's node is gone.
+    async fn until_gone(&self, standing: &Standing, path: &str, vigil: &mut Vigil) -> Result<()> {
+        while let Some(watch) = self.look_ahead(standing, path, vigil).await? {
+            if self.heard(standing, watch, vigil).await? == News::Gone {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The one in front, watched, if it is there; and the claim's own node, unless it is.

@@ -1,6 +1,6 @@
 //! Coming into the queue.
 
-use futures_util::future::join;
+use futures_util::future::{OptionFuture, join};
 use lock_core::{
     Mode, Result,
     line::{Entrant, Verdict, decide},
@@ -28,18 +28,13 @@ impl Queue {
         let known = self.queue_to_join(&standing.line, &standing.paths).await?;
         let new = new_place(&known.path);
         let options = CreateMode::EphemeralSequential.with_acls(self.connection.acls);
-        // Not before the queue is known: what was counted in between would miss this claim.
-        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
         // What is learned later may tell of a time when this claim had been evicted.
         let before = known.floor();
         let data = place.write();
         let create = client.create(&new, &data, &options);
-        let (made, read) = if known.is_worth_reading() {
-            let (made, read) = join(create, client.get_data(&known.path)).await;
-            (made, Some(read))
-        } else {
-            (create.await, None)
-        };
+        let read = known.is_worth_reading().then(|| client.get_data(&known.path));
+        work.doubt = Some(Doubt::of_what_is_queued(&self.connection));
+        let (made, read) = join(create, OptionFuture::from(read)).await;
         let (stat, sequence) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -78,8 +73,9 @@ impl Queue {
         let Some(path) = standing.paths.seat(Mode::Present, standing.id) else { return Ok(Ok(())) };
         let client = self.connection.client()?;
         let options = CreateMode::Ephemeral.with_acls(self.connection.acls);
-        work.doubt = Some(Doubt { sent: self.connection.runtime.now(), to: None });
-        match client.create(&path, &work.record.write(), &options).await {
+        let create = client.create(&path, &work.record.write(), &options);
+        work.doubt = Some(Doubt::of_what_is_queued(&self.connection));
+        match create.await {
             Ok((stat, _)) => standing.sits(work, Seat::Beyond(path), stat.czxid),
             // Of an earlier request.
             Err(zk::Error::NodeExists) => self.locate(standing, work).await?,

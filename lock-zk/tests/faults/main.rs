@@ -4,8 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "tests on the real clock")]
 
+mod cells;
+mod classic;
 mod client;
 mod containers;
+mod idle;
+mod link;
 mod network;
 mod operators;
 mod refusals;

@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lock_core::{Coordinator, Guard, Mutex, Options, Result};
+use lock_core::{
+    Coordinator, Guard, Kind, LineId, Mutex, Options, Result, SessionId, SessionOptions,
+    backend::{Backend as _, SharedSession},
+    runtime::TokioRuntime,
+};
 use lock_testkit::server::zookeeper::{ZooKeeper, ZooKeeperOptions};
 use lock_zk::{
     Config, Zk,
@@ -146,6 +150,18 @@ pub(crate) fn config<S: AsRef<str>>(endpoints: impl IntoIterator<Item = S>) -> C
 
 pub(crate) async fn try_user(config: Config, ttl: Duration) -> Result<Coordinator> {
     Coordinator::open(Arc::new(Zk::new(config)?), Options::default().ttl(ttl)).await
+}
+
+/// A session, without the coordinator's care for it.
+pub(crate) async fn session(config: Config, number: u64) -> SharedSession {
+    let runtime = Arc::new(TokioRuntime::current().unwrap());
+    let options = SessionOptions { id: SessionId::new(number), ttl: TTL, runtime };
+    Zk::new(config).unwrap().open(options).await.unwrap()
+}
+
+/// A mutex's.
+pub(crate) fn line(name: &str) -> LineId {
+    LineId::new(Kind::Mutex, name.parse().unwrap())
 }
 
 /// Polls until the condition holds.

@@ -30,6 +30,7 @@ fn main() {
             let meeting = Meeting::of(fleet, &server).await;
             queue::c2_ten_of_theirs_and_ten_of_ours_take_turns_in_the_order_in_which_they_came(&meeting)
                 .await;
+            queue::c4_a_turn_takes_one_listing_however_many_have_gone(&meeting).await;
             locks::c6_a_try_fails_while_they_hold_and_succeeds_afterwards(&meeting).await;
             locks::c12_a_holder_of_theirs_can_be_seen_and_evicted_once(&meeting).await;
             locks::c7_a_holder_whose_node_was_deleted_is_told(&meeting).await;
@@ -38,6 +39,8 @@ fn main() {
             kills::c8_whoever_is_killed_delays_the_others_no_longer_than_its_session(&meeting).await;
             match fleet {
                 Fleet::Curator => {
+                    read_write::c1_a_writer_waits_for_a_writer_of_theirs_that_has_become_a_reader(&meeting)
+                        .await;
                     read_write::c18_readers_and_writers_of_theirs_and_ours_take_turns_in_order(&meeting)
                         .await;
                     read_write::c18_readers_of_theirs_and_ours_read_together(&meeting).await;

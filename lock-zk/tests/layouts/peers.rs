@@ -9,8 +9,11 @@ use std::{
 };
 
 use lock_core::{Coordinator, Guard, Mutex, Options, Result};
-use lock_testkit::server::zookeeper::ZooKeeper;
-use lock_zk::{Config, Layout, Zk, client::Client};
+use lock_testkit::server::zookeeper::{Tap, ZooKeeper};
+use lock_zk::{
+    Config, Layout, Zk,
+    client::{Acls, Client, CreateMode},
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -36,6 +39,14 @@ pub(crate) enum Fleet {
 impl Fleet {
     pub(crate) fn named(name: &str) -> Self {
         if name == "Curator" { Self::Curator } else { Self::Kazoo }
+    }
+
+    /// What stands before the sequence in the name of a lock's node.
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            Self::Curator => "lock-",
+            Self::Kazoo => "__lock__",
+        }
     }
 
     fn layout(self) -> Layout {
@@ -119,6 +130,13 @@ impl<'a> Meeting<'a> {
         coordinator(self.fleet, &self.servers(), TTL).await
     }
 
+    /// One whose requests are counted.
+    pub(crate) async fn counted_user(&self) -> (Tap, Coordinator) {
+        let tap = Tap::start(self.servers().parse().unwrap()).await.unwrap();
+        let user = coordinator(self.fleet, &tap.address().to_string(), TTL).await;
+        (tap, user)
+    }
+
     /// A program of theirs.
     pub(crate) async fn peer(&self) -> Peer {
         let mut command = self.fleet.command(self.folder.path());
@@ -146,6 +164,21 @@ impl<'a> Meeting<'a> {
     pub(crate) async fn nodes(&self, name: &str) -> Vec<String> {
         self.spy.sync("/").await.unwrap();
         self.spy.list_children(&format!("/{name}")).await.unwrap_or_default()
+    }
+
+    /// The path of a new node as theirs make it, with this mark.
+    pub(crate) async fn place(&self, name: &str, mark: &str) -> String {
+        self.spy.mkdir(&format!("/{name}"), &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.ok();
+        let prefix = format!("/{name}/_c_0b0e6d5c-3f39-4b64-8a66-2a1e6f0c9d17-{mark}");
+        let options = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
+        let (_, sequence) = self.spy.create(&prefix, b"", &options).await.unwrap();
+        format!("{prefix}{sequence}")
+    }
+
+    /// Whether somebody watches the node at this path.
+    pub(crate) async fn is_watched(&self, path: &str) -> bool {
+        let watches = self.server.servers()[0].ask("wchp").await.unwrap();
+        watches.lines().any(|line| line == path)
     }
 
     /// Waits until that many stand in line.

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::Path, time::Du
 use lock_core::{Coordinator, Guard};
 use tokio::task::JoinHandle;
 
-use crate::peers::{Meeting, soon, until};
+use crate::peers::{Meeting, soon, until, waiting};
 
 const EACH: usize = 10;
 
@@ -67,4 +67,29 @@ fn turn(user: &Coordinator, name: &str, number: usize, log: &Path) -> JoinHandle
         file.write_all(format!("leave ours{number}\n").as_bytes()).unwrap();
         guard.release().await.unwrap();
     })
+}
+
+pub(crate) async fn c4_a_turn_takes_one_listing_however_many_have_gone(meeting: &Meeting<'_>) {
+    let name = meeting.name("few");
+    let (tap, user) = meeting.counted_user().await;
+    let mut ahead = Vec::new();
+    for _ in 0..EACH {
+        ahead.push(meeting.place(&name, meeting.fleet.mark()).await);
+    }
+    let wait = waiting(&user.mutex(&*name).unwrap());
+    meeting.in_line(&name, EACH + 1).await;
+    let nodes = meeting.nodes(&name).await.into_iter().map(|node| format!("/{name}/{node}"));
+    let own = nodes.into_iter().find(|node| !ahead.contains(node)).unwrap();
+    for path in [&own, ahead.last().unwrap()] {
+        until("it waits", async || meeting.is_watched(path).await).await;
+    }
+    let before = tap.requests();
+    // The nearest goes last, and wakes it.
+    for path in &ahead {
+        meeting.spy.delete(path, None).await.unwrap();
+    }
+    let guard = soon("the grant", wait).await.unwrap().unwrap();
+    assert_eq!(tap.requests() - before, 1);
+    guard.release().await.unwrap();
+    user.close().await.unwrap();
 }

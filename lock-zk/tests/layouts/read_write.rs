@@ -3,6 +3,7 @@
 use std::{fs::OpenOptions, io::Write as _, path::Path, time::Duration};
 
 use lock_core::{Coordinator, ErrorKind, RwLock};
+use lock_zk::client::{Acls, CreateMode};
 use tokio::task::JoinHandle;
 
 use crate::peers::{Meeting, soon, until};
@@ -107,6 +108,27 @@ pub(crate) async fn c8_a_reader_or_writer_that_is_killed_goes_with_its_session(m
         theirs.kill().await;
         soon("the grant", next).await.unwrap().unwrap().release().await.unwrap();
     }
+    user.close().await.unwrap();
+}
+
+/// Curator since 5.5 (CURATOR-621) makes the reader that a writer becomes in the writer's own place.
+pub(crate) async fn c1_a_writer_waits_for_a_writer_of_theirs_that_has_become_a_reader(meeting: &Meeting<'_>) {
+    let (name, user) = (meeting.name("downgrade"), meeting.user().await);
+    let lock = user.rw_lock(&*name).unwrap();
+    let writer = meeting.place(&name, "__WRIT__").await;
+    let write = tokio::spawn(async move { lock.write().await });
+    until("ours waits for the writer", async || meeting.is_watched(&writer).await).await;
+    let reader = writer.replace("__WRIT__", "__READ__");
+    let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+    meeting.spy.create(&reader, b"", &options).await.unwrap();
+    meeting.spy.delete(&writer, None).await.unwrap();
+    until("ours waits for the reader", async || {
+        assert!(!write.is_finished(), "both hold");
+        meeting.is_watched(&reader).await
+    })
+    .await;
+    meeting.spy.delete(&reader, None).await.unwrap();
+    soon("the grant", write).await.unwrap().unwrap().release().await.unwrap();
     user.close().await.unwrap();
 }
 
