@@ -37,7 +37,7 @@ pub(crate) fn put_leased(key: String, value: impl Into<Vec<u8>>, session: Sessio
     TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease_of(session))))
 }
 
-pub(crate) fn delete(key: String) -> TxnOp {
+pub(crate) fn delete(key: impl Into<Vec<u8>>) -> TxnOp {
     TxnOp::delete(key, None)
 }
 

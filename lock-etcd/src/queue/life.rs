@@ -73,7 +73,7 @@ impl Queue {
     fn life(self: &Arc<Self>, session: SessionId) -> Arc<Life> {
         let watched = Arc::new(Signal::new(false));
         let sink = Watched { queue: Arc::downgrade(self), session, watched: watched.clone() };
-        let watch = self.watcher.watch(Keys::One(self.namespace.live(session)), Arc::new(sink));
+        let watch = self.watcher.watch(Keys::One(self.namespace.live(session).into()), Arc::new(sink));
         Arc::new(Life { watched, _watch: watch })
     }
 
