@@ -232,8 +232,7 @@ impl Queue {
             let seat = get(who.keys.seat(mode, who.id));
             if let Some(seat) = self.look(vec![seat]).await?.key() {
                 standing.state.update_silently(|state| (state.mode, state.weakening) = (mode, None));
-                standing.take_seat(mode, seat.create_revision())?;
-                self.those_behind_link(standing);
+                self.seated(standing, mode, seat.create_revision())?;
                 return Ok(false);
             }
         }
