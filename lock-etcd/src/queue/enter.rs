@@ -279,7 +279,9 @@ impl Queue {
         Ok(found.is_some_and(|found| !matches!(keys.part(found.key()), Some(Part::Node(node)) if node == me)))
     }
 
-    /// Others in line may be compatible: then there is a place, and soon a turn.
+    /// Others in line may be compatible. No place is taken behind them, not even where the kernel would grant it:
+    /// its turn would come when they have taken their own steps, and that is not up to us. Who is refused looks
+    /// again, for somebody came or went meanwhile.
     async fn enter_beside(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let is_shared = standing.state.read(|state| state.mode) == Mode::Shared;
         if is_shared && matches!(self.enter(standing, Way::Try(Outlook::UNKNOWN)).await?, Entered::In) {
@@ -290,10 +292,8 @@ impl Queue {
             if !would_be_granted(&line, standing) {
                 return Ok(false);
             }
-            let queue_is_empty = line.waiters().next().is_none() && exclusive_holder(&line).is_none();
             let outlook = Outlook { free: free(tail.as_ref()), seen: revision };
-            let way = if queue_is_empty { Way::Try(outlook) } else { Way::Join(outlook) };
-            if matches!(self.enter(standing, way).await?, Entered::In) {
+            if matches!(self.enter(standing, Way::Try(outlook)).await?, Entered::In) {
                 return Ok(true);
             }
         }
@@ -310,10 +310,6 @@ impl Queue {
 
 fn free(tail: Option<&KeyValue>) -> Free {
     tail.map_or(Free::NoTail, |tail| Free::StaleTail(tail.mod_revision()))
-}
-
-fn exclusive_holder(line: &lock_core::Line) -> Option<&lock_core::LinePlace> {
-    line.holders().find(|place| place.mode == Mode::Exclusive)
 }
 
 /// Whether the kernel grants the claim, where it stands or else at the end of the line.

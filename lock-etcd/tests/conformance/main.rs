@@ -6,6 +6,7 @@
 
 mod channel;
 mod harness;
+mod meanwhile;
 mod requests;
 
 use harness::EtcdHarness;

@@ -2,17 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use etcd_client::PutOptions;
+use etcd_client::{Channel, Client, PutOptions};
 use futures_util::FutureExt as _;
 use lock_core::{
-    Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId, SessionOptions,
+    Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId,
+    SessionOptions,
     backend::{Backend, CellVersion},
 };
 use lock_etcd::{Etcd, Layout};
 use lock_testkit::{server::etcd::Etcd as Server, suite::MODES};
+use tonic::transport::Endpoint;
+use tower::util::BoxCloneSyncService;
 
 use crate::{
-    channel::Faults,
+    channel::{Faults, Faulty},
     harness::{NAMESPACE, TTL, client},
 };
 
@@ -29,11 +32,11 @@ async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<Faults>) {
     (Coordinator::open(backend, Options::default().ttl(TTL * 5)).await.unwrap(), faults)
 }
 
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
-fn line(name: &str) -> LineId {
+pub(crate) fn line(name: &str) -> LineId {
     LineId::new(Kind::Mutex, name.parse().unwrap())
 }
 
@@ -104,14 +107,18 @@ async fn c6_a_try_whose_request_was_lost_can_never_land() {
     }
 }
 
-/// A session that is driven call by call, and a claim of it.
-async fn session(
+/// A session that is driven call by call, and a claim of it. Its client sends no pings: etcd breaks a connection with too
+/// many of them, and nobody repeats these calls.
+pub(crate) async fn session(
     server: &Server,
     layout: Layout,
     mode: Mode,
 ) -> (Arc<dyn lock_core::backend::Session>, Claim, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let etcd = client(server, faults.clone()).await.unwrap();
+    let endpoints = server.endpoints().into_iter().map(|endpoint| Endpoint::from_shared(endpoint).unwrap());
+    let inner = tonic::transport::Channel::balance_list(endpoints);
+    let channel = Channel::Custom(BoxCloneSyncService::new(Faulty { inner, faults: faults.clone() }));
+    let etcd = Client::from_channel(channel, None).await.unwrap();
     let backend = Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap();
     let machine = lock_testkit::machine::Machine::new().unwrap();
     let id = SessionId::new(7);
