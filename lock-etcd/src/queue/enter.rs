@@ -152,7 +152,10 @@ impl Queue {
         }
         if matches!(answer, Ok(Entered::In)) {
             let straight = standing.state.read(|state| state.straight);
-            self.tail_was_written(&who.line, who.place(), straight);
+            // Others that come straight in write no tail.
+            if mode == Mode::Exclusive || !straight {
+                self.tail_was_written(&who.line, who.place(), straight);
+            }
         }
         if self.gaps() != gaps {
             // It may have been evicted, or told of its turn, and that was among the news that were missed.

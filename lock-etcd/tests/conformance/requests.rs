@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use etcd_client::{Channel, Client, PutOptions};
+use etcd_client::{Channel, Client, GetOptions, PutOptions};
 use futures_util::FutureExt as _;
 use lock_core::{
     Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId,
@@ -236,4 +236,22 @@ async fn c1_who_comes_behind_a_claim_that_has_gone_unheard_looks_behind_the_gate
     session.leave(&x, second.id).await.unwrap();
     session.close().await.unwrap();
     other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn c16_a_shared_try_over_a_tail_of_its_own_session_lets_it_be_taken_away() {
+    let server = Server::start().await.unwrap();
+    let x = line("tail");
+    let (session, first, _) = session(&server, Layout::Native, Mode::Exclusive).await;
+    let ticket = session.join(&x, &first).await.unwrap();
+    session.granted(&ticket).await.unwrap();
+    session.leave(&x, first.id).await.unwrap();
+    let second = Claim { id: ClaimId { number: 1, ..first.id }, mode: Mode::Shared, ..first };
+    assert!(session.try_join(&x, &second).await.unwrap().is_some());
+    session.leave(&x, second.id).await.unwrap();
+    session.close().await.unwrap();
+    let spy = client(&server, Arc::default()).await.unwrap();
+    let all = GetOptions::new().with_prefix();
+    let left = spy.kv_client().get(format!("{NAMESPACE}/"), Some(all)).await.unwrap();
+    assert!(left.kvs().is_empty(), "{left:?}");
 }
