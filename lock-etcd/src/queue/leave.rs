@@ -213,8 +213,8 @@ impl Queue {
     }
 
     async fn delete_and_tell(&self, standing: &Standing) -> Result<()> {
-        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
-        for key in [who.keys.node(who.id), who.keys.next(who.id), who.keys.seat(mode, who.id)] {
+        let who = &standing.who;
+        for key in [who.keys.node(who.id), who.keys.next(who.id)].into_iter().chain(standing.seats()) {
             self.connection.delete(key).await?;
         }
         match self.nodes(&who.keys).await?.after(who.place()) {

@@ -1,13 +1,13 @@
 //! What others do to a line between two requests of a session.
 
-use etcd_client::{Client, Txn, TxnOp};
+use etcd_client::{Client, Event, GetOptions, Txn, TxnOp, WatchOptions};
 use lock_core::{ClaimId, Mode, SessionId, backend::Record};
 use lock_etcd::Layout;
-use lock_testkit::server::etcd::Etcd as Server;
+use lock_testkit::server::etcd::{Etcd as Server, EtcdOptions};
 
 use crate::{
     harness::NAMESPACE,
-    requests::{line, session, soon},
+    requests::{line, session, soon, user},
 };
 
 async fn other(server: &Server) -> Client {
@@ -40,5 +40,41 @@ async fn c6_a_try_does_not_wait_for_others_to_take_their_places() {
     let taken = soon("an answer", tries).await.unwrap().unwrap();
     assert!(taken.is_some(), "nobody was in its way");
     session.leave(&x, claim.id).await.unwrap();
+    session.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn c5_a_holder_that_leaves_a_full_store_takes_the_seat_of_a_weaker_mode_with_it() {
+    let options = EtcdOptions { quota_backend_bytes: Some(256 * 1024), ..EtcdOptions::default() };
+    let server = Server::with(options).await.unwrap();
+    let x = line("full");
+    let (session, claim, faults) = session(&server, Layout::Native, Mode::Exclusive).await;
+    let (behind, _) = user(&server, Layout::Native).await;
+    let ticket = session.join(&x, &claim).await.unwrap();
+    session.granted(&ticket).await.unwrap();
+    let waits = behind.claims(x.clone());
+    let waits = tokio::spawn(async move { waits.acquire(Mode::Exclusive).await });
+    let other = other(&server).await;
+    let holders = async || {
+        let all = GetOptions::new().with_prefix();
+        let found = other.kv_client().get(format!("{NAMESPACE}/mutex/full/h/"), Some(all)).await;
+        found.unwrap().kvs().len()
+    };
+    let nodes = format!("{NAMESPACE}/mutex/full/q/");
+    let all = WatchOptions::new().with_prefix().with_start_revision(1);
+    let mut watch = other.watch_client().watch(nodes, Some(all)).await.unwrap();
+    let is_link = |event: &Event| event.kv().is_some_and(|kv| kv.key().ends_with(b"/next"));
+    while !soon("a link", watch.message()).await.unwrap().unwrap().events().iter().any(is_link) {}
+    // Refused until it has heard who waits behind it.
+    while holders().await == 0 {
+        faults.lose_reply(0);
+        assert!(session.set_mode(&ticket, Mode::Shared).await.is_err());
+    }
+    // Not polled for: it takes hundreds.
+    while other.kv_client().put("filler", "#".repeat(512), None).await.is_ok() {}
+    session.leave(&x, claim.id).await.unwrap();
+    let turn = soon("its turn", waits).await.unwrap().unwrap();
+    turn.release().await.unwrap();
+    behind.close().await.unwrap();
     session.close().await.unwrap();
 }

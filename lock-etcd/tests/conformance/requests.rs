@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More than any one of these operations makes.
 const REQUESTS: u64 = 7;
 
-async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<Faults>) {
+pub(crate) async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let etcd = client(server, faults.clone()).await.unwrap();
     let backend = Arc::new(Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap());
