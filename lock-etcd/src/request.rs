@@ -88,6 +88,13 @@ impl Reply {
         self.keys().into_iter().next()
     }
 
+    /// Whether any of the operations that are left has read a key.
+    pub(crate) fn any_key(self) -> bool {
+        self.answers
+            .into_iter()
+            .any(|answer| matches!(answer, TxnOpResponse::Get(got) if !got.kvs().is_empty()))
+    }
+
     /// What a put replaced.
     pub(crate) fn replaced(&mut self) -> Option<KeyValue> {
         match self.answers.next() {

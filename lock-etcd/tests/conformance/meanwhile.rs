@@ -1,7 +1,7 @@
 //! What others do to a line between two requests of a session.
 
 use etcd_client::{Client, Event, GetOptions, Txn, TxnOp, WatchOptions};
-use lock_core::{ClaimId, Mode, SessionId, backend::Record};
+use lock_core::{ClaimId, ErrorKind, LostReason, Mode, SessionId, backend::Record};
 use lock_etcd::Layout;
 use lock_testkit::server::etcd::{Etcd as Server, EtcdOptions};
 
@@ -40,6 +40,28 @@ async fn c6_a_try_does_not_wait_for_others_to_take_their_places() {
     let taken = soon("an answer", tries).await.unwrap().unwrap();
     assert!(taken.is_some(), "nobody was in its way");
     session.leave(&x, claim.id).await.unwrap();
+    session.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn c7_a_holder_that_is_evicted_while_its_mode_changes_is_told_when_that_news_was_missed() {
+    let server = Server::start().await.unwrap();
+    let (x, permits) = (line("moves"), |count| Mode::Permits { count, limit: 4 });
+    let (session, claim, faults) = session(&server, Layout::Native, permits(4)).await;
+    let ticket = session.join(&x, &claim).await.unwrap();
+    let grant = session.granted(&ticket).await.unwrap();
+    faults.hold_reply();
+    // Whose bell is taken away has missed news.
+    let other = other(&server).await;
+    let seat = format!("{NAMESPACE}/mutex/moves/h/p/{}", claim.id);
+    let bell = format!("{NAMESPACE}/session/{}/bell", claim.id.session);
+    let evicts = [seat, bell].map(|key| TxnOp::delete(key, None));
+    other.kv_client().txn(Txn::new().and_then(evicts)).await.unwrap();
+    soon("it makes sure", faults.held_a_reply()).await;
+    let refused = session.set_mode(&ticket, permits(3)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotHeld);
+    faults.let_go();
+    assert_eq!(soon("it is told", grant.fate.ended()).await, LostReason::Evicted);
     session.close().await.unwrap();
 }
 
