@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use etcd_client::{Channel, Client, GetOptions, PutOptions};
 use futures_util::FutureExt as _;
 use lock_core::{
-    Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId,
+    Claim, ClaimId, Coordinator, Effect, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId,
     SessionOptions,
     backend::{Backend, CellVersion},
 };
@@ -254,4 +254,21 @@ async fn c16_a_shared_try_over_a_tail_of_its_own_session_lets_it_be_taken_away()
     let all = GetOptions::new().with_prefix();
     let left = spy.kv_client().get(format!("{NAMESPACE}/"), Some(all)).await.unwrap();
     assert!(left.kvs().is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn c9_a_request_to_forget_a_cell_that_comes_late_takes_no_newer_one() {
+    let server = Server::start().await.unwrap();
+    for layout in [Layout::Native, Layout::Go] {
+        let x = line("cell");
+        let (session, _, faults) = session(&server, layout, Mode::Exclusive).await;
+        session.put_cell(&x, CellVersion::ABSENT, b"older", None).await.unwrap();
+        faults.delay_request(1);
+        assert_eq!(session.forget(&x).await.unwrap_err().effect(), Effect::Unknown);
+        session.forget(&x).await.unwrap();
+        let newer = session.put_cell(&x, CellVersion::ABSENT, b"newer", None).await.unwrap();
+        faults.deliver().await;
+        assert_eq!(session.cell(&x).await.unwrap().version, newer, "{layout:?}");
+        session.close().await.unwrap();
+    }
 }
