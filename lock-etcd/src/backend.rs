@@ -290,8 +290,8 @@ impl Opening {
         let bell = Arc::new(Bell { queue: queue.clone(), opened: Notify::new() });
         let [bell_key, live_key] = keys;
         let watches = [
-            queue.watcher.watch(Keys::One(bell_key), bell.clone()),
-            queue.watcher.watch(Keys::One(live_key), Arc::new(OwnLife(lease.clone()))),
+            queue.watcher.watch(Keys::One(bell_key.into()), bell.clone()),
+            queue.watcher.watch(Keys::One(live_key.into()), Arc::new(OwnLife(lease.clone()))),
         ];
         // News that come before the bell is heard would be lost.
         tokio::select! { biased;

@@ -43,6 +43,12 @@ pub(crate) fn written(mut reply: Reply, under: Option<&Seat>) -> Result<CellVers
     })
 }
 
+/// Takes away the cell as it was read: one that is written later is another, which a request that comes late must
+/// not take.
+pub(crate) fn forget(cell: &KeyValue) -> Txn {
+    Txn::new().when(vec![untouched(cell.key(), cell.mod_revision())]).and_then(vec![delete(cell.key())])
+}
+
 impl Queue {
     pub(crate) async fn cell(&self, line: &LineId) -> Result<Cell> {
         let key = self.namespace.line(line).cell();
@@ -66,6 +72,11 @@ impl Queue {
 
     pub(crate) async fn forget_cell(&self, line: &LineId) -> Result<()> {
         let key = self.namespace.line(line).cell();
-        self.change(Txn::new().and_then(vec![delete(key)])).await.map(drop)
+        while let Some(cell) = self.look(vec![get(&*key)]).await?.key() {
+            if self.change(forget(&cell)).await?.succeeded {
+                break;
+            }
+        }
+        Ok(())
     }
 }

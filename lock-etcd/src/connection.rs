@@ -6,10 +6,7 @@
 //! of them move on together.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -48,19 +45,31 @@ const AT_ONCE: usize = 64;
 
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
+    links: Arc<Links>,
+    /// A key that the session may read, if it may read anything.
+    own_key: String,
+    slots: Semaphore,
+}
+
+/// The link in use, and what the next one is made with.
+struct Links {
     way: Way,
     runtime: SharedRuntime,
     limits: Limits,
-    /// Whether there has been a link: before, nobody waits for us, and many may log in at once, which etcd
-    /// makes expensive.
-    linked: AtomicBool,
-    /// A key that the session may read, if it may read anything.
-    own_key: String,
-    /// The link in use; none before the first request and after one was given up.
-    link: Signal<(u64, Option<Arc<Link>>)>,
-    /// Held while a link is made.
-    linking: tokio::sync::Mutex<()>,
-    slots: Semaphore,
+    state: Signal<Linked>,
+}
+
+#[derive(Default)]
+struct Linked {
+    /// The number of the link in use, or of the next one.
+    number: u64,
+    /// None before the first request and after one was given up.
+    link: Option<Arc<Link>>,
+    /// One is being made.
+    making: bool,
+    /// Whether there has been one: before, nobody waits for us, and many may log in at once, which etcd makes
+    /// expensive.
+    before: bool,
 }
 
 /// How long things may take.
@@ -195,84 +204,98 @@ impl Link {
     }
 }
 
-/// An attempt to make a link. When it fails, or somebody has no more patience with it, another member is tried next.
-struct Attempt<'a> {
-    connection: &'a Connection,
+/// An attempt to make a link, one at a time. When it fails, or who asked for it has no more patience with it, another
+/// member is tried next.
+struct Attempt {
+    links: Arc<Links>,
     made: bool,
 }
 
-impl Drop for Attempt<'_> {
+impl Attempt {
+    /// Within a limit, because with credentials the member is asked for a token.
+    async fn make(&mut self) -> Result<Arc<Link>> {
+        let Links { way, runtime, limits, state } = &*self.links;
+        let (number, before) = state.read(|state| (state.number, state.before));
+        let limit = if before { limits.reconnect_timeout } else { limits.connect_timeout };
+        let client = tokio::select! { biased;
+            client = way.client(number, runtime) => client?,
+            () = runtime.sleep_until(runtime.now() + limit) => {
+                return Err(unavailable(format!("no connection within {limit:?}")));
+            }
+        };
+        let link = Arc::new(Link { client, number, heard: Heard::default() });
+        self.made = true;
+        state.update(|state| {
+            (state.link, state.making, state.before) = (Some(link.clone()), false, true);
+        });
+        Ok(link)
+    }
+}
+
+impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.made {
-            self.connection.link.update(|(next, _)| *next += 1);
+            self.links.state.update(|state| (state.number, state.making) = (state.number + 1, false));
         }
     }
+}
+
+fn unavailable(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 impl Connection {
     pub(crate) fn new(way: Way, runtime: SharedRuntime, limits: Limits, own_key: String) -> Self {
-        let (link, linking) = (Signal::new((0, None)), tokio::sync::Mutex::default());
-        let slots = Semaphore::new(AT_ONCE);
-        Self { way, runtime, limits, linked: AtomicBool::new(false), own_key, link, linking, slots }
+        let links = Arc::new(Links { way, runtime, limits, state: Signal::default() });
+        Self { links, own_key, slots: Semaphore::new(AT_ONCE) }
     }
 
     /// The link in use, or a new one.
     pub(crate) async fn link(&self) -> Result<Arc<Link>> {
-        if let Some(link) = self.link.read(|(_, link)| link.clone()) {
-            return Ok(link);
-        }
-        let _alone = self.linking.lock().await;
-        let (number, link) = self.link.read(Clone::clone);
-        if let Some(link) = link {
-            return Ok(link);
-        }
-        let mut attempt = Attempt { connection: self, made: false };
-        let client = self.connect(number).await?;
-        attempt.made = true;
-        self.linked.store(true, Ordering::Relaxed);
-        let link = Arc::new(Link { client, number, heard: Heard::default() });
-        self.link.update(|(_, current)| *current = Some(link.clone()));
-        Ok(link)
-    }
-
-    /// In the session's own runtime, whoever asks: the connection's tasks live where it is made. Within a
-    /// limit, because with credentials the member is asked for a token.
-    async fn connect(&self, number: u64) -> Result<Client> {
-        let (mut connected, connecting) = oneshot::channel();
-        let (way, runtime) = (self.way.clone(), self.runtime.clone());
-        self.runtime.spawn(Box::pin(async move {
-            let client = tokio::select! { biased;
-                () = connected.closed() => return,
-                client = way.client(number, &runtime) => client,
-            };
-            let _nobody_waits = connected.send(client);
-        }));
-        let unavailable = |message: String| Err(Error::new(ErrorKind::Unavailable, message));
-        let Limits { connect_timeout, reconnect_timeout, .. } = self.limits;
-        let limit = if self.linked.load(Ordering::Relaxed) { reconnect_timeout } else { connect_timeout };
-        tokio::select! { biased;
-            client = connecting => client.unwrap_or_else(|_| unavailable("the runtime has ended".to_owned())),
-            () = self.runtime.sleep_until(self.runtime.now() + limit) => {
-                unavailable(format!("no connection within {limit:?}"))
+        loop {
+            let (link, begins) = self.links.state.update_silently(|state| {
+                let begins = state.link.is_none() && !state.making;
+                state.making |= begins;
+                (state.link.clone(), begins)
+            });
+            match link {
+                Some(link) => return Ok(link),
+                None if begins => return self.attempt().await,
+                None => self.links.state.wait(|state| (!state.making).then_some(())).await,
             }
         }
+    }
+
+    /// In a task of the session's own runtime, whoever asks: the connection's tasks live where it is made, and who asks
+    /// and is not polled keeps nobody else from a link.
+    async fn attempt(&self) -> Result<Arc<Link>> {
+        let (mut made, making) = oneshot::channel();
+        let mut attempt = Attempt { links: self.links.clone(), made: false };
+        self.links.runtime.spawn(Box::pin(async move {
+            let outcome = tokio::select! { biased;
+                () = made.closed() => return,
+                outcome = attempt.make() => outcome,
+            };
+            let _nobody_waits = made.send(outcome);
+        }));
+        making.await.unwrap_or_else(|_| Err(unavailable("the runtime has ended")))
     }
 
     /// Moves on to the next member, unless that has been done. What is under way on this link is answered
     /// as unavailable.
     pub(crate) fn give_up(&self, link: &Link, why: &dyn std::fmt::Display) {
-        if matches!(self.way, Way::Client(_)) {
+        if matches!(self.links.way, Way::Client(_)) {
             return;
         }
-        let given_up = self.link.update(|(number, current)| {
-            let in_use = current.is_some() && *number == link.number;
+        let given_up = self.links.state.update(|state| {
+            let in_use = state.link.is_some() && state.number == link.number;
             if in_use {
-                (*number, *current) = (*number + 1, None);
+                (state.number, state.link) = (state.number + 1, None);
             }
             in_use
         });
         if given_up {
-            let member = self.way.whither(link.number);
+            let member = self.links.way.whither(link.number);
             tracing::warn!(member, %why, "the member is of no use; the next one is asked");
         }
     }
@@ -284,7 +307,7 @@ impl Connection {
 
     /// Waits until the link was given up.
     pub(crate) async fn given_up(&self, link: &Link) {
-        self.link.wait(|(number, _)| (*number != link.number).then_some(())).await;
+        self.links.state.wait(|state| (state.number != link.number).then_some(())).await;
     }
 
     /// Asks for a transaction. When it is unavailable, it may have been carried out.
@@ -293,13 +316,13 @@ impl Connection {
             let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
             async move { kv.txn(txn).await }
         };
-        self.ask(self.limits.request_timeout, call).await
+        self.ask(self.links.limits.request_timeout, call).await
     }
 
     /// Asks for something small: that renews a token that has expired, which a stream does not do. (A new
     /// link has a new token.)
     pub(crate) async fn renew_token(&self) {
-        if matches!(self.way, Way::Members(_)) {
+        if matches!(self.links.way, Way::Members(_)) {
             return;
         }
         if let Err(error) = self.may_read(TxnOp::get(&*self.own_key, None)).await {
@@ -315,7 +338,7 @@ impl Connection {
 
     /// How many members there are to choose from; unknown for the user's own client.
     pub(crate) fn choices(&self) -> Option<usize> {
-        self.way.choices()
+        self.links.way.choices()
     }
 
     /// The same failure, with what to look at when the other side has hung up.
@@ -323,7 +346,7 @@ impl Connection {
         if !is_hung_up(&error) {
             return error;
         }
-        let why = format!("etcd closes the connection without an answer: {}", self.way.suspicion());
+        let why = format!("etcd closes the connection without an answer: {}", self.links.way.suspicion());
         Error::new(ErrorKind::Unavailable, why).with_source(error)
     }
 
@@ -344,7 +367,7 @@ impl Connection {
             let mut kv = client.kv_client();
             async move { kv.get(key, Some(GetOptions::new().with_revision(revision))).await }
         };
-        let mut reply = self.ask(self.limits.request_timeout, call).await?;
+        let mut reply = self.ask(self.links.limits.request_timeout, call).await?;
         Ok(reply.take_kvs().pop())
     }
 
@@ -353,7 +376,7 @@ impl Connection {
             let mut kv = client.kv_client();
             async move { kv.delete(key, options).await }
         };
-        self.ask(self.limits.request_timeout, call).await.map_err(unknown_if_unavailable)
+        self.ask(self.links.limits.request_timeout, call).await.map_err(unknown_if_unavailable)
     }
 
     /// Whether a lease has not ended: else its ttl is -1. In its last second it is 0.
@@ -371,7 +394,7 @@ impl Connection {
             let mut leases = client.lease_client();
             async move { leases.time_to_live(lease, None).await }
         };
-        self.ask(self.limits.request_timeout, call).await
+        self.ask(self.links.limits.request_timeout, call).await
     }
 
     /// Ends a lease, and with it every key under it.
@@ -380,7 +403,7 @@ impl Connection {
             let mut leases = client.lease_client();
             async move { leases.revoke(lease).await }
         };
-        self.ask(self.limits.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
+        self.ask(self.links.limits.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
     }
 
     /// Asks, and moves on to another member when this one says nothing at all within `limit`.
@@ -388,32 +411,32 @@ impl Connection {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let unavailable = |message: String| Error::new(ErrorKind::Unavailable, message);
+        let runtime = &self.links.runtime;
         let silent = || unavailable(format!("etcd did not answer within {limit:?}"));
         // Nobody closes it.
         let _slot = self.slots.acquire().await;
-        let end = self.runtime.now() + limit;
+        let end = runtime.now() + limit;
         let link = tokio::select! { biased;
             link = self.link() => link?,
-            () = self.runtime.sleep_until(end) => return Err(silent()),
+            () = runtime.sleep_until(end) => return Err(silent()),
         };
-        let sent = self.runtime.now();
+        let sent = runtime.now();
         let error = tokio::select! { biased;
             // A box, so that who waits for its slot is small.
             outcome = Box::pin(call(&link.client)) => match outcome {
                 Ok(value) => {
-                    link.heard(&self.runtime);
+                    link.heard(runtime);
                     return Ok(value);
                 }
                 Err(error) => {
                     if is_an_answer(&error) {
-                        link.heard(&self.runtime);
+                        link.heard(runtime);
                     }
                     translated(error)
                 }
             },
-            () = self.given_up(&link) => unavailable("the connection to etcd was given up".to_owned()),
-            () = self.runtime.sleep_until(end) => silent(),
+            () = self.given_up(&link) => unavailable("the connection to etcd was given up"),
+            () = runtime.sleep_until(end) => silent(),
         };
         // A member that answers others is slow, not gone: moving on would only cut those off.
         if error.kind() == ErrorKind::Unavailable && !link.heard_since(sent) {
@@ -425,19 +448,40 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::FutureExt as _;
-    use lock_core::runtime::TokioRuntime;
+    use lock_core::runtime::{Runtime as _, TokioRuntime};
 
     use super::*;
 
-    #[tokio::test]
-    async fn who_has_no_more_patience_with_a_member_has_another_one_tried_next() {
+    /// To members of which none is there.
+    fn connection(runtime: &Arc<TokioRuntime>) -> Connection {
         let config = Config::new(["127.0.0.1:1", "127.0.0.1:2"]).unwrap();
-        let (runtime, limit) = (Arc::new(TokioRuntime::current().unwrap()), Duration::from_mins(1));
+        let limit = Duration::from_mins(1);
         let limits = Limits { connect_timeout: limit, reconnect_timeout: limit, request_timeout: limit };
         let way = Way::members(config, limit, 0).unwrap();
-        let connection = Connection::new(way, runtime, limits, "key".to_owned());
+        Connection::new(way, runtime.clone(), limits, "key".to_owned())
+    }
+
+    #[tokio::test]
+    async fn who_has_no_more_patience_with_a_member_has_another_one_tried_next() {
+        let connection = connection(&Arc::new(TokioRuntime::current().unwrap()));
         assert!(connection.link().now_or_never().is_none());
-        assert_eq!(connection.link.read(|(number, _)| *number), 1);
+        let tried = connection.links.state.wait(|state| (!state.making).then_some(state.number));
+        assert_eq!(tried.await, 1);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_a_link_and_is_not_polled_keeps_nobody_else_from_one() {
+        let runtime = Arc::new(TokioRuntime::current().unwrap());
+        let connection = connection(&runtime);
+        let mut idle = pin!(connection.link());
+        assert!(idle.as_mut().now_or_never().is_none());
+        tokio::select! { biased;
+            other = connection.link() => assert!(other.is_err(), "nobody is there"),
+            () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("it waits for the idle one"),
+        }
+        assert!(idle.await.is_err());
     }
 }

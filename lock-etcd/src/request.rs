@@ -37,7 +37,7 @@ pub(crate) fn put_leased(key: String, value: impl Into<Vec<u8>>, session: Sessio
     TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease_of(session))))
 }
 
-pub(crate) fn delete(key: String) -> TxnOp {
+pub(crate) fn delete(key: impl Into<Vec<u8>>) -> TxnOp {
     TxnOp::delete(key, None)
 }
 
@@ -86,6 +86,13 @@ impl Reply {
 
     pub(crate) fn key(&mut self) -> Option<KeyValue> {
         self.keys().into_iter().next()
+    }
+
+    /// Whether any of the operations that are left has read a key.
+    pub(crate) fn any_key(self) -> bool {
+        self.answers
+            .into_iter()
+            .any(|answer| matches!(answer, TxnOpResponse::Get(got) if !got.kvs().is_empty()))
     }
 
     /// What a put replaced.

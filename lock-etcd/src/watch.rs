@@ -43,15 +43,23 @@ pub(crate) trait Sink: Send + Sync {
 /// What is watched.
 #[derive(Clone, Debug)]
 pub(crate) enum Keys {
-    One(String),
+    /// Whoever wrote it: it need not be text.
+    One(Vec<u8>),
     Under(String),
 }
 
 impl Keys {
+    fn first(&self) -> &[u8] {
+        match self {
+            Self::One(key) => key,
+            Self::Under(prefix) => prefix.as_bytes(),
+        }
+    }
+
     /// What only those may ask for who may watch this.
     fn read(&self) -> TxnOp {
         match self {
-            Self::One(key) => get(key.as_str()),
+            Self::One(key) => get(&**key),
             Self::Under(prefix) => some_keys(prefix.as_str(), 1),
         }
     }
@@ -114,13 +122,11 @@ impl Drop for Watch {
 }
 
 impl Watched {
-    fn options(&self, id: i64) -> (&str, WatchOptions) {
+    fn options(&self, id: i64) -> (&[u8], WatchOptions) {
         let from = if Bug::ResumedFromNow.is_seeded() { 0 } else { self.from };
         let options = WatchOptions::new().with_watch_id(id).with_start_revision(from);
-        match &self.keys {
-            Keys::One(key) => (key, options),
-            Keys::Under(prefix) => (prefix, options.with_prefix()),
-        }
+        let options = if matches!(self.keys, Keys::Under(_)) { options.with_prefix() } else { options };
+        (self.keys.first(), options)
     }
 
     async fn request(&self, id: i64, sender: &mut WatchRequestSender) -> Result<()> {
@@ -155,7 +161,8 @@ impl Task {
                     if let Err(error) = connection.may_read(keys.read()).await
                         && error.kind() == ErrorKind::Denied
                     {
-                        tracing::error!(%error, ?keys, "the session may not watch any more what it must");
+                        let keys = String::from_utf8_lossy(keys.first());
+                        tracing::error!(%error, %keys, "the session may not watch any more what it must");
                         return lease.lose(LostReason::Denied);
                     }
                 }

@@ -1,6 +1,5 @@
 //! What a holder may change, and cells.
 
-use etcd_client::Txn;
 use lock_core::{
     Error, ErrorKind, LineId, Mode, Payload, Result, Ticket,
     backend::{Cell, CellVersion, Record},
@@ -11,12 +10,7 @@ use super::{
     standing::{Phase, Standing},
     txn,
 };
-use crate::{
-    cell,
-    error::not_granted,
-    guarded::Seat,
-    request::{delete, get},
-};
+use crate::{cell, error::not_granted, guarded::Seat, request::get};
 
 impl Go {
     /// When the claim came into line, if it holds.
@@ -99,6 +93,11 @@ impl Go {
 
     pub(super) async fn forget_cell(&self, line: &LineId) -> Result<()> {
         let keys = self.room.line(line)?;
-        self.change(Txn::new().and_then(vec![delete(keys.cell().to_owned())])).await.map(drop)
+        while let Some(cell) = self.look(vec![get(keys.cell())]).await?.key() {
+            if self.change(cell::forget(&cell)).await?.succeeded {
+                break;
+            }
+        }
+        Ok(())
     }
 }

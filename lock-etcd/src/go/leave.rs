@@ -78,8 +78,7 @@ impl Go {
             return Err(garbled(place.key(), "cannot be told from another in this line"));
         }
         let same = created_at(place.key(), place.create_revision());
-        let key = String::from_utf8_lossy(place.key()).into_owned();
-        self.change(Txn::new().when(vec![same]).and_then(vec![delete(key)]))
+        self.change(Txn::new().when(vec![same]).and_then(vec![delete(place.key())]))
             .await
             .map(|reply| reply.succeeded)
     }

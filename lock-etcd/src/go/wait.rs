@@ -60,8 +60,7 @@ impl Go {
     /// etcd before 3.6 for up to 100 ms, and the key is looked at once the watch is open.
     async fn until_gone(&self, ahead: &Ahead) -> Result<()> {
         let seen = Arc::new(Predecessor(Signal::new(Seen::default())));
-        let key = String::from_utf8_lossy(&ahead.key).into_owned();
-        let _watch = self.watcher.watch(Keys::One(key), seen.clone());
+        let _watch = self.watcher.watch(Keys::One(ahead.key.clone()), seen.clone());
         let mut known = 0;
         loop {
             let news = seen.0.wait(|seen| (seen.gone || seen.openings > known).then_some(*seen)).await;

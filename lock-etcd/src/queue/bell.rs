@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use etcd_client::{Event, EventType, TxnOp};
+use etcd_client::{Event, EventType};
 use lock_core::{Lease, LostReason, sync::locked};
 
 use super::{
@@ -91,29 +91,26 @@ impl Queue {
 
     /// Ends a claim that believes to hold, or to be at the head, when the store does not have it any more.
     pub(super) async fn make_sure(self: &Arc<Self>, standing: &Standing) {
+        let who = &standing.who;
         let glance =
             || standing.state.read(|state| (state.phase, state.mode, state.weakening, state.leaving));
-        let seen @ (phase, mode, weakening, leaving) = glance();
-        if leaving || !matches!(phase, Phase::Head(_) | Phase::Holding(_)) {
-            return;
-        }
-        let who = &standing.who;
-        let seats =
-            [Some(mode), weakening].into_iter().flatten().map(|mode| get(who.keys.seat(mode, who.id)));
-        let look =
-            [get(self.namespace.live(self.session)), get(who.keys.node(who.id))].into_iter().chain(seats);
-        let look: Vec<TxnOp> = look.collect();
-        let places = look.len() - 1;
         while self.lease.check().is_ok() {
-            match self.look(look.clone()).await {
+            let seen @ (phase, .., leaving) = glance();
+            if leaving || !matches!(phase, Phase::Head(_) | Phase::Holding(_)) {
+                return;
+            }
+            let places = [who.keys.node(who.id)].into_iter().chain(standing.seats());
+            let look = [self.namespace.live(self.session)].into_iter().chain(places);
+            match self.look(look.map(get).collect()).await {
                 Ok(mut reply) => {
                     let live = reply.key();
-                    let there = (0..places).filter_map(|_| reply.key()).count() > 0;
-                    // Unless it has moved meanwhile.
-                    if !there && glance() == seen {
-                        self.missing(standing, live.as_ref());
+                    if reply.any_key() {
+                        return;
                     }
-                    return;
+                    // One that has moved meanwhile is looked for where it is now.
+                    if glance() == seen {
+                        return self.missing(standing, live.as_ref());
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(claim = %who.id, %error, "will be looked up again");

@@ -55,9 +55,7 @@ impl Queue {
     pub(crate) async fn join(self: &Arc<Self>, line: &LineId, claim: &Claim) -> Result<Ticket> {
         let standing = self.enrol(line, claim)?.ok_or_else(has_left)?;
         if standing.ticket().is_none() {
-            self.enter_or_wait(&standing)
-                .await
-                .inspect_err(|error| self.forget_unless_sent(&standing, error))?;
+            self.enter_or_wait(&standing).await.map_err(|error| self.failed(&standing, error))?;
             self.settle(&standing);
         }
         standing.ticket().ok_or_else(|| self.not_in_line(&standing))
@@ -71,26 +69,37 @@ impl Queue {
         claim: &Claim,
     ) -> Result<Option<(Ticket, Grant)>> {
         if let Some(standing) = self.enrol(line, claim)? {
-            let tried = self.enter_if_free(&standing).await;
-            if tried.inspect_err(|error| self.forget_unless_sent(&standing, error))? {
-                let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
-                return Ok(Some((ticket, self.granted(&standing).await?)));
+            let taken = self.take_if_free(&standing).await;
+            if let Some(taken) = taken.map_err(|error| self.failed(&standing, error))? {
+                return Ok(Some(taken));
             }
         } else {
             // When it has left with its session, nothing has been seen in its way.
             self.lease.check()?;
         }
         // A request that was not answered must not land later, and a place must not stay. Also when this is
-        // the second time that it is tried: the first may have failed here.
-        self.leave(line, claim.id).await?;
+        // the second time that it is tried: the first may have failed here. Who may not be in line leaves without
+        // a request, which does not fail.
+        self.leave(line, claim.id).await.map_err(Error::with_unknown_effect)?;
         Ok(None)
     }
 
-    /// A claim that the store cannot know of need not be remembered.
-    fn forget_unless_sent(&self, standing: &Standing, error: &Error) {
+    async fn take_if_free(self: &Arc<Self>, standing: &Arc<Standing>) -> Result<Option<(Ticket, Grant)>> {
+        if !self.enter_if_free(standing).await? {
+            return Ok(None);
+        }
+        let ticket = standing.ticket().ok_or_else(|| self.not_in_line(standing))?;
+        Ok(Some((ticket, self.granted(standing).await?)))
+    }
+
+    /// Why a claim could not enter, or not hold at once. One that the store cannot know of need not be remembered;
+    /// any other may be in line, whichever step has failed, and is to leave.
+    fn failed(&self, standing: &Standing, error: Error) -> Error {
         if standing.state.read(|state| state.phase == Phase::Outside && !state.doubt()) {
             self.forget(standing, !error.is_retryable());
+            return error;
         }
+        error.with_unknown_effect()
     }
 
     fn not_in_line(&self, standing: &Standing) -> Error {
@@ -143,7 +152,10 @@ impl Queue {
         }
         if matches!(answer, Ok(Entered::In)) {
             let straight = standing.state.read(|state| state.straight);
-            self.tail_was_written(&who.line, who.place(), straight);
+            // Others that come straight in write no tail.
+            if mode == Mode::Exclusive || !straight {
+                self.tail_was_written(&who.line, who.place(), straight);
+            }
         }
         if self.gaps() != gaps {
             // It may have been evicted, or told of its turn, and that was among the news that were missed.
@@ -270,7 +282,9 @@ impl Queue {
         Ok(found.is_some_and(|found| !matches!(keys.part(found.key()), Some(Part::Node(node)) if node == me)))
     }
 
-    /// Others in line may be compatible: then there is a place, and soon a turn.
+    /// Others in line may be compatible. No place is taken behind them, not even where the kernel would grant it:
+    /// its turn would come when they have taken their own steps, and that is not up to us. Who is refused looks
+    /// again, for somebody came or went meanwhile.
     async fn enter_beside(self: &Arc<Self>, standing: &Standing) -> Result<bool> {
         let is_shared = standing.state.read(|state| state.mode) == Mode::Shared;
         if is_shared && matches!(self.enter(standing, Way::Try(Outlook::UNKNOWN)).await?, Entered::In) {
@@ -281,10 +295,8 @@ impl Queue {
             if !would_be_granted(&line, standing) {
                 return Ok(false);
             }
-            let queue_is_empty = line.waiters().next().is_none() && exclusive_holder(&line).is_none();
             let outlook = Outlook { free: free(tail.as_ref()), seen: revision };
-            let way = if queue_is_empty { Way::Try(outlook) } else { Way::Join(outlook) };
-            if matches!(self.enter(standing, way).await?, Entered::In) {
+            if matches!(self.enter(standing, Way::Try(outlook)).await?, Entered::In) {
                 return Ok(true);
             }
         }
@@ -301,10 +313,6 @@ impl Queue {
 
 fn free(tail: Option<&KeyValue>) -> Free {
     tail.map_or(Free::NoTail, |tail| Free::StaleTail(tail.mod_revision()))
-}
-
-fn exclusive_holder(line: &lock_core::Line) -> Option<&lock_core::LinePlace> {
-    line.holders().find(|place| place.mode == Mode::Exclusive)
 }
 
 /// Whether the kernel grants the claim, where it stands or else at the end of the line.
@@ -465,6 +473,37 @@ mod tests {
         assert!(queue.try_join(&line, &claim).await.unwrap().is_none());
         queue.lease.lose(LostReason::Closed);
         assert_eq!(queue.try_join(&line, &claim).await.unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    /// Whether a try may have taken effect that fails because the store is not there, when its claim is like this.
+    async fn effect_of_a_try(mode: Mode, prepare: impl FnOnce(&Queue, &Standing)) -> Effect {
+        let queue = queue();
+        let (line, claim) = claim(&queue, mode);
+        let standing = queue.enrol(&line, &claim).unwrap().unwrap();
+        prepare(&queue, &standing);
+        queue.try_join(&line, &claim).await.unwrap_err().effect()
+    }
+
+    #[tokio::test]
+    async fn c13_a_try_that_fails_once_its_claim_may_be_in_line_may_have_taken_effect() {
+        let waits = |standing: &Standing| {
+            standing.who.took(7);
+            standing.state.update(|state| state.phase = Phase::Waiting(Ahead::UNSOUGHT));
+        };
+        let only_looks = effect_of_a_try(Mode::Permits { count: 1, limit: 1 }, |_, _| {}).await;
+        assert_eq!(only_looks, Effect::None);
+        let looks = effect_of_a_try(Mode::Exclusive, |_, standing| waits(standing)).await;
+        assert_eq!(looks, Effect::Unknown, "it looks at the line in which it is");
+        let stops = effect_of_a_try(Mode::Exclusive, |_, standing| {
+            standing.state.update(|state| state.phase = Phase::Holding(7));
+            standing.stop(&Error::new(ErrorKind::Refused, "no"));
+        });
+        assert_eq!(stops.await, Effect::Unknown, "it waits for its turn");
+        let leaves = effect_of_a_try(Mode::Exclusive, |queue, standing| {
+            waits(standing);
+            locked(&queue.table).left.insert(standing.who.id.number);
+        });
+        assert_eq!(leaves.await, Effect::Unknown, "it leaves");
     }
 
     const AHEAD: ClaimId = ClaimId { session: SessionId::new(2), number: 0 };

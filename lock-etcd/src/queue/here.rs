@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lock_core::{ClaimId, LostReason, sync::locked};
+use lock_core::{ClaimId, LostReason, Mode, Result, sync::locked};
 
 use super::{
     Queue,
@@ -81,6 +81,14 @@ impl Queue {
         }
     }
 
+    /// A step into a seat behind the gate, which was not answered, has landed: whoever waits for the claim here was
+    /// not told. First the seat: nobody comes behind one that has left the queue.
+    pub(super) fn seated(self: &Arc<Self>, standing: &Standing, mode: Mode, seat: i64) -> Result<()> {
+        standing.take_seat(mode, seat)?;
+        self.those_behind_link(standing);
+        Ok(())
+    }
+
     /// The claim is in line no more, and whoever waits for it here was not told.
     pub(super) fn ended(self: &Arc<Self>, standing: &Standing, reason: LostReason) {
         standing.end(reason);
@@ -103,5 +111,70 @@ impl Queue {
                 self.drive(&standing);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        task::{Context, Waker},
+        time::SystemTime,
+    };
+
+    use lock_core::{
+        Claim, Kind, LineId, Moment, Payload,
+        runtime::{BoxFuture, Runtime, TokioRuntime},
+    };
+
+    use super::*;
+    use crate::queue::{life::tests::queue_in, standing::Gate};
+
+    /// Takes a task as far as it goes while it is spawned, as another thread may.
+    #[derive(Debug)]
+    struct Eager(TokioRuntime);
+
+    impl Runtime for Eager {
+        fn now(&self) -> Moment {
+            self.0.now()
+        }
+
+        fn wall_clock(&self) -> SystemTime {
+            self.0.wall_clock()
+        }
+
+        fn sleep_until(&self, at: Moment) -> BoxFuture<()> {
+            self.0.sleep_until(at)
+        }
+
+        fn spawn(&self, mut task: BoxFuture<()>) {
+            if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                self.0.spawn(task);
+            }
+        }
+
+        fn random_u64(&self) -> u64 {
+            self.0.random_u64()
+        }
+    }
+
+    #[tokio::test]
+    async fn c4_nobody_comes_behind_a_claim_that_is_found_behind_the_gate() {
+        let queue = queue_in(Arc::new(Eager(TokioRuntime::current().unwrap())));
+        let line = LineId::new(Kind::Mutex, "x".parse().unwrap());
+        let enrol = |number, phase| {
+            let (id, since) = (ClaimId { session: queue.session, number }, SystemTime::UNIX_EPOCH);
+            let payload = Payload::default();
+            let claim = Claim { id, mode: Mode::Shared, owner: "o".into(), payload, since };
+            let standing = queue.enrol(&line, &claim).unwrap().unwrap();
+            standing.who.took(7 + number.cast_signed());
+            standing.state.update(|state| state.phase = phase);
+            standing
+        };
+        let ahead = enrol(0, Phase::Head(Gate::Unknown));
+        let behind = enrol(1, Phase::Waiting(Ahead::Found(ahead.who.id)));
+        assert!(queue.follows_here(&behind, ahead.who.id));
+        queue.seated(&ahead, Mode::Shared, 9).unwrap();
+        let waits = behind.state.read(|state| state.phase);
+        assert_eq!(waits, Phase::Waiting(Ahead::Found(ahead.who.id)), "it waits to be told by that one");
     }
 }

@@ -213,8 +213,8 @@ impl Queue {
     }
 
     async fn delete_and_tell(&self, standing: &Standing) -> Result<()> {
-        let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
-        for key in [who.keys.node(who.id), who.keys.next(who.id), who.keys.seat(mode, who.id)] {
+        let who = &standing.who;
+        for key in [who.keys.node(who.id), who.keys.next(who.id)].into_iter().chain(standing.seats()) {
             self.connection.delete(key).await?;
         }
         match self.nodes(&who.keys).await?.after(who.place()) {
@@ -232,8 +232,7 @@ impl Queue {
             let seat = get(who.keys.seat(mode, who.id));
             if let Some(seat) = self.look(vec![seat]).await?.key() {
                 standing.state.update_silently(|state| (state.mode, state.weakening) = (mode, None));
-                standing.take_seat(mode, seat.create_revision())?;
-                self.those_behind_link(standing);
+                self.seated(standing, mode, seat.create_revision())?;
                 return Ok(false);
             }
         }

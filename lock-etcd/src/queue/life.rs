@@ -73,7 +73,7 @@ impl Queue {
     fn life(self: &Arc<Self>, session: SessionId) -> Arc<Life> {
         let watched = Arc::new(Signal::new(false));
         let sink = Watched { queue: Arc::downgrade(self), session, watched: watched.clone() };
-        let watch = self.watcher.watch(Keys::One(self.namespace.live(session)), Arc::new(sink));
+        let watch = self.watcher.watch(Keys::One(self.namespace.live(session).into()), Arc::new(sink));
         Arc::new(Life { watched, _watch: watch })
     }
 
@@ -109,11 +109,14 @@ pub(super) mod tests {
         watch::Watcher,
     };
 
-    /// A session whose watches never open.
+    /// A session whose store is not there, and whose watches never open.
     pub(in crate::queue) fn queue() -> Arc<Queue> {
-        let runtime: SharedRuntime = Arc::new(TokioRuntime::current().unwrap());
+        queue_in(Arc::new(TokioRuntime::current().unwrap()))
+    }
+
+    pub(in crate::queue) fn queue_in(runtime: SharedRuntime) -> Arc<Queue> {
         let ttl = Duration::from_secs(10);
-        let way = Way::members(Config::new(["h"]).unwrap(), ttl, 0).unwrap();
+        let way = Way::members(Config::new(["127.0.0.1:1"]).unwrap(), ttl, 0).unwrap();
         let limits = Limits { connect_timeout: ttl, reconnect_timeout: ttl, request_timeout: ttl };
         let connection = Connection::new(way, runtime.clone(), limits, "key".to_owned());
         let lease = Arc::new(Lease::new(runtime.clone(), runtime.now(), ttl));

@@ -183,8 +183,7 @@ impl Queue {
             (Some(_), _) => {}
             // An admission that was not answered, and had not landed when the next one was refused.
             (None, Some(seat)) => {
-                self.those_behind_link(standing);
-                standing.take_seat(mode, seat.create_revision())?;
+                self.seated(standing, mode, seat.create_revision())?;
                 return Ok(Gate::Open);
             }
             (None, None) => {

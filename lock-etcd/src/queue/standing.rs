@@ -164,6 +164,12 @@ impl Standing {
         in_line.then(|| Ticket { line: line.clone(), claim: *id, place: self.who.place() })
     }
 
+    /// Where it may sit: in its mode, and in the weaker one that it may have taken.
+    pub(crate) fn seats(&self) -> impl Iterator<Item = String> {
+        let (mode, weakening) = self.state.read(|state| (state.mode, state.weakening));
+        [Some(mode), weakening].into_iter().flatten().map(|mode| self.who.keys.seat(mode, self.who.id))
+    }
+
     /// What it publishes, and the revision at which that was written. The first record is written together
     /// with the key that gives the place.
     pub(crate) fn record(&self) -> (Record, i64) {

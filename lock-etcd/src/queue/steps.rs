@@ -156,8 +156,7 @@ impl Queue {
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if let Some(seat) = &refusal.seat {
-            self.those_behind_link(standing);
-            return standing.take_seat(state.mode, seat.create_revision());
+            return self.seated(standing, state.mode, seat.create_revision());
         }
         refusal.check()?;
         if refusal.is_gone() {

@@ -1,4 +1,5 @@
-//! What goes wrong between a client and its etcd: a channel that loses replies, or holds one back, or renewals.
+//! What goes wrong between a client and its etcd: a channel that loses requests and replies, or has them come late, or
+//! renewals.
 
 use std::{
     future::poll_fn,
@@ -26,6 +27,10 @@ struct Plan {
     lost: u64,
     /// How many requests still go through before one is lost.
     lose_request_after: Option<u64>,
+    /// How many requests still go through before one is late.
+    delay_request_after: Option<u64>,
+    /// The request that is late.
+    late: Option<(tonic::transport::Channel, Request)>,
     /// The next reply is to be held back.
     hold_next: bool,
     /// A reply is held back.
@@ -46,6 +51,18 @@ impl Faults {
 
     pub(crate) fn lose_request(&self, after: u64) {
         self.0.lock().unwrap().lose_request_after = Some(after);
+    }
+
+    /// Keeps a request until it is [delivered](Self::deliver), and tells who made it that there is no answer.
+    pub(crate) fn delay_request(&self, after: u64) {
+        self.0.lock().unwrap().delay_request_after = Some(after);
+    }
+
+    /// Has the request come that was kept, and waits for what becomes of it.
+    pub(crate) async fn deliver(&self) {
+        let late = self.0.lock().unwrap().late.take();
+        let (channel, request) = late.expect("a request is late");
+        channel.oneshot(request).await.unwrap();
     }
 
     pub(crate) fn freeze_renewals(&self, frozen: bool) {
@@ -102,6 +119,11 @@ impl Faults {
         counts_down(&mut self.0.lock().unwrap().lose_request_after)
     }
 
+    /// Whether the request that is just made is late.
+    fn delays_request(&self) -> bool {
+        counts_down(&mut self.0.lock().unwrap().delay_request_after)
+    }
+
     fn poll_thawed(&self, cx: &Context<'_>) -> Poll<()> {
         self.poll_until(cx, |plan| !plan.frozen)
     }
@@ -143,6 +165,10 @@ impl Service<Request> for Faulty {
         Box::pin(async move {
             if loses && faults.loses_request() {
                 return Ok(tonic::Status::unavailable("the request was lost").into_http());
+            }
+            if loses && faults.delays_request() {
+                faults.0.lock().unwrap().late = Some((inner, request));
+                return Ok(tonic::Status::unavailable("the request is late").into_http());
             }
             let response = inner.oneshot(request).await?;
             // Its reply is there, so what was asked for is done.

@@ -1,11 +1,12 @@
 //! The conformance suite on real servers: one member, and three behind proxies.
 //!
 //! On the real clock: etcd's leases end by it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "tests on the real clock")]
 
 mod channel;
 mod harness;
+mod meanwhile;
 mod requests;
 
 use harness::EtcdHarness;

@@ -2,17 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use etcd_client::PutOptions;
+use etcd_client::{Channel, Client, GetOptions, PutOptions};
 use futures_util::FutureExt as _;
 use lock_core::{
-    Claim, ClaimId, Coordinator, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId, SessionOptions,
+    Claim, ClaimId, Coordinator, Effect, ErrorKind, Kind, LineId, Mode, Options, Payload, SessionId,
+    SessionOptions,
     backend::{Backend, CellVersion},
 };
 use lock_etcd::{Etcd, Layout};
 use lock_testkit::{server::etcd::Etcd as Server, suite::MODES};
+use tonic::transport::Endpoint;
+use tower::util::BoxCloneSyncService;
 
 use crate::{
-    channel::Faults,
+    channel::{Faults, Faulty},
     harness::{NAMESPACE, TTL, client},
 };
 
@@ -22,18 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More than any one of these operations makes.
 const REQUESTS: u64 = 7;
 
-async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<Faults>) {
+pub(crate) async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let etcd = client(server, faults.clone()).await.unwrap();
     let backend = Arc::new(Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap());
     (Coordinator::open(backend, Options::default().ttl(TTL * 5)).await.unwrap(), faults)
 }
 
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
-fn line(name: &str) -> LineId {
+pub(crate) fn line(name: &str) -> LineId {
     LineId::new(Kind::Mutex, name.parse().unwrap())
 }
 
@@ -104,14 +107,18 @@ async fn c6_a_try_whose_request_was_lost_can_never_land() {
     }
 }
 
-/// A session that is driven call by call, and a claim of it.
-async fn session(
+/// A session that is driven call by call, and a claim of it. Its client sends no pings: etcd breaks a connection with too
+/// many of them, and nobody repeats these calls.
+pub(crate) async fn session(
     server: &Server,
     layout: Layout,
     mode: Mode,
 ) -> (Arc<dyn lock_core::backend::Session>, Claim, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let etcd = client(server, faults.clone()).await.unwrap();
+    let endpoints = server.endpoints().into_iter().map(|endpoint| Endpoint::from_shared(endpoint).unwrap());
+    let inner = tonic::transport::Channel::balance_list(endpoints);
+    let channel = Channel::Custom(BoxCloneSyncService::new(Faulty { inner, faults: faults.clone() }));
+    let etcd = Client::from_channel(channel, None).await.unwrap();
     let backend = Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap();
     let machine = lock_testkit::machine::Machine::new().unwrap();
     let id = SessionId::new(7);
@@ -229,4 +236,39 @@ async fn c1_who_comes_behind_a_claim_that_has_gone_unheard_looks_behind_the_gate
     session.leave(&x, second.id).await.unwrap();
     session.close().await.unwrap();
     other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn c16_a_shared_try_over_a_tail_of_its_own_session_lets_it_be_taken_away() {
+    let server = Server::start().await.unwrap();
+    let x = line("tail");
+    let (session, first, _) = session(&server, Layout::Native, Mode::Exclusive).await;
+    let ticket = session.join(&x, &first).await.unwrap();
+    session.granted(&ticket).await.unwrap();
+    session.leave(&x, first.id).await.unwrap();
+    let second = Claim { id: ClaimId { number: 1, ..first.id }, mode: Mode::Shared, ..first };
+    assert!(session.try_join(&x, &second).await.unwrap().is_some());
+    session.leave(&x, second.id).await.unwrap();
+    session.close().await.unwrap();
+    let spy = client(&server, Arc::default()).await.unwrap();
+    let all = GetOptions::new().with_prefix();
+    let left = spy.kv_client().get(format!("{NAMESPACE}/"), Some(all)).await.unwrap();
+    assert!(left.kvs().is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn c9_a_request_to_forget_a_cell_that_comes_late_takes_no_newer_one() {
+    let server = Server::start().await.unwrap();
+    for layout in [Layout::Native, Layout::Go] {
+        let x = line("cell");
+        let (session, _, faults) = session(&server, layout, Mode::Exclusive).await;
+        session.put_cell(&x, CellVersion::ABSENT, b"older", None).await.unwrap();
+        faults.delay_request(1);
+        assert_eq!(session.forget(&x).await.unwrap_err().effect(), Effect::Unknown);
+        session.forget(&x).await.unwrap();
+        let newer = session.put_cell(&x, CellVersion::ABSENT, b"newer", None).await.unwrap();
+        faults.deliver().await;
+        assert_eq!(session.cell(&x).await.unwrap().version, newer, "{layout:?}");
+        session.close().await.unwrap();
+    }
 }

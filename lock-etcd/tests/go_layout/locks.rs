@@ -59,14 +59,14 @@ pub(crate) async fn c7_a_holder_whose_key_was_deleted_is_told(cluster: &Cluster)
     let guard = user.mutex("told").unwrap().lock().await.unwrap();
     let wait = waiting(&other.mutex("told").unwrap());
     cluster.in_line("told", 2).await;
-    cluster.delete(&format!("told/{:x}", user.session_id().get())).await;
+    cluster.delete(format!("told/{:x}", user.session_id().get())).await;
     assert_eq!(soon("it is told", guard.lost()).await, LostReason::Evicted);
     let next = soon("the grant", wait).await.unwrap().unwrap();
     // One who waits is told too.
     let wait = waiting(&user.mutex("told").unwrap());
     cluster.in_line("told", 2).await;
-    cluster.delete(&format!("told/{:x}-1", user.session_id().get())).await;
-    cluster.delete(&format!("told/{:x}", user.session_id().get())).await;
+    cluster.delete(format!("told/{:x}-1", user.session_id().get())).await;
+    cluster.delete(format!("told/{:x}", user.session_id().get())).await;
     assert_eq!(soon("an end", wait).await.unwrap().unwrap_err().kind(), ErrorKind::NotHeld);
     // The guard that was lost takes nothing of anybody with it.
     drop(guard);
@@ -142,6 +142,26 @@ pub(crate) async fn c1_a_plain_key_under_a_name_keeps_everybody_out(cluster: &Cl
     theirs.says().await;
     theirs.stop().await;
     soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    user.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+pub(crate) async fn c1_a_key_that_is_no_text_is_waited_for_and_evicted(cluster: &Cluster) {
+    let user = cluster.user().await;
+    let mutex = user.mutex("bytes").unwrap();
+    for evicts in [false, true] {
+        cluster.put(*b"bytes/\xff", "by hand").await;
+        let wait = waiting(&mutex);
+        until("its key is watched", async || cluster.watchers().await > 0).await;
+        if evicts {
+            let line = mutex.inspect().await.unwrap();
+            assert!(mutex.evict(line.holders().next().unwrap().claim).await.unwrap());
+        } else {
+            cluster.delete(*b"bytes/\xff").await;
+        }
+        soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+        until("nobody watches", async || cluster.watchers().await == 0).await;
+    }
     user.close().await.unwrap();
     cluster.is_empty().await;
 }

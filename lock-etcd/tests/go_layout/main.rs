@@ -32,6 +32,7 @@ fn main() {
         locks::c10_a_waiter_whose_lease_was_revoked_queues_anew(&cluster).await;
         locks::c11_who_would_wait_for_a_name_inside_is_told(&cluster).await;
         locks::c1_a_plain_key_under_a_name_keeps_everybody_out(&cluster).await;
+        locks::c1_a_key_that_is_no_text_is_waited_for_and_evicted(&cluster).await;
         locks::c16_places_are_used_again(&cluster).await;
         locks::c5_watches_do_not_pile_up(&cluster).await;
         elections::they_see_our_leader(&cluster).await;

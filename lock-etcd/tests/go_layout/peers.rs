@@ -74,14 +74,14 @@ impl Cluster {
     pub(crate) async fn keys(&self) -> Vec<String> {
         let all = GetOptions::new().with_all_keys().with_keys_only();
         let found = self.etcd.kv_client().get("", Some(all)).await.unwrap();
-        found.kvs().iter().map(|kv| kv.key_str().unwrap().to_owned()).collect()
+        found.kvs().iter().map(|kv| String::from_utf8_lossy(kv.key()).into_owned()).collect()
     }
 
-    pub(crate) async fn put(&self, key: &str, value: &str) {
+    pub(crate) async fn put(&self, key: impl Into<Vec<u8>>, value: &str) {
         self.etcd.kv_client().put(key, value, None).await.unwrap();
     }
 
-    pub(crate) async fn delete(&self, key: &str) {
+    pub(crate) async fn delete(&self, key: impl Into<Vec<u8>>) {
         self.etcd.kv_client().delete(key, None).await.unwrap();
     }
 
