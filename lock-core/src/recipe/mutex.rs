@@ -120,7 +120,9 @@ impl Mutex {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// As [`lock`](Self::lock). A store that does not answer is asked for a second, and for up to two seconds more
+    /// for a session where the last was lost: then it is [`Unavailable`](crate::ErrorKind::Unavailable), and
+    /// what it may still do is undone in the background.
     ///
     /// # Cancel safety
     ///
@@ -130,11 +132,12 @@ impl Mutex {
     }
 
     /// Waits for the turn for at most `patience`, then withdraws and answers `None`: no later than one round
-    /// trip after that.
+    /// trip after that, or a second if that is less.
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// As [`try_lock`](Self::try_lock); a store that does not answer is asked for as long as `patience` lasts, if
+    /// that is more than a second.
     ///
     /// # Cancel safety
     ///

@@ -127,12 +127,12 @@ impl RwLock {
         self.entrance.try_acquire("try_read", &self.request(self.reading()), Patience::None).await
     }
 
-    /// Waits for the turn to read for at most `patience`, then withdraws and answers `None`: no later than
-    /// one round trip after that.
+    /// Waits for the turn to read for at most `patience`, then withdraws and answers `None`, as
+    /// [`Mutex::try_lock_for`](crate::Mutex::try_lock_for) does.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read), and [`Mutex::try_lock_for`](crate::Mutex::try_lock_for).
     ///
     /// # Cancel safety
     ///
@@ -173,12 +173,12 @@ impl RwLock {
         Ok(taken.map(WriteGuard))
     }
 
-    /// Waits for the turn to write for at most `patience`, then withdraws and answers `None`: no later than
-    /// one round trip after that.
+    /// Waits for the turn to write for at most `patience`, then withdraws and answers `None`, as
+    /// [`Mutex::try_lock_for`](crate::Mutex::try_lock_for) does.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// As [`write`](Self::write), and [`Mutex::try_lock_for`](crate::Mutex::try_lock_for).
     ///
     /// # Cancel safety
     ///

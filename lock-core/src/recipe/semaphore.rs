@@ -163,12 +163,12 @@ impl Semaphore {
         self.tried("try_acquire_for", 1, self.until(patience)).await
     }
 
-    /// Waits for so many permits for at most `patience`, then withdraws and answers `None`: no later than one
-    /// round trip after that.
+    /// Waits for so many permits for at most `patience`, then withdraws and answers `None`, as
+    /// [`Mutex::try_lock_for`](crate::Mutex::try_lock_for) does.
     ///
     /// # Errors
     ///
-    /// As [`acquire_many`](Self::acquire_many).
+    /// As [`acquire_many`](Self::acquire_many), and [`Mutex::try_lock_for`](crate::Mutex::try_lock_for).
     ///
     /// # Cancel safety
     ///
