@@ -96,7 +96,7 @@ impl Entrance {
                 stand_until(&taken, over.min(end)).await?;
             }
             if self.now() < over {
-                self.give_up(&taken.0, patience).await?;
+                self.give_up(patience, taken.0.leave()).await?;
                 return Ok(None);
             }
         }

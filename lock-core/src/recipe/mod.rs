@@ -207,16 +207,16 @@ impl Entrance {
         let (grant, now) = tokio::select! { biased;
             granted = place.granted() => granted?,
             () = runtime.sleep_until(end) => {
-                self.give_up(&place, patience).await?;
+                self.give_up(patience, place.leave()).await?;
                 return Ok(None);
             }
         };
         Ok(Some((place, grant, now)))
     }
 
-    /// Leaves a place whose turn has not come in time.
-    async fn give_up(&self, place: &Place, patience: Patience) -> Result<()> {
-        match self.ask(Some(patience), place.leave()).await {
+    /// Leaves what has not come in time, or not in full.
+    async fn give_up(&self, patience: Patience, leaving: impl Future<Output = Result<()>>) -> Result<()> {
+        match self.ask(Some(patience), leaving).await {
             // It goes on in the background, or was done by the end of the session.
             Err(error) if error.is_retryable() => Ok(()),
             outcome => outcome,

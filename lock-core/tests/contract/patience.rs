@@ -55,6 +55,27 @@ async fn c6_who_gives_up_does_not_wait_for_a_store_that_does_not_answer() {
     drop(guard);
 }
 
+#[tokio::test(start_paused = true)]
+async fn c6_who_gives_up_several_locks_does_not_wait_for_a_store_that_does_not_answer() {
+    let world = World::new();
+    let (holder, other) = (world.coordinator().await, world.coordinator().await);
+    let held = holder.mutex("y").unwrap().lock().await.unwrap();
+    let gives_up = async {
+        let ((), taken) = tokio::join!(
+            async {
+                world.until_in_line(3).await;
+                world.memory.lose_all_replies(other.session_id(), true);
+            },
+            other.try_lock_all_for(["x", "y"], SECOND * 2),
+        );
+        taken
+    };
+    assert!(world.within(SECOND * 9 / 2, "a try", gives_up).await.unwrap().is_none());
+    world.memory.lose_all_replies(other.session_id(), false);
+    world.until_in_line(1).await;
+    drop(held);
+}
+
 /// A store to which only the first session can be opened.
 #[derive(Debug)]
 struct Unreachable {

@@ -187,7 +187,10 @@ async fn try_take(
         let trying = mutex.entrance().try_acquire(operation, &request, patience);
         match held.or_none(operation, trying).await? {
             Some(guard) => held.add(*given, guard),
-            None => return held.leave(operation).await.map(|()| None),
+            None => {
+                mutex.entrance().give_up(patience, held.leave(operation)).await?;
+                return Ok(None);
+            }
         }
     }
     Ok(Some(held))
