@@ -30,6 +30,16 @@ struct UnderWay {
 impl Shared {
     /// A session that is not lost, from the attempt that is under way or else from a new one.
     pub(crate) async fn replaced(self: &Arc<Self>) -> Result<Arc<Via>> {
+        loop {
+            let open = self.attempt().await?;
+            // What took long to open, or to be asked for, may be lost again.
+            if open.lease.check().is_ok() {
+                return Ok(open);
+            }
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>) -> Result<Arc<Via>> {
         let (attempt, begins) = self.replacement.attempt();
         if begins {
             let under_way = UnderWay { shared: self.clone(), attempt: attempt.clone(), outcome: None };
