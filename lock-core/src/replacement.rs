@@ -29,17 +29,26 @@ struct UnderWay {
 
 impl Shared {
     /// A session that is not lost, from the attempt that is under way or else from a new one.
+    ///
+    /// # Errors
+    ///
+    /// What an attempt came to that has begun since: one from before may have met what is over by now.
     pub(crate) async fn replaced(self: &Arc<Self>) -> Result<Arc<Via>> {
+        let mut has_begun_since = false;
         loop {
-            let open = self.attempt().await?;
-            // What took long to open, or to be asked for, may be lost again.
-            if open.lease.check().is_ok() {
-                return Ok(open);
+            let (begins, outcome) = self.attempt().await;
+            has_begun_since |= begins;
+            match outcome {
+                // What took long to open, or to be asked for, may be lost again.
+                Ok(open) if open.lease.check().is_ok() => return Ok(open),
+                Err(error) if has_begun_since => return Err(error),
+                _ => has_begun_since = true,
             }
         }
     }
 
-    async fn attempt(self: &Arc<Self>) -> Result<Arc<Via>> {
+    /// Whether a new attempt begins here, and what the one that is under way comes to.
+    async fn attempt(self: &Arc<Self>) -> (bool, Result<Arc<Via>>) {
         let (attempt, begins) = self.replacement.attempt();
         if begins {
             let under_way = UnderWay { shared: self.clone(), attempt: attempt.clone(), outcome: None };
@@ -48,7 +57,7 @@ impl Shared {
                 under_way.ends(outcome);
             }));
         }
-        attempt.wait(Clone::clone).await
+        (begins, attempt.wait(Clone::clone).await)
     }
 }
 

@@ -1,13 +1,16 @@
 //! How long somebody who tries waits for a store that does not answer (C6).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use lock_core::{
-    Coordinator, Effect, ErrorKind, Memory, Result, SessionOptions,
+    Coordinator, Effect, Error, ErrorKind, Memory, Result, SessionOptions,
     backend::{Backend, SharedSession},
 };
 
@@ -76,18 +79,33 @@ async fn c6_who_gives_up_several_locks_does_not_wait_for_a_store_that_does_not_a
     drop(held);
 }
 
-/// A store to which only the first session can be opened.
+/// A store that cannot be reached when the second session is opened.
 #[derive(Debug)]
 struct Unreachable {
     memory: Memory,
     opened: AtomicU32,
+    /// For how long that is tried.
+    connect_timeout: Duration,
+}
+
+impl Unreachable {
+    /// A store, and a coordinator whose session was lost.
+    async fn new(world: &World, connect_timeout: Duration) -> (Arc<Self>, Coordinator) {
+        let opened = AtomicU32::new(0);
+        let backend = Arc::new(Self { memory: world.memory.clone(), opened, connect_timeout });
+        let coordinator = Coordinator::open(backend.clone(), world.options()).await.unwrap();
+        world.memory.expire_now(coordinator.session_id());
+        world.until("the loss is noticed", async || coordinator.health().is_lost()).await;
+        (backend, coordinator)
+    }
 }
 
 #[async_trait]
 impl Backend for Unreachable {
     async fn open(&self, options: SessionOptions) -> Result<SharedSession> {
-        if self.opened.fetch_add(1, Ordering::Relaxed) > 0 {
-            std::future::pending::<()>().await;
+        if self.opened.fetch_add(1, Ordering::Relaxed) == 1 {
+            options.runtime.sleep_until(options.runtime.now() + self.connect_timeout).await;
+            return Err(Error::new(ErrorKind::Unavailable, "no connection"));
         }
         self.memory.open(options).await
     }
@@ -96,10 +114,7 @@ impl Backend for Unreachable {
 #[tokio::test(start_paused = true)]
 async fn c6_without_a_session_a_try_is_an_error_soon() {
     let world = World::new();
-    let backend = Arc::new(Unreachable { memory: world.memory.clone(), opened: AtomicU32::new(0) });
-    let coordinator = Coordinator::open(backend.clone(), world.options()).await.unwrap();
-    world.memory.expire_now(coordinator.session_id());
-    world.until("the loss is noticed", async || coordinator.health().is_lost()).await;
+    let (backend, coordinator) = Unreachable::new(&world, TTL * 100).await;
     let (mutex, semaphore) = (coordinator.mutex("x").unwrap(), coordinator.semaphore("y", 2).unwrap());
     for _ in 0..3 {
         let error = world.within(SECOND * 3, "a try", mutex.try_lock()).await.unwrap_err();
@@ -108,4 +123,19 @@ async fn c6_without_a_session_a_try_is_an_error_soon() {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
     assert_eq!(backend.opened.load(Ordering::Relaxed), 2, "one attempt for all who need a session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_an_attempt_is_failing_gets_a_session_from_the_next_one() {
+    let world = World::new();
+    let (backend, coordinator) = Unreachable::new(&world, SECOND * 5).await;
+    let mutex = coordinator.mutex("x").unwrap();
+    let later = async {
+        world.sleep(SECOND * 3).await;
+        mutex.lock().await
+    };
+    let (first, second) = tokio::join!(mutex.lock(), later);
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(second.unwrap().is_valid());
+    assert_eq!(backend.opened.load(Ordering::Relaxed), 3);
 }
