@@ -153,8 +153,7 @@ pub(super) async fn tries(context: &Context, mode: Mode) -> Check {
     }
     ensure(holder.inspect(&x).await?.places.len() == before, "a try left something in line")?;
     tries_with_patience(context, mode, &holder).await?;
-    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")?;
-    repeated_tries(context, mode).await
+    ensure(holder.inspect(&x).await?.places.len() == before, "a try with patience left something in line")
 }
 
 async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> Check {
@@ -172,7 +171,7 @@ async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> C
 }
 
 /// One whose reply is lost has its turn when it is repeated: what stands in its way is itself.
-async fn repeated_tries(context: &Context, mode: Mode) -> Check {
+pub(super) async fn repeated_tries(context: &Context, mode: Mode) -> Check {
     let x = line("tries-again");
     // A store may look before it tries.
     for asked_first in 0..3 {

@@ -38,7 +38,7 @@ use crate::harness::Harness;
 type Case = for<'a> fn(&'a Context, Mode) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The cases, in the order of the clauses.
-const CASES: [(Clause, &str, Case); 23] = [
+const CASES: [(Clause, &str, Case); 24] = [
     (Clause::C1Exclusion, "rivals", |context, mode| Box::pin(exclusion::rivals(context, mode))),
     (Clause::C1Exclusion, "behind a third", |context, mode| {
         Box::pin(exclusion::behind_a_third(context, mode))
@@ -60,6 +60,9 @@ const CASES: [(Clause, &str, Case); 23] = [
         Box::pin(lines::cancellation(context, mode))
     }),
     (Clause::C6Try, "tries", |context, mode| Box::pin(grants::tries(context, mode))),
+    (Clause::C6Try, "a try that is repeated", |context, mode| {
+        Box::pin(grants::repeated_tries(context, mode))
+    }),
     (Clause::C7Lost, "the deadline", |context, mode| Box::pin(losses::lost(context, mode))),
     (Clause::C7Lost, "a suspended machine", |context, mode| Box::pin(losses::suspended(context, mode))),
     (Clause::C8Recovery, "crashes", |context, mode| Box::pin(losses::recovery(context, mode))),

@@ -14,7 +14,7 @@ const CASES: usize = suite::OUTCOMES;
 
 /// In the layouts of others: every case in the exclusive mode but two, of which one weakens modes and the
 /// other needs names of its own; and the refusal of each other mode; and the recipes that need no other mode.
-const CLASSIC_CASES: usize = 23 - 2 + 3 + suite::EXCLUSIVE_RECIPES;
+const CLASSIC_CASES: usize = 24 - 2 + 3 + suite::EXCLUSIVE_RECIPES;
 
 /// In Curator's also those of read-write locks, but for the writer who becomes a reader.
 const CURATOR_CASES: usize = CLASSIC_CASES + 3;
