@@ -372,14 +372,6 @@ impl Shared {
         self.ended.get().map_or_else(|| self.current().lease.health(), |reason| Health::Lost(*reason))
     }
 
-    /// The session to use at this moment: a new one when the last was lost.
-    pub(crate) async fn session(self: &Arc<Self>, now: Moment) -> Result<Arc<Via>> {
-        match self.usable(now)? {
-            Some(open) => Ok(open),
-            None => self.replaced().await,
-        }
-    }
-
     /// The current session unless it is lost; an error when no other may follow it.
     pub(crate) fn usable(&self, now: Moment) -> Result<Option<Arc<Via>>> {
         if let Some(reason) = self.ended.get() {

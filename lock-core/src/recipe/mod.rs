@@ -311,10 +311,7 @@ impl Entrance {
     ) -> Result<Arc<Via>> {
         let context = self.context(operation);
         request.terms.check().and_then(|()| request.mode.validate()).map_err(&context)?;
-        let via = match self.shared.usable(now).map_err(&context)? {
-            Some(open) => open,
-            None => self.replaced(patience).await.map_err(&context)?,
-        };
+        let via = self.session(patience, now).await.map_err(&context)?;
         if !via.session.capabilities().modes.include(self.line.kind(), request.mode) {
             let message = format!("the store has no {} claims", request.mode);
             return Err(context(Error::new(ErrorKind::Unsupported, message)));
@@ -322,9 +319,12 @@ impl Entrance {
         Ok(via)
     }
 
-    /// A session in place of one that was lost. For one who tries, beside the pause that everybody makes first, within the
-    /// time of the try.
-    async fn replaced(&self, patience: Option<Patience>) -> Result<Arc<Via>> {
+    /// The session to use at this moment: a new one when the last was lost. One who tries waits for that as long as for
+    /// the turn itself, beside the pause that everybody makes first.
+    async fn session(&self, patience: Option<Patience>, now: Moment) -> Result<Arc<Via>> {
+        if let Some(open) = self.shared.usable(now)? {
+            return Ok(open);
+        }
         let pause = self.shared.longest_pause();
         let patience = patience.map(|patience| Patience::Until(self.asked_until(patience) + pause));
         self.ask(patience, self.shared.replaced()).await
@@ -367,7 +367,7 @@ impl Entrance {
         call: impl Fn(SharedSession, LineId) -> F,
     ) -> Result<T> {
         let context = self.context(operation);
-        let via = self.shared.session(self.now()).await.map_err(&context)?;
+        let via = self.session(None, self.now()).await.map_err(&context)?;
         via.look(|| call(via.session.clone(), self.line.clone())).await.map_err(&context)
     }
 
@@ -378,7 +378,7 @@ impl Entrance {
         call: impl Fn(SharedSession, LineId) -> F + Send + Sync + 'static,
     ) -> Result<T> {
         let context = self.context(operation);
-        let via = self.shared.session(self.now()).await.map_err(&context)?;
+        let via = self.session(None, self.now()).await.map_err(&context)?;
         let line = self.line.clone();
         via.change(move |session| call(session, line.clone())).await.map_err(&context)
     }
@@ -426,7 +426,7 @@ impl Entrance {
             };
             let (via, under) = match guard {
                 Some(guard) => (guard.place().via().clone(), Some(guard.place().ticket())),
-                None => (self.shared.session(self.now()).await.map_err(&context)?, None),
+                None => (self.session(None, self.now()).await.map_err(&context)?, None),
             };
             let put = via.guarded(|| via.session.put_cell(&self.line, cell.version, &bytes, under)).await;
             match put {
