@@ -7,7 +7,8 @@ use lock_core::{
 };
 
 use crate::{
-    error::not_granted,
+    connection::Connection,
+    error::{not_granted, unknown_if_unavailable},
     guarded::Seat,
     queue::Queue,
     request::{Reply, created_at, delete, get, untouched},
@@ -43,10 +44,18 @@ pub(crate) fn written(mut reply: Reply, under: Option<&Seat>) -> Result<CellVers
     })
 }
 
-/// Takes away the cell as it was read: one that is written later is another, which a request that comes late must
+/// Takes the cell away as it is read: one that is written later is another, which a request that comes late must
 /// not take.
-pub(crate) fn forget(cell: &KeyValue) -> Txn {
-    Txn::new().when(vec![untouched(cell.key(), cell.mod_revision())]).and_then(vec![delete(cell.key())])
+pub(crate) async fn forget(connection: &Connection, key: &str) -> Result<()> {
+    loop {
+        let read = connection.transact(Txn::new().and_then(vec![get(key)])).await?;
+        let Some(cell) = Reply::from(read).key() else { return Ok(()) };
+        let as_read = untouched(key, cell.mod_revision());
+        let forget = Txn::new().when(vec![as_read]).and_then(vec![delete(key)]);
+        if connection.transact(forget).await.map_err(unknown_if_unavailable)?.succeeded() {
+            return Ok(());
+        }
+    }
 }
 
 impl Queue {
@@ -71,12 +80,6 @@ impl Queue {
     }
 
     pub(crate) async fn forget_cell(&self, line: &LineId) -> Result<()> {
-        let key = self.namespace.line(line).cell();
-        while let Some(cell) = self.look(vec![get(&*key)]).await?.key() {
-            if self.change(forget(&cell)).await?.succeeded {
-                break;
-            }
-        }
-        Ok(())
+        forget(&self.connection, &self.namespace.line(line).cell()).await
     }
 }

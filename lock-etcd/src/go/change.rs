@@ -92,12 +92,6 @@ impl Go {
     }
 
     pub(super) async fn forget_cell(&self, line: &LineId) -> Result<()> {
-        let keys = self.room.line(line)?;
-        while let Some(cell) = self.look(vec![get(keys.cell())]).await?.key() {
-            if self.change(cell::forget(&cell)).await?.succeeded {
-                break;
-            }
-        }
-        Ok(())
+        cell::forget(&self.connection, self.room.line(line)?.cell()).await
     }
 }
