@@ -30,9 +30,7 @@ fn gate(name: &'static str, modes: &[Mode], budget: Budget) -> Setup {
 
 /// The exclusive claims are of one session.
 fn writers_together(setup: Setup) -> Setup {
-    let session = |mode| if mode == Exclusive { 0 } else { 1 };
-    let claims = setup.claims.into_iter().map(|(_, mode)| (session(mode), mode)).collect();
-    Setup { claims, ..setup }
+    of_sessions(setup, |mode| if mode == Exclusive { 0 } else { 1 })
 }
 
 /// Whoever enters tries to follow the last claim.
@@ -42,7 +40,12 @@ fn following(setup: Setup) -> Setup {
 
 /// The claims of one session.
 fn together(setup: Setup) -> Setup {
-    let claims = setup.claims.into_iter().map(|(_, mode)| (0, mode)).collect();
+    of_sessions(setup, |_| 0)
+}
+
+/// Each claim of the session that its mode says.
+fn of_sessions(setup: Setup, session: impl Fn(Mode) -> Session) -> Setup {
+    let claims = setup.claims.into_iter().map(|(_, mode)| (session(mode), mode)).collect();
     Setup { claims, ..setup }
 }
 
