@@ -33,6 +33,11 @@ pub trait Store: Send + Sync {
     /// For how long a claim that must not be granted is watched.
     fn grace(&self) -> Duration;
 
+    /// How late the suite may see what is due: on real time, for how long a busy machine may stand still.
+    fn lateness(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// A client, as another process would have it.
     async fn client(&self) -> Box<dyn Client>;
 

@@ -56,14 +56,15 @@ pub(super) struct Context {
     pub(super) runtime: SharedRuntime,
     pub(super) ttl: Duration,
     pub(super) grace: Duration,
+    pub(super) lateness: Duration,
     /// How the recipes of all coordinators are broken.
     mutant: Option<Mutant>,
 }
 
 impl Context {
     pub(super) fn new(store: Box<dyn Store>, mutant: Option<Mutant>) -> Self {
-        let (runtime, ttl, grace) = (store.runtime(), store.ttl(), store.grace());
-        Self { store, runtime, ttl, grace, mutant }
+        let (runtime, ttl, grace, lateness) = (store.runtime(), store.ttl(), store.grace(), store.lateness());
+        Self { store, runtime, ttl, grace, lateness, mutant }
     }
 
     /// Whether the store has claims in this mode, in lines like those of its own cases.
@@ -126,7 +127,7 @@ impl Context {
         self.within(self.ttl / 2, what, future).await
     }
 
-    /// Waits for what must happen within `limit`.
+    /// Waits for what must happen within `limit`, and may be seen late.
     pub(super) async fn within<T>(
         &self,
         limit: Duration,
@@ -135,7 +136,7 @@ impl Context {
     ) -> Check<T> {
         tokio::select! { biased;
             value = future => Ok(value),
-            () = self.sleep(limit) => Err(Stop::Failed(format!("not within {limit:?}: {what}"))),
+            () = self.sleep(limit + self.lateness) => Err(Stop::Failed(format!("not within {limit:?}: {what}"))),
         }
     }
 

@@ -163,7 +163,8 @@ async fn tries_with_patience(context: &Context, mode: Mode, holder: &Party) -> C
     let start = context.runtime.now();
     let guard = claims.try_acquire_for(mode, patience).await?;
     let took = context.runtime.now().saturating_since(start);
-    ensure(took <= patience + context.grace, format!("it took {took:?} to lose a patience of {patience:?}"))?;
+    let limit = patience + context.grace + context.lateness;
+    ensure(took <= limit, format!("it took {took:?} to lose a patience of {patience:?}"))?;
     if let Some(guard) = guard {
         guard.release().await?;
     }

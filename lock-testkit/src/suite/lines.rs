@@ -27,7 +27,7 @@ pub(super) async fn cancellation(context: &Context, mode: Mode) -> Check {
             for kind in [Acquire::Wait, Acquire::Try, Acquire::For] {
                 drop_after(context, &user, &x, mode, polls, kind).await;
                 let after = format!("{kind:?} dropped after {polls} polls, held by a rival: {held}");
-                context.residue_becomes(&before, SETTLE, &after).await?;
+                context.residue_becomes(&before, SETTLE + context.lateness, &after).await?;
             }
         }
         if let Some(standing) = rival_held {

@@ -106,6 +106,11 @@ impl harness::Store for Store {
         Duration::from_millis(250)
     }
 
+    /// What stands still for longer than the ttl loses its sessions.
+    fn lateness(&self) -> Duration {
+        self.ttl()
+    }
+
     async fn client(&self) -> Box<dyn harness::Client> {
         let mut ways = Vec::new();
         for endpoint in self.server().endpoints() {
