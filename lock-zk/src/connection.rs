@@ -92,8 +92,9 @@ impl Connection {
     }
 
     /// Has the runtime drive `call`, whether the caller polls it or not: until it ends it keeps others of the
-    /// session waiting, who go on by themselves. With the caller's future it is dropped. What it asks for first is
-    /// asked for before the task begins: with two clients that was a tenth of a turn.
+    /// session waiting, who go on by themselves, and the client, which keeps a session alive that was abandoned.
+    /// With the caller's future it is dropped. What it asks for first is asked for before the task begins: with two
+    /// clients that was a tenth of a turn.
     pub(crate) fn driven<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T>> + Send + 'static,

@@ -120,7 +120,8 @@ impl<P: Protocol> Session for ZkSession<P> {
     }
 
     async fn inspect(&self, line: &LineId) -> Result<Line> {
-        self.claims.inspect(line).await
+        let line = line.clone();
+        self.driven(|claims| async move { claims.inspect(&line).await }).await
     }
 
     async fn changes(&self, line: &LineId) -> Result<BoxStream<'static, Result<Line>>> {
@@ -128,7 +129,8 @@ impl<P: Protocol> Session for ZkSession<P> {
     }
 
     async fn cell(&self, line: &LineId) -> Result<Cell> {
-        self.claims.cell(line).await
+        let line = line.clone();
+        self.driven(|claims| async move { claims.cell(&line).await }).await
     }
 
     async fn put_cell(
@@ -146,11 +148,13 @@ impl<P: Protocol> Session for ZkSession<P> {
     }
 
     async fn forget(&self, line: &LineId) -> Result<()> {
-        self.claims.forget_cell(line).await
+        let line = line.clone();
+        self.driven(|claims| async move { claims.forget_cell(&line).await }).await
     }
 
     async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
-        self.claims.evict(line, claim).await
+        let line = line.clone();
+        self.driven(|claims| async move { claims.evict(&line, claim).await }).await
     }
 
     async fn close(&self) -> Result<()> {

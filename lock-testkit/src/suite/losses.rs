@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lock_core::{Guard, Liveness, LostReason, Mode};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use lock_core::{Guard, Liveness, LostReason, Mode, Payload, backend::CellVersion};
 
 use super::context::{Check, Context, ensure, line, needs, rival};
 
@@ -19,7 +20,7 @@ pub(super) async fn lost(context: &Context, mode: Mode) -> Check {
     let took = context.runtime.now().saturating_since(frozen);
     // The deadline leaves some of the ttl for a machine that is late to say so.
     ensure(
-        took <= context.ttl + context.grace,
+        took <= context.ttl + context.grace + context.lateness,
         format!("lost {took:?} after the last renewal, with a ttl of {:?}", context.ttl),
     )?;
     ensure(!guard.is_valid() && guard.remaining().is_zero(), "it is lost, and says that it is valid")?;
@@ -74,10 +75,40 @@ pub(super) async fn recovery(context: &Context, mode: Mode) -> Check {
         party.session.close().await?;
     }
     dead.session.abandon();
-    context.sleep(limit).await;
+    let due = limit + context.lateness;
+    context.sleep(due).await;
     let late = context.party().await?;
     let taken = late.session.try_join(&y, &late.claim(mode)).await?;
-    ensure(taken.is_some(), format!("still taken {limit:?} after its holder died"))
+    ensure(taken.is_some(), format!("still taken {due:?} after its holder died"))
+}
+
+/// What its callers still have in hand does not keep a session alive.
+pub(super) async fn unpolled(context: &Context, mode: Mode) -> Check {
+    let (dead, spy) = (context.party().await?, context.party().await?);
+    let x = line("unpolled");
+    let mut holder = dead.join(&x, rival(mode)).await?;
+    holder.granted(context).await?;
+    let (session, nobody) = (&dead.session, dead.claim(mode));
+    let changes = session.changes(&x).await?;
+    let mut calls: [BoxFuture<'_, ()>; 7] = [
+        Box::pin(session.cell(&x).map(drop)),
+        Box::pin(session.put_cell(&x, CellVersion::ABSENT, b"mine", Some(&holder.ticket)).map(drop)),
+        Box::pin(session.forget(&x).map(drop)),
+        Box::pin(session.inspect(&x).map(drop)),
+        Box::pin(session.evict(&x, nobody.id).map(drop)),
+        Box::pin(session.update(&holder.ticket, Payload::default()).map(drop)),
+        Box::pin(changes.into_future().map(drop)),
+    ];
+    let begun = calls.each_mut().map(|call| call.now_or_never().is_none());
+    dead.session.abandon();
+    let gone = async {
+        while spy.is_in_line(&holder.ticket).await? {
+            context.sleep(context.grace).await;
+        }
+        Check::Ok(())
+    };
+    let what = format!("the end of a session with calls that nobody polls: {begun:?}");
+    context.within(context.recovery(&spy.session), &what, gone).await?
 }
 
 pub(super) async fn posthumous(context: &Context, mode: Mode) -> Check {
@@ -131,7 +162,7 @@ pub(super) async fn drops(context: &Context, mode: Mode) -> Check {
 }
 
 async fn free_again(context: &Context, spy: &super::context::Party, x: &lock_core::LineId) -> Check {
-    let end = context.runtime.now() + context.recovery(&spy.session);
+    let end = context.runtime.now() + context.recovery(&spy.session) + context.lateness;
     while !spy.inspect(x).await?.places.is_empty() {
         ensure(context.runtime.now() < end, "a dropped guard is still in line")?;
         context.sleep(Duration::from_millis(1)).await;

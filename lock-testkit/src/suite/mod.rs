@@ -9,7 +9,7 @@
 //!
 //! let report = suite::run(&MemoryHarness::default()).await;
 //! println!("{report}");
-//! assert!(report.failures().is_empty());
+//! assert_eq!(report.failures(), []);
 //! # }
 //! ```
 
@@ -38,7 +38,7 @@ use crate::harness::Harness;
 type Case = for<'a> fn(&'a Context, Mode) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The cases, in the order of the clauses.
-const CASES: [(Clause, &str, Case); 24] = [
+const CASES: [(Clause, &str, Case); 25] = [
     (Clause::C1Exclusion, "rivals", |context, mode| Box::pin(exclusion::rivals(context, mode))),
     (Clause::C1Exclusion, "behind a third", |context, mode| {
         Box::pin(exclusion::behind_a_third(context, mode))
@@ -66,6 +66,9 @@ const CASES: [(Clause, &str, Case); 24] = [
     (Clause::C7Lost, "the deadline", |context, mode| Box::pin(losses::lost(context, mode))),
     (Clause::C7Lost, "a suspended machine", |context, mode| Box::pin(losses::suspended(context, mode))),
     (Clause::C8Recovery, "crashes", |context, mode| Box::pin(losses::recovery(context, mode))),
+    (Clause::C8Recovery, "calls that nobody polls", |context, mode| {
+        Box::pin(losses::unpolled(context, mode))
+    }),
     (Clause::C9LostReply, "replies", |context, mode| Box::pin(requests::lost_reply(context, mode))),
     (Clause::C10Posthumous, "a session that ended", |context, mode| {
         Box::pin(losses::posthumous(context, mode))
@@ -83,8 +86,11 @@ const CASES: [(Clause, &str, Case); 24] = [
 pub const MODES: [Mode; 4] =
     [Mode::Exclusive, Mode::Shared, Mode::Permits { count: 2, limit: 3 }, Mode::Present];
 
+/// How many cases there are of a store, each run in every mode.
+pub const OF_STORES: usize = CASES.len();
+
 /// How many outcomes a report has: a case of a store in each mode, a case of a recipe once.
-pub const OUTCOMES: usize = CASES.len() * MODES.len() + recipes::CASES.len();
+pub const OUTCOMES: usize = OF_STORES * MODES.len() + recipes::CASES.len();
 
 /// How many of the recipes' cases a store can pass that has exclusive claims alone.
 pub const EXCLUSIVE_RECIPES: usize = recipes::exclusive();

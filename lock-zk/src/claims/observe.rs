@@ -29,43 +29,51 @@ impl<P: Protocol> Claims<P> {
         let observer =
             Observer { claims: self.clone(), id: id.clone(), mirror: Mirror::lasting(), last: None };
         Box::pin(unfold(Some(observer), |observer| async {
-            let mut observer = observer?;
-            let line = observer.next().await;
-            let goes_on = line.is_ok().then_some(observer);
-            Some((line, goes_on))
+            Some(match observer?.next().await {
+                Ok((line, observer)) => (Ok(line), Some(observer)),
+                Err(error) => (Err(error), None),
+            })
         }))
     }
 }
 
 impl<P: Protocol> Observer<P> {
-    async fn next(&mut self) -> Result<Line> {
+    async fn next(self) -> Result<(Line, Self)> {
         let lease = self.claims.connection.lease.clone();
         tokio::select! { biased;
             reason = lease.lost() => Err(Error::lost(reason)),
-            line = self.next_line() => line,
+            next = self.next_line() => next,
         }
     }
 
-    async fn next_line(&mut self) -> Result<Line> {
+    async fn next_line(mut self) -> Result<(Line, Self)> {
         loop {
             if self.last.is_some() {
                 self.mirror.changed().await?;
-            } else {
-                // The first look is no older than the call.
-                self.claims.connection.sync(self.claims.namespace.root()).await?;
             }
-            let mut line = P::see(&self.claims, &self.id, &mut self.mirror).await?;
+            let connection = self.claims.connection.clone();
+            let (mut line, observer) = connection.driven(self.look()).await?;
+            self = observer;
             let Some(last) = &self.last else {
                 self.last = Some(line.clone());
-                return Ok(line);
+                return Ok((line, self));
             };
             line.revision = line.revision.max(last.revision);
             // A line that is as it was, at a later revision: somebody may have come and gone.
             let unchanged = last.revision == line.revision && last.places == line.places;
             self.last = Some(line.clone());
             if !unchanged {
-                return Ok(line);
+                return Ok((line, self));
             }
         }
+    }
+
+    async fn look(mut self) -> Result<(Line, Self)> {
+        if self.last.is_none() {
+            // The first look is no older than the call.
+            self.claims.connection.sync(self.claims.namespace.root()).await?;
+        }
+        let line = P::see(&self.claims, &self.id, &mut self.mirror).await?;
+        Ok((line, self))
     }
 }
