@@ -99,9 +99,9 @@ impl Connection {
         &self,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> + Send + 'static {
-        let runtime = self.runtime.clone();
+        // A box from the beginning, or ten thousand who join would each have room for it twice.
+        let (runtime, mut call) = (self.runtime.clone(), Box::pin(call));
         async move {
-            let mut call = Box::pin(call);
             if let Some(outcome) = call.as_mut().now_or_never() {
                 return outcome;
             }
