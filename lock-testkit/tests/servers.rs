@@ -155,7 +155,7 @@ async fn a_client_proxy_stands_between_clients_and_a_member() {
         etcd.ready().await.unwrap();
     }
     etcd.heal();
-    ask(&etcd.endpoints(), &put).await;
+    ask(&etcd.endpoints(), &["put", "key", "value"]).await;
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl harness::Store for Store {
         Duration::from_millis(250)
     }
 
-    /// What stands still for longer than the ttl loses its sessions.
+    /// What stands still for so long loses its sessions.
     fn lateness(&self) -> Duration {
         self.ttl()
     }

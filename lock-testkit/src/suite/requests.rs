@@ -70,21 +70,23 @@ pub(super) async fn cost_of<T>(
     Ok((after - before, count(&granted) - already))
 }
 
-/// Polls those that are not granted until the store has served nobody for the grace; how much it has served
-/// then.
+/// Polls those that are not granted until the store has served nobody for the grace, and for as long as it may stand
+/// still; how much it has served then.
 async fn settle<T>(
     context: &Context,
     waits: &mut [Pin<Box<impl Future<Output = Check<T>>>>],
     granted: &mut [Option<T>],
 ) -> Check<u64> {
-    let mut before = context.requests().await?;
+    let quiet = context.grace + context.lateness;
+    let (mut before, mut since) = (context.requests().await?, context.runtime.now());
     loop {
         poll_all(context, waits, granted).await?;
-        let after = context.requests().await?;
-        if after == before {
+        let (after, now) = (context.requests().await?, context.runtime.now());
+        if after != before {
+            (before, since) = (after, now);
+        } else if now >= since + quiet {
             return Ok(after);
         }
-        before = after;
     }
 }
 
@@ -105,7 +107,7 @@ async fn poll_all<T>(
                 }
             }
         }
-        if granted.iter().all(Option::is_some) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        Poll::Pending
     });
     context.at_once(all).await.unwrap_or(Ok(()))
 }

@@ -19,8 +19,8 @@ use lock_testkit::{
 };
 use lock_zk::{Config, Layout, Zk, client::Client};
 
-/// Short, because cases wait for sessions to end.
-const TTL: Duration = Duration::from_secs(2);
+/// Short, because cases wait for sessions to end; a machine that stands still for a second ends none.
+const TTL: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Lends servers to cases.
@@ -37,7 +37,14 @@ impl ZkHarness {
         let mut free = Vec::new();
         for _ in 0..at_once {
             let proxied = servers > 1;
-            let options = ZooKeeperOptions { servers, proxied, tick: TICK, ..ZooKeeperOptions::default() };
+            // The servers speak through this process: while it stands still they keep their leader.
+            let options = ZooKeeperOptions {
+                servers,
+                proxied,
+                tick: TICK,
+                sync_limit: 20,
+                ..ZooKeeperOptions::default()
+            };
             free.push(Arc::new(ZooKeeper::with(options).await.unwrap()));
         }
         Self { layout, free: Arc::new(Mutex::new(free)), at_once, cases: AtomicU64::new(0) }
@@ -106,7 +113,7 @@ impl harness::Store for Store {
         Duration::from_millis(250)
     }
 
-    /// What stands still for longer than the ttl loses its sessions.
+    /// What stands still for so long loses its sessions.
     fn lateness(&self) -> Duration {
         self.ttl()
     }

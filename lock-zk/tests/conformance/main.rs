@@ -32,20 +32,20 @@ async fn conforms(layout: Layout, servers: usize, at_once: usize, cases: usize) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server_keeps_every_clause_in_every_mode() {
-    conforms(Layout::Native, 1, 6, CASES).await;
+    conforms(Layout::Native, 1, 8, CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_keep_every_clause_in_every_mode() {
-    conforms(Layout::Native, 3, 3, CASES).await;
+    conforms(Layout::Native, 3, 4, CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server_keeps_the_clauses_in_the_layout_of_curator() {
-    conforms(Layout::Curator, 1, 6, CURATOR_CASES).await;
+    conforms(Layout::Curator, 1, 8, CURATOR_CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_keep_the_clauses_in_the_layout_of_kazoo() {
-    conforms(Layout::Kazoo, 3, 3, CLASSIC_CASES).await;
+    conforms(Layout::Kazoo, 3, 4, CLASSIC_CASES).await;
 }

@@ -39,13 +39,12 @@ async fn c13_a_host_that_is_not_there_or_says_nothing_is_an_error_within_the_con
 #[tokio::test]
 async fn c13_servers_without_a_quorum_let_nobody_in_and_guards_end() {
     let cluster = Cluster::start(ZooKeeperOptions { servers: 3, ..ZooKeeperOptions::default() }).await;
-    let config = hasty(cluster.config());
-    let user = async || try_user(config.clone(), Duration::from_secs(3)).await.unwrap();
+    let user = async || try_user(cluster.config(), Duration::from_secs(3)).await.unwrap();
     let (holder, waiter, late) = (user().await, user().await, user().await);
     let guard = holder.mutex("x").unwrap().lock().await.unwrap();
     let wait = waiting(&waiter.mutex("x").unwrap()).await;
     cluster.lose_quorum();
-    let error = soon("an error", try_user(config.clone(), TTL)).await.unwrap_err();
+    let error = soon("an error", try_user(hasty(cluster.config()), TTL)).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None), "{error}");
     // Those who are in already ask for as long as their session lives.
     let error = soon("an error", late.mutex("y").unwrap().try_lock()).await.unwrap_err();

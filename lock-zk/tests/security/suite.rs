@@ -28,7 +28,7 @@ struct Secured {
 }
 
 /// How many servers there are.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 impl Secured {
     async fn start() -> Self {
@@ -83,14 +83,14 @@ impl harness::Store for Store {
     }
 
     fn ttl(&self) -> Duration {
-        Duration::from_secs(2)
+        Duration::from_secs(3)
     }
 
     fn grace(&self) -> Duration {
         Duration::from_millis(250)
     }
 
-    /// What stands still for longer than the ttl loses its sessions.
+    /// What stands still for so long loses its sessions.
     fn lateness(&self) -> Duration {
         self.ttl()
     }
