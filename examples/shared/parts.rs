@@ -102,7 +102,13 @@ async fn perform(
     play: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     play.await?;
-    Ok(coordinator.close().await?)
+    // A store that says nothing for a moment may be asked again.
+    while let Err(error) = coordinator.close().await {
+        if !error.is_retryable() {
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }
 
 /// Where parts are started, and the pipe into which all of them write.

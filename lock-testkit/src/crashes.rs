@@ -185,22 +185,25 @@ pub async fn killed(what: &str, store: &str, ttl: Duration, waiter: &Coordinator
     );
 }
 
-/// Each of the [`PROCESSES`] is stopped for longer than its ttl: when it goes on, its first look says that it
+/// Each of the [`PROCESSES`] is stopped for longer than its `ttl`: when it goes on, its first look says that it
 /// lost. Gives back the locks, which are `next`'s by then, and the holders.
 ///
 /// # Panics
 ///
 /// When one believes that it holds.
-pub async fn stopped(store: &str, next: &Coordinator) -> (Vec<Guard>, Vec<Holder>) {
+pub async fn stopped(store: &str, ttl: Duration, next: &Coordinator) -> (Vec<Guard>, Vec<Holder>) {
     let mut holders = holders(store).await;
     for holder in &holders {
         holder.signal(Signal::STOP);
     }
-    // The store gives each lock to somebody else: so each was stopped for longer than its ttl.
+    let stopped = tokio::time::Instant::now();
+    // The store gives each lock to somebody else.
     let mut guards = Vec::new();
     for number in 0..PROCESSES {
         guards.push(soon(next.mutex(lock(number)).unwrap().lock()).await.unwrap());
     }
+    // A ttl counts from the last renewal, which was before the stop: in real time, since so do the holders.
+    tokio::time::sleep_until(stopped + ttl + ttl / 4).await;
     for holder in &holders {
         holder.signal(Signal::CONT);
     }

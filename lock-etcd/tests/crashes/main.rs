@@ -72,7 +72,7 @@ async fn nothing_is_left(server: &Server) {
 async fn are_stopped(server: Server) {
     let store = server.endpoints().join(",");
     let next = coordinator(&store, Duration::from_secs(20)).await;
-    let (_guards, mut holders) = stopped(&store, &next).await;
+    let (_guards, mut holders) = stopped(&store, TTL, &next).await;
     for holder in &mut holders {
         assert_eq!(holder.says().await, "refused");
     }

@@ -61,12 +61,12 @@ async fn c7_a_deadline_counts_from_when_the_renewal_was_sent() {
     let user = cluster.user(Duration::from_secs(10)).await;
     let guard = user.mutex("x").unwrap().lock().await.unwrap();
     link(&cluster).set(Fault::Delay(DELAY));
-    for _ in 0..2 {
+    for round in 0..3 {
         let deadline = guard.deadline();
         until("renewed", async || guard.deadline() > deadline).await;
-        // It took at least so long to come back.
+        // It took at least so long to come back, but for one that was under way.
         let remaining = guard.remaining();
-        assert!(remaining <= TRUSTED - DELAY, "{remaining:?} remain");
+        assert!(round == 0 || remaining <= TRUSTED - DELAY, "{remaining:?} remain");
     }
     link(&cluster).set(Fault::Pass);
     guard.release().await.unwrap();
@@ -200,12 +200,12 @@ async fn an_observer_whose_watch_resumes_after_a_compaction_sees_the_line_as_it_
     cluster.is_empty().await;
 }
 
-/// Waits until the second in line has told the first that it waits: a node's value names it.
+/// Waits until the second in line has told the first that it waits: what lies at the first's node names it.
 pub(crate) async fn linked(cluster: &Cluster) {
     until("linked", async || {
         let nodes = etcd_client::GetOptions::new().with_prefix();
         let nodes = cluster.etcd.kv_client().get("faults/mutex/x/q/", Some(nodes)).await.unwrap();
-        nodes.kvs().iter().any(|kv| !kv.value().is_empty())
+        nodes.kvs().iter().any(|kv| kv.key().ends_with(b"/next"))
     })
     .await;
 }

@@ -1,5 +1,7 @@
 //! Locks of theirs and ours.
 
+use std::time::Duration;
+
 use lock_core::{ErrorKind, LostReason};
 
 use crate::peers::{Cluster, soon, until, waiting};
@@ -112,7 +114,16 @@ pub(crate) async fn c11_who_would_wait_for_a_name_inside_is_told(cluster: &Clust
     let refused = soon("an error", outer.lock()).await.unwrap_err();
     assert!(refused.to_string().contains("mutex \"outer/inner\""), "{refused}");
     until("it has left", async || cluster.keys().await.len() == 2).await;
-    let before = cluster.requests().await;
+    // Who waits looks once more a while after it has come.
+    let mut before = cluster.requests().await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = cluster.requests().await;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
     assert_eq!(
         user.election("outer/inner").unwrap().campaign("x").await.unwrap_err().kind(),
         ErrorKind::InvalidName

@@ -46,16 +46,16 @@ impl harness::Store for Store {
     }
 
     fn ttl(&self) -> Duration {
-        Duration::from_secs(2)
+        Duration::from_secs(3)
     }
 
     fn grace(&self) -> Duration {
         Duration::from_millis(250)
     }
 
-    /// What stands still for so long loses its sessions.
+    /// Sessions outlive that, too.
     fn lateness(&self) -> Duration {
-        self.ttl()
+        Duration::from_secs(1)
     }
 
     async fn client(&self) -> Box<dyn harness::Client> {

@@ -37,7 +37,7 @@ async fn one_server_keeps_every_clause_in_every_mode() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_keep_every_clause_in_every_mode() {
-    conforms(Layout::Native, 3, 4, CASES).await;
+    conforms(Layout::Native, 3, 5, CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,5 +47,5 @@ async fn one_server_keeps_the_clauses_in_the_layout_of_curator() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_keep_the_clauses_in_the_layout_of_kazoo() {
-    conforms(Layout::Kazoo, 3, 4, CLASSIC_CASES).await;
+    conforms(Layout::Kazoo, 3, 5, CLASSIC_CASES).await;
 }

@@ -75,7 +75,7 @@ async fn are_stopped(servers: Servers) {
     let next = coordinator(&store, Duration::from_secs(20)).await;
     let client = Client::connect(&store).await.unwrap();
     client.create(WRITTEN, b"", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.unwrap();
-    let (_guards, mut holders) = stopped(&store, &next).await;
+    let (_guards, mut holders) = stopped(&store, TTL, &next).await;
     for holder in &mut holders {
         assert_eq!(holder.says().await, "refused");
     }

@@ -35,9 +35,9 @@ pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_se
     theirs.release().await;
 
     // A holder of ours.
+    let mut theirs = meeting.peer().await;
     let mut ours = meeting.our_process(&name);
     assert_eq!(ours.says().await, "held");
-    let mut theirs = meeting.peer().await;
     theirs.tell(&format!("hold /{name}")).await;
     meeting.in_line(&name, 2).await;
     ours.kill().await;

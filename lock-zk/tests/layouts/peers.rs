@@ -188,7 +188,9 @@ impl<'a> Meeting<'a> {
 }
 
 async fn coordinator(fleet: Fleet, servers: &str, ttl: Duration) -> Coordinator {
-    let config = Config::new(servers.split(',')).unwrap().layout(fleet.layout());
+    // What the servers are started with.
+    let tick = Duration::from_millis(100);
+    let config = Config::new(servers.split(',')).unwrap().tick(tick).unwrap().layout(fleet.layout());
     Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(ttl)).await.unwrap()
 }
 

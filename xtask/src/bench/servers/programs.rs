@@ -261,7 +261,7 @@ mod tests {
         assert!(!shell("exit 3", long).success);
         // More than a pipe holds.
         assert_eq!(shell("head -c 1000000 /dev/zero >&2", long).complaints.len(), 1_000_000);
-        let endless = shell("echo begun; exec sleep 1000", Duration::from_millis(300));
+        let endless = shell("echo begun; exec sleep 1000", Duration::from_secs(3));
         assert!(!endless.success && endless.output == "begun\n", "{}", endless.output);
         assert!(endless.complaints.contains("did not end"), "{}", endless.complaints);
         assert!(last_words(&endless.complaints).starts_with("it did not end"), "{}", endless.complaints);
