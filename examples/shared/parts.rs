@@ -102,13 +102,12 @@ async fn perform(
     play: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     play.await?;
-    // A store that says nothing for a moment may be asked again.
-    while let Err(error) = coordinator.close().await {
-        if !error.is_retryable() {
-            return Err(error.into());
-        }
-    }
-    Ok(())
+    let closed = match coordinator.close().await {
+        // A store that said nothing for a moment is asked once more.
+        Err(error) if error.is_retryable() => coordinator.close().await,
+        closed => closed,
+    };
+    Ok(closed?)
 }
 
 /// Where parts are started, and the pipe into which all of them write.

@@ -66,9 +66,9 @@ async fn servers_say_what_a_turn_asks_of_them(uri: &str) {
     let report =
         report(&format!("--backend {uri} --mode contended --clients 4 --sessions 2 --seconds 2")).await;
     assert_eq!(report["fifo"], Value::Bool(true), "{report}");
-    // A turn is a join and a release at least; turns go on while the servers say how much they have served.
+    // A turn is a join and a release at least.
     for figure in ["requests_per_turn", "writes_per_turn"] {
-        assert!(report[figure].as_f64().unwrap() > 1.5, "{figure}: {report}");
+        assert!(report[figure].as_f64().unwrap() > 1.9, "{figure}: {report}");
     }
     assert!(report["put_per_s"].as_f64().unwrap() > 0.0, "{report}");
     assert!(report["store_version"].as_str().unwrap().starts_with('3'), "{report}");

@@ -79,8 +79,8 @@ async fn sessions_last_as_long_as_they_ask_for_and_empty_containers_do_not() {
                     return client;
                 }
             }
-        });
-        let client = client.await;
+        })
+        .await;
         assert_eq!(client.session_timeout(), wanted);
     }
     let client = client(server).await;

@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
-use futures_util::future::join;
+use futures_util::{FutureExt as _, future::join};
 use lock_core::{
     Error, ErrorKind, Lease, LostReason, Result,
     runtime::{SharedRuntime, jitter},

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
-use lock_core::{Guard, Liveness, LostReason, Mode, Payload, backend::CellVersion};
+use lock_core::{Guard, Liveness, LostReason, Mode, Payload, Ticket, backend::CellVersion};
 
-use super::context::{Check, Context, ensure, line, needs, rival};
+use super::context::{Check, Context, Party, ensure, line, needs, rival};
 
 pub(super) async fn lost(context: &Context, mode: Mode) -> Check {
     let (user, next) = (context.user().await?, context.party().await?);
@@ -101,14 +101,16 @@ pub(super) async fn unpolled(context: &Context, mode: Mode) -> Check {
     ];
     let begun = calls.each_mut().map(|call| call.now_or_never().is_none());
     dead.session.abandon();
-    let gone = async {
-        while spy.is_in_line(&holder.ticket).await? {
-            context.sleep(context.grace).await;
-        }
-        Check::Ok(())
-    };
     let what = format!("the end of a session with calls that nobody polls: {begun:?}");
-    context.within(context.recovery(&spy.session), &what, gone).await?
+    context.within(context.recovery(&spy.session), &what, gone(context, &spy, &holder.ticket)).await?
+}
+
+/// Waits until `spy` finds the claim in line no more.
+async fn gone(context: &Context, spy: &Party, ticket: &Ticket) -> Check {
+    while spy.is_in_line(ticket).await? {
+        context.sleep(context.grace).await;
+    }
+    Ok(())
 }
 
 pub(super) async fn posthumous(context: &Context, mode: Mode) -> Check {
@@ -121,13 +123,8 @@ pub(super) async fn posthumous(context: &Context, mode: Mode) -> Check {
     needs(dying.client.freeze_renewals(dying.id, true).await)?;
     context.sleep(context.recovery(&holder.session)).await;
     // When the store ends it is C8's matter; here it must have ended.
-    let ended = async {
-        while holder.is_in_line(&waiting.ticket).await? {
-            context.sleep(context.grace).await;
-        }
-        Check::Ok(())
-    };
-    context.within(context.ttl * 4, "the end of a session that is not renewed", ended).await??;
+    let what = "the end of a session that is not renewed";
+    context.within(context.ttl * 4, what, gone(context, &holder, &waiting.ticket)).await??;
     held.leave().await?;
     let ticket = waiting.ticket.clone();
     if !before_its_end {
@@ -161,7 +158,7 @@ pub(super) async fn drops(context: &Context, mode: Mode) -> Check {
     free_again(context, &spy, &x).await
 }
 
-async fn free_again(context: &Context, spy: &super::context::Party, x: &lock_core::LineId) -> Check {
+async fn free_again(context: &Context, spy: &Party, x: &lock_core::LineId) -> Check {
     let end = context.runtime.now() + context.recovery(&spy.session) + context.lateness;
     while !spy.inspect(x).await?.places.is_empty() {
         ensure(context.runtime.now() < end, "a dropped guard is still in line")?;

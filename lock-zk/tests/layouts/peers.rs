@@ -9,7 +9,7 @@ use std::{
 };
 
 use lock_core::{Coordinator, Guard, Mutex, Options, Result};
-use lock_testkit::server::zookeeper::{Tap, ZooKeeper};
+use lock_testkit::server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions};
 use lock_zk::{
     Config, Layout, Zk,
     client::{Acls, Client, CreateMode},
@@ -188,8 +188,7 @@ impl<'a> Meeting<'a> {
 }
 
 async fn coordinator(fleet: Fleet, servers: &str, ttl: Duration) -> Coordinator {
-    // What the servers are started with.
-    let tick = Duration::from_millis(100);
+    let tick = ZooKeeperOptions::default().tick;
     let config = Config::new(servers.split(',')).unwrap().tick(tick).unwrap().layout(fleet.layout());
     Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(ttl)).await.unwrap()
 }
