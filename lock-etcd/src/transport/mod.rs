@@ -7,9 +7,11 @@
 //! | file | |
 //! |---|---|
 //! | `caller` | a request, from its head to the end of its answer |
+//! | `probes` | answering late when a member measures the connection |
 //! | `silence` | noticing that a member says nothing any more |
 
 mod caller;
+mod probes;
 mod silence;
 
 use std::{io, sync::Arc, time::Duration};
@@ -28,6 +30,7 @@ use tower::util::BoxCloneSyncService;
 
 use self::{
     caller::{Caller, Connected, Origin},
+    probes::Probed,
     silence::Traffic,
 };
 use crate::{error::not_reached, tls::Secure};
@@ -114,7 +117,7 @@ async fn begin(
         .initial_connection_window_size(ALL_ANSWERS_BYTES)
         .max_concurrent_reset_streams(GIVEN_UP_AT_ONCE)
         .max_local_error_reset_streams(None);
-    let shaken = settings.handshake::<_, Bytes>(stream).await;
+    let shaken = settings.handshake::<_, Bytes>(Probed::new(stream, runtime.clone())).await;
     let (requests, mut connection) = shaken.map_err(|error| not_reached(caller::of_io(error)))?;
     let traffic = Traffic::new(runtime.clone());
     let silent = silence::noticed(connection.ping_pong(), traffic.clone(), silence);
@@ -133,8 +136,11 @@ async fn begin(
 
 #[cfg(test)]
 mod tests {
-    use lock_core::runtime::TokioRuntime;
-    use tokio::net::TcpListener;
+    use lock_core::runtime::{SimulatedRuntime, TokioRuntime};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+        net::TcpListener,
+    };
 
     use super::*;
     use crate::error::translated;
@@ -175,6 +181,44 @@ mod tests {
         assert_eq!(nobody.kind(), io::ErrorKind::NotFound);
     }
 
+    /// As gRPC for Go has them: the probe of a connection, and the ping that asks whether its end has been read.
+    const PROBE: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 2, 4, 16, 16, 9, 14, 7, 7];
+    const OF_THE_END: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 6, 1, 8, 0, 3, 3, 9];
+
+    /// Seen to fail: with an answer at once, which the connection's task then writes by itself.
+    #[tokio::test(start_paused = true)]
+    async fn who_measures_the_connection_is_answered_with_what_is_written_later() {
+        let machine = SimulatedRuntime::new(1).unwrap();
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let origin = Origin { scheme: Scheme::HTTP, authority: Authority::from_static("etcd") };
+        let _channel = begin(near, origin, Duration::from_mins(1), &machine.shared()).await.unwrap();
+        // Settings, none of them another than usual.
+        far.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        said(&mut far).await;
+
+        far.write_all(&PROBE).await.unwrap();
+        assert!(said(&mut far).await.is_empty());
+        far.write_all(&OF_THE_END).await.unwrap();
+        assert_eq!(said(&mut far).await, answer(OF_THE_END));
+        machine.suspend(Duration::from_secs(1));
+        far.write_all(&OF_THE_END).await.unwrap();
+        assert_eq!(said(&mut far).await, [answer(OF_THE_END), answer(PROBE)].concat());
+    }
+
+    fn answer(mut ping: [u8; 17]) -> [u8; 17] {
+        ping[4] = 1;
+        ping
+    }
+
+    /// What has been said, once all has been that is to be said now.
+    async fn said(far: &mut DuplexStream) -> Vec<u8> {
+        let mut said = Vec::new();
+        while let Ok(read) = tokio::time::timeout(Duration::from_millis(1), far.read_buf(&mut said)).await {
+            read.unwrap();
+        }
+        said
+    }
+
     #[tokio::test]
     async fn a_connection_ends_with_its_channel_and_with_requests_that_were_dropped() {
         let (client, mut peer) = to_nobody(Duration::from_mins(10)).await;
@@ -184,7 +228,7 @@ mod tests {
         drop(asked);
         drop((requests, client));
         let mut said = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut peer, &mut said).await.unwrap();
+        peer.read_to_end(&mut said).await.unwrap();
         assert!(said.starts_with(b"PRI * HTTP/2.0"), "it is no HTTP/2");
     }
 }
