@@ -1,7 +1,7 @@
 //! What transactions are made of, and what etcd answers to them.
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, TxnOp, TxnOpResponse, TxnResponse};
-use lock_core::SessionId;
+use lock_core::{Error, ErrorKind, Result, SessionId};
 
 use crate::keys::lease_of;
 
@@ -104,12 +104,15 @@ impl Reply {
     }
 
     /// The inner transaction's, wherever it stands.
-    pub(crate) fn nested(&mut self) -> Option<Self> {
+    pub(crate) fn nested(&mut self) -> Result<Self> {
         // It has no revision of its own.
         let revision = self.revision;
-        self.answers.find_map(|answer| match answer {
+        let nested = self.answers.find_map(|answer| match answer {
             TxnOpResponse::Txn(reply) => Some(Self { revision, ..reply.into() }),
             _ => None,
+        });
+        nested.ok_or_else(|| {
+            Error::new(ErrorKind::Refused, "etcd's answer has another form").with_unknown_effect()
         })
     }
 }

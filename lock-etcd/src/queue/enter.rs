@@ -180,24 +180,32 @@ impl Queue {
     /// Reads the answer to somebody who follows another.
     fn followed(&self, standing: &Standing, mut reply: Reply, last: Last) -> Result<Entered> {
         if !reply.succeeded {
-            return queued(standing, reply.nested().ok_or_else(no_inner_answer)?);
+            let entered = queued(standing, reply.nested()?)?;
+            if standing.state.read(|state| !matches!(state.phase, Phase::Waiting(_))) {
+                self.was_missed(&standing.who.line, last);
+            }
+            return Ok(entered);
         }
         standing.who.took(reply.revision);
-        let (linked, found) =
-            (Phase::Waiting(Ahead::Linked(last.claim)), Phase::Waiting(Ahead::Found(last.claim)));
-        standing.state.update_silently(|state| {
+        let linked = Phase::Waiting(Ahead::Linked(last.claim));
+        let told_early = standing.state.update_silently(|state| {
             if state.phase == Phase::Outside {
                 state.phase = linked;
             }
+            state.told_early.take()
         });
-        // What was said of those ahead before it was known to wait was not heeded, nor the end of that session. To
-        // link once more shows where it stands.
+        // The end of that session was not heeded before it was known whom it waits for. To link once more shows where it
+        // stands.
         let ended = self.ends() != last.ends;
         standing.state.update_silently(|state| {
-            if state.phase == linked && (ended || state.told_early) {
-                state.phase = found;
+            if state.phase == linked && ended {
+                state.phase = Phase::Waiting(Ahead::Found(last.claim));
             }
         });
+        // Nor what was said of those ahead: now it has a place to know of.
+        if let Some(news) = told_early {
+            standing.hear(news, reply.revision)?;
+        }
         Ok(Entered::In)
     }
 
@@ -361,7 +369,7 @@ fn joined(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     if !reply.succeeded {
         return entered_before(standing, &mut reply);
     }
-    let mut inner = reply.nested().ok_or_else(no_inner_answer)?;
+    let mut inner = reply.nested()?;
     if inner.succeeded {
         return holds(standing, reply.revision);
     }
@@ -374,10 +382,6 @@ fn queued(standing: &Standing, mut reply: Reply) -> Result<Entered> {
     }
     let (tail, _node, holders) = (reply.replaced(), reply.replaced(), reply.keys());
     queues(standing, reply.revision, tail.as_ref(), gate(&holders))
-}
-
-fn no_inner_answer() -> Error {
-    Error::new(ErrorKind::Refused, "etcd's answer has another form").with_unknown_effect()
 }
 
 /// It has a place in the queue, and has replaced this tail. `gate`: what is known of the holders behind it.
@@ -530,8 +534,13 @@ mod tests {
         let (linked, links_again) =
             (Phase::Waiting(Ahead::Linked(AHEAD)), Phase::Waiting(Ahead::Found(AHEAD)));
         assert_eq!(ahead_after(|_, _| {}), linked);
-        for news in [News::Turn, News::Head, News::Behind(AHEAD)] {
-            assert_eq!(ahead_after(|_, standing| standing.hear(news, 8).unwrap()), links_again, "{news:?}");
+        let then_ahead = ClaimId { number: 7, ..AHEAD };
+        for (news, then) in [
+            (News::Turn, Phase::Holding(7)),
+            (News::Head, Phase::Head(Gate::Unknown)),
+            (News::Behind(then_ahead), Phase::Waiting(Ahead::Found(then_ahead))),
+        ] {
+            assert_eq!(ahead_after(|_, standing| standing.hear(news, 8).unwrap()), then, "{news:?}");
         }
         assert_eq!(ahead_after(|_, standing| standing.hear(News::Followed(AHEAD), 8).unwrap()), linked);
         assert_eq!(ahead_after(|queue, _| queue.session_ended(AHEAD.session)), links_again);

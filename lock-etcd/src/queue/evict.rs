@@ -63,6 +63,7 @@ impl Queue {
             evicted: false,
             doubt: false,
             back: None,
+            expected: None,
         };
         let evict = |evicted| Departure { evicted, ..departure.clone() }.txn();
         Ok(self.change_evicting(evict).await?.succeeded)

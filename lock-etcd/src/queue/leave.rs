@@ -158,16 +158,19 @@ impl Queue {
     async fn depart(self: &Arc<Self>, standing: &Standing, state: &State) -> Result<bool> {
         let Some((behind, news)) = state.parting() else { return Ok(false) };
         let departure = Departure::own(&standing.who, state, behind, news, To::Nowhere);
-        let (departure, gaps) = (Departure { back: self.next_claim(), ..departure }, self.gaps());
+        let (back, expected) = (self.next_claim(), self.comes_next(&departure));
+        let (departure, gaps) = (Departure { back, expected, ..departure }, self.gaps());
         let mut reply = self.change(departure.txn()).await?;
         if reply.succeeded {
-            standing.end(LostReason::Released);
-            self.tell_here(standing, &departure, reply.revision, gaps);
-            if departure.next.is_none() {
-                // Whoever was expected would have linked by now.
-                locked(&self.table).coming.expect(&standing.who.line, None);
-            }
+            self.departed(standing, &departure, reply.revision, gaps);
             return Ok(true);
+        }
+        if let Some(expected) = departure.expected {
+            reply = reply.nested()?;
+            if reply.succeeded {
+                self.departed(standing, &departure.handing_on_to(expected), reply.revision, gaps);
+                return Ok(true);
+            }
         }
         let refusal = Refusal::read(&departure, &mut reply);
         if refusal.is_gone() && state.dropped {
@@ -194,6 +197,12 @@ impl Queue {
             });
         }
         Ok(false)
+    }
+
+    /// It has left, and whoever is next has been told.
+    fn departed(self: &Arc<Self>, standing: &Standing, departure: &Departure<'_>, revision: i64, gaps: u64) {
+        standing.end(LostReason::Released);
+        self.tell_here(standing, departure, revision, gaps);
     }
 
     /// Leaves a store that is full, or a line with keys that outlived their session: such a store refuses

@@ -5,7 +5,7 @@
 //! | `txn` | the transactions |
 //! | `standing` | one claim of this session: what is known of it, what comes next |
 //! | `enter` | joining, trying |
-//! | `coming` | who is expected at the end of a line |
+//! | `coming` | who is expected at the end of a line, and behind a claim on its way out |
 //! | `steps` | from joined to granted: linking, the gate |
 //! | `here` | one claim of this session behind another |
 //! | `search` | finding the predecessor after a crash or a lost answer |

@@ -76,8 +76,8 @@ pub(crate) struct State {
     pub(crate) weakening: Option<Mode>,
     /// Requests to join that were sent and not answered: each may still land.
     pub(crate) unanswered: u32,
-    /// News of who is ahead came before the answer to its request to enter.
-    pub(crate) told_early: bool,
+    /// The last news of who is ahead, when they came before the answer to its request to enter.
+    pub(crate) told_early: Option<News>,
     /// It has been asked to leave, so it takes no further step towards its turn.
     pub(crate) leaving: bool,
     /// A task takes its steps.
@@ -149,7 +149,7 @@ impl Standing {
             dropped: false,
             weakening: None,
             unanswered: 0,
-            told_early: false,
+            told_early: None,
             leaving: false,
             driven: false,
             trouble: None,
@@ -253,8 +253,16 @@ impl Standing {
 
     /// News from its session's bell, which were written at `revision`.
     pub(crate) fn hear(&self, news: News, revision: i64) -> Result<()> {
-        if matches!(news, News::Turn | News::Head | News::Behind(_)) {
-            self.state.update_silently(|state| state.told_early |= state.phase == Phase::Outside);
+        let is_early = matches!(news, News::Turn | News::Head | News::Behind(_))
+            && self.state.update_silently(|state| {
+                let is_early = state.phase == Phase::Outside;
+                if is_early {
+                    state.told_early = Some(news);
+                }
+                is_early
+            });
+        if is_early {
+            return Ok(());
         }
         match news {
             News::Turn => self.lead(Gate::Open)?,

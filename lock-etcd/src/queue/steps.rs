@@ -114,15 +114,26 @@ impl Queue {
         }
         // The claim ahead has gone. Where it stood, this one stands now.
         let was_first = standing.state.read(|state| state.behind_first == Some(ahead));
-        match mark.filter(|mark| mark.left == ahead) {
-            Some(Mark { behind: Some(ahead), .. }) => standing.state.update(|state| {
+        let stood_behind = match mark.filter(|mark| mark.left == ahead) {
+            Some(mark) => mark.behind,
+            None if was_first => None,
+            None => {
+                self.seek(standing);
+                return Ok(());
+            }
+        };
+        match stood_behind {
+            Some(ahead) => standing.state.update(|state| {
                 if !news_came(state) {
                     state.phase = Phase::Waiting(Ahead::Found(ahead));
                 }
             }),
-            Some(_) => return standing.lead(gate(&holders)),
-            None if was_first => return standing.lead(gate(&holders)),
-            None => self.seek(standing),
+            None => {
+                if live_ahead.is_some() {
+                    self.had_left(&who.line, ahead);
+                }
+                standing.lead(gate(&holders))?;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etcd_client::{Compare, PutOptions, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
 use lock_core::{ClaimId, Mode, SessionId, backend::Record, bug::Bug};
 
 use super::standing::{State, Who};
@@ -249,6 +249,8 @@ pub(super) struct Departure<'a> {
     pub(super) doubt: bool,
     /// As which it comes back, as far as that can be guessed.
     pub(super) back: Option<ClaimId>,
+    /// The claim that comes next, as far as that can be guessed: it may link while this one is on its way out.
+    pub(super) expected: Option<ClaimId>,
 }
 
 /// Where a claim goes that leaves the queue.
@@ -276,7 +278,13 @@ impl<'a> Departure<'a> {
     pub(super) fn own(who: &'a Who, state: &State, behind: Option<ClaimId>, news: News, to: To) -> Self {
         let (touched, next, doubt) = (state.touched, state.behind(), state.doubt());
         let tells_here = next.is_some_and(|next| next.session == who.id.session);
-        Self { who, touched, behind, next, news, tells_here, to, evicted: false, doubt, back: None }
+        let (evicted, back, expected) = (false, None, None);
+        Self { who, touched, behind, next, news, tells_here, to, evicted, doubt, back, expected }
+    }
+
+    /// What it is when that claim of another session has linked meanwhile.
+    pub(super) fn handing_on_to(&self, linked: ClaimId) -> Self {
+        Self { next: Some(linked), expected: None, ..self.clone() }
     }
 
     pub(super) fn txn(&self) -> Txn {
@@ -298,13 +306,29 @@ impl<'a> Departure<'a> {
         if matches!(&self.to, To::Gate(record) if record.mode == Mode::Shared) {
             when.push(none_under(who.keys.permit_holders()));
         }
-        Txn::new().when(when).and_then(self.operations()).or_else(look)
+        let otherwise = match self.expected {
+            Some(expected) => vec![TxnOp::txn(self.hand_on(expected, look))],
+            None => look,
+        };
+        Txn::new().when(when).and_then(self.operations()).or_else(otherwise)
+    }
+
+    /// Once it is known that something has changed: when that is this claim, which has linked and is there, it is told.
+    /// Its link shows that the one that leaves is there, too: they go together.
+    fn hand_on(&self, linked: ClaimId, look: Vec<TxnOp>) -> Txn {
+        let keys = &self.who.keys;
+        let has_linked = Compare::value(keys.next(self.who.id), CompareOp::Equal, linked.to_string());
+        Txn::new()
+            .when(vec![has_linked, exists(keys.node(linked))])
+            .and_then(self.handing_on_to(linked).operations())
+            .or_else(look)
     }
 
     fn operations(&self) -> Vec<TxnOp> {
         let (who, session) = (self.who, self.who.id.session);
         let mut then = vec![delete(who.keys.node(who.id))];
-        if self.touched > 0 {
+        // One of the same session has not linked in the store.
+        if self.touched > 0 || self.next.is_some() && !self.tells_here {
             then.push(delete(who.keys.next(who.id)));
         }
         then.extend(

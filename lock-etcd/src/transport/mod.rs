@@ -136,7 +136,7 @@ async fn begin(
 
 #[cfg(test)]
 mod tests {
-    use lock_core::runtime::{SimulatedRuntime, TokioRuntime};
+    use lock_core::runtime::{Runtime as _, SimulatedRuntime, TokioRuntime};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
         net::TcpListener,
@@ -194,15 +194,15 @@ mod tests {
         let _channel = begin(near, origin, Duration::from_mins(1), &machine.shared()).await.unwrap();
         // Settings, none of them another than usual.
         far.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
-        said(&mut far).await;
+        said(&mut far, &machine).await;
 
         far.write_all(&PROBE).await.unwrap();
-        assert!(said(&mut far).await.is_empty());
+        assert!(said(&mut far, &machine).await.is_empty());
         far.write_all(&OF_THE_END).await.unwrap();
-        assert_eq!(said(&mut far).await, answer(OF_THE_END));
+        assert_eq!(said(&mut far, &machine).await, answer(OF_THE_END));
         machine.suspend(Duration::from_secs(1));
         far.write_all(&OF_THE_END).await.unwrap();
-        assert_eq!(said(&mut far).await, [answer(OF_THE_END), answer(PROBE)].concat());
+        assert_eq!(said(&mut far, &machine).await, [answer(OF_THE_END), answer(PROBE)].concat());
     }
 
     fn answer(mut ping: [u8; 17]) -> [u8; 17] {
@@ -211,12 +211,14 @@ mod tests {
     }
 
     /// What has been said, once all has been that is to be said now.
-    async fn said(far: &mut DuplexStream) -> Vec<u8> {
+    async fn said(far: &mut DuplexStream, machine: &SimulatedRuntime) -> Vec<u8> {
         let mut said = Vec::new();
-        while let Ok(read) = tokio::time::timeout(Duration::from_millis(1), far.read_buf(&mut said)).await {
-            read.unwrap();
+        loop {
+            tokio::select! { biased;
+                read = far.read_buf(&mut said) => assert_ne!(read.unwrap(), 0, "the connection has ended"),
+                () = machine.sleep_until(machine.now() + Duration::from_millis(1)) => return said,
+            }
         }
-        said
     }
 
     #[tokio::test]

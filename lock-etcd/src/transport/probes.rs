@@ -16,11 +16,12 @@ use std::{
 use lock_core::{Moment, runtime::SharedRuntime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long a probe is left without an answer, at least: its answer goes with what happens next on the connection. Short
-/// enough that windows still widen while much is sent over a link that is long.
+/// How long a probe is left without an answer, at least: its answer goes with what happens next on the connection.
+/// Short enough that windows still widen while much is sent over a link that is long.
 const REST: Duration = Duration::from_millis(100);
 
-/// The frame (RFC 9113, 6.7) that answers a probe: eight bytes, a PING, with ACK, of the connection, as the probe has it.
+/// The frame (RFC 9113, 6.7) that answers a probe: eight bytes, a PING, with ACK, of the connection, and what the probe
+/// said.
 const ANSWER: [u8; 17] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 2, 4, 16, 16, 9, 14, 7, 7];
 
 /// A connection below HTTP/2 that keeps answers to probes back.
@@ -31,8 +32,8 @@ pub(super) struct Probed<S> {
     due: Option<Moment>,
     /// What is left to write of an answer.
     answer: &'static [u8],
-    /// What was written ends with a frame: HTTP/2 flushes whole ones only. Anywhere else, an answer would be the middle of
-    /// another frame.
+    /// What was written ends with a frame: HTTP/2 flushes whole ones only. Anywhere else, an answer would be the middle
+    /// of another frame.
     is_between_frames: bool,
 }
 
@@ -60,7 +61,7 @@ impl<S: AsyncWrite + Unpin> Probed<S> {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.answer = &self.answer[written..];
+            self.answer = self.answer.get(written..).unwrap_or_default();
         }
         Poll::Ready(Ok(()))
     }

@@ -100,3 +100,35 @@ async fn c5_a_holder_that_leaves_a_full_store_takes_the_seat_of_a_weaker_mode_wi
     behind.close().await.unwrap();
     session.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn c4_a_release_that_meets_the_claim_that_it_expects_is_one_request() {
+    let server = Server::start().await.unwrap();
+    let x = line("meets");
+    let (session, claim, faults) = session(&server, Layout::Native, Mode::Exclusive).await;
+    let (ahead, _) = user(&server, Layout::Native).await;
+    let held = ahead.claims(x.clone()).acquire(Mode::Exclusive).await.unwrap();
+    let ticket = session.join(&x, &claim).await.unwrap();
+    held.release().await.unwrap();
+    soon("its turn", session.granted(&ticket).into_future()).await.unwrap();
+    // The session ahead comes back, and what it has linked has not been heard.
+    let (next, other) = (ClaimId { session: ahead.session_id(), number: 1 }, other(&server).await);
+    let key = |part: &str| format!("{NAMESPACE}/mutex/meets/{part}");
+    let comes = [
+        (key(&format!("q/{next}")), Record::from(&claim).write()),
+        (key("tail"), format!("{next} behind").into_bytes()),
+        (key(&format!("q/{}/next", claim.id)), next.to_string().into_bytes()),
+    ];
+    let comes = comes.map(|(key, value)| TxnOp::put(key, value, None));
+    other.kv_client().txn(Txn::new().and_then(comes)).await.unwrap();
+    faults.lose_request(1);
+    session.leave(&x, claim.id).await.unwrap();
+    assert!(session.inspect(&x).await.is_err(), "it took two requests");
+    let places = session.inspect(&x).await.unwrap().places;
+    assert_eq!(places.iter().map(|place| place.claim).collect::<Vec<_>>(), [next]);
+    let bell = format!("{NAMESPACE}/session/{}/bell", next.session);
+    let told = other.kv_client().get(bell, None).await.unwrap();
+    assert!(told.kvs()[0].value().starts_with(b"turn 1"), "{told:?}");
+    session.close().await.unwrap();
+    ahead.close().await.unwrap();
+}

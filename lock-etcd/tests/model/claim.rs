@@ -39,8 +39,10 @@ pub(crate) struct ClaimState {
     pub not_again: bool,
     /// It has asked to follow another claim once.
     pub not_follow: bool,
-    /// News of those ahead came, or the end of that session, while it asked to follow.
-    pub told_early: bool,
+    /// The last news of those ahead that came while it asked to follow.
+    pub told_early: Option<News>,
+    /// The session of the claim that it asked to follow ended meanwhile.
+    pub ended_early: bool,
     /// `try` is running, and has not answered.
     pub trying: bool,
     /// The user wants it gone.
@@ -137,6 +139,8 @@ pub(crate) struct Exit {
     pub holds: bool,
     /// A void is to be left.
     pub void: bool,
+    /// The claim that may link meanwhile, as far as can be guessed.
+    pub expected: Option<Claim>,
 }
 
 /// What an operator has read of a claim that it is about to evict.
@@ -223,6 +227,8 @@ pub(crate) enum Reply {
     Followed(Revision),
     /// The Then branch, at this revision.
     Done(Revision),
+    /// It has left, and the claim that was expected has linked before and is told.
+    HandedOn,
     /// Deleted: whether it was there, and who was linked behind it.
     Dropped(bool, Option<Claim>),
     /// What a read, or an Else branch, has read.
@@ -233,7 +239,7 @@ impl Reply {
     fn each_revision(&mut self, visit: &mut dyn FnMut(&mut Revision)) {
         match self {
             Reply::Joined { at, .. } | Reply::Followed(at) | Reply::Done(at) => visit(at),
-            Reply::Dropped(..) => {}
+            Reply::HandedOn | Reply::Dropped(..) => {}
             Reply::Seen(seen) => {
                 visit(&mut seen.revision);
                 visit(&mut seen.tail);

@@ -60,10 +60,20 @@ impl State {
         })
     }
 
-    /// The last claim, when it is of another session: the best guess that there is.
+    /// The last claim, when it is of another session: the best guess that there is. If there is none, one that may come.
     fn last_of_another(&self, setup: &Setup, me: Claim) -> Option<Claim> {
-        let last = self.store.get(Key::Tail)?.value.claim();
-        last.filter(|last| setup.session(*last) != setup.session(me))
+        match self.store.get(Key::Tail).and_then(|tail| tail.value.claim()) {
+            Some(last) => Some(last).filter(|last| setup.session(*last) != setup.session(me)),
+            None => self.another(setup, me),
+        }
+    }
+
+    /// A claim of another session that may come: the next one after this.
+    fn another(&self, setup: &Setup, me: Claim) -> Option<Claim> {
+        let mut others = (me + 1..setup.all().end).chain(0..me);
+        others.find(|other| {
+            setup.session(*other) != setup.session(me) && self.claim(*other).phase != Phase::Finished
+        })
     }
 
     /// Whether others of its session have asked to enter, and are not gone.
@@ -74,7 +84,7 @@ impl State {
 
     fn next_in_line(&mut self, setup: &Setup, me: Claim) -> Option<Request> {
         let claim = self.claim(me);
-        let exit = exit(setup, me, claim);
+        let exit = self.exit(setup, me);
         if let Some(news) = claim.tells {
             return Some(Request::Tell(news));
         }
@@ -137,7 +147,7 @@ impl State {
                 | Request::Enter(_)
                 | Request::Try(_),
             ) => {
-                (claim.doubt, claim.not_again) = (true, false);
+                (claim.doubt, claim.not_again, claim.not_follow) = (true, false, false);
             }
             Some(Request::Drop) => claim.dropped = true,
             _ => {}
@@ -175,9 +185,16 @@ impl State {
             (Request::Follow(pred), Reply::Followed(at)) => {
                 self.entered(setup, me, at, false);
                 let claim = self.claim_mut(me);
-                (claim.pred, claim.linked) = (Pred::Claim(pred), !claim.told_early);
+                (claim.pred, claim.linked) = (Pred::Claim(pred), !claim.ended_early);
+                if let Some(news) = claim.told_early.take() {
+                    self.news(setup, news, at);
+                }
             }
             (_, Reply::Followed(_)) => {}
+            (_, Reply::HandedOn) => {
+                claim.finish();
+                claim.parted = true;
+            }
             (_, Reply::Dropped(there, next)) => self.dropped(setup, me, there, next.map(News::Turn)),
             (Request::Tell(_), Reply::Done(_)) => claim.finish(),
             (Request::Tell(_), _) => self.dropped(setup, me, true, None),
@@ -445,7 +462,7 @@ impl State {
         if let Some(Request::Follow(pred)) = self.claim(me).request
             && setup.session(pred) == gone
         {
-            self.claim_mut(me).told_early |= !setup.mutated(Mutant::FollowForgetsEnd);
+            self.claim_mut(me).ended_early |= !setup.mutated(Mutant::FollowForgetsEnd);
         }
         let Pred::Claim(pred) = self.claim(me).pred else { return };
         if setup.session(pred) == gone && self.claim(me).phase == Phase::InLine {
@@ -467,7 +484,7 @@ impl State {
         match (news, claim.phase) {
             (News::Evicted(_), _) => claim.finish(),
             (News::Turn(_) | News::Head(_) | News::Pred(..), Phase::Entering) => {
-                claim.told_early |= !setup.mutated(Mutant::FollowForgetsNews);
+                claim.told_early = Some(news).filter(|_| !setup.mutated(Mutant::FollowForgetsNews));
             }
             (News::Next(_, next), Phase::Entering | Phase::InLine) => claim.see(at, Some(next)),
             (News::Pred(_, pred), Phase::InLine) if claim.pred != Pred::None => {
@@ -482,20 +499,23 @@ impl State {
             _ => {}
         }
     }
-}
 
-fn exit(setup: &Setup, me: Claim, claim: &ClaimState) -> Exit {
-    let pred = match claim.pred {
-        Pred::Claim(pred) => Some(pred),
-        Pred::None | Pred::Unknown => None,
-    };
-    let next = claim.follower.or(claim.next);
-    Exit {
-        modified: claim.modified,
-        pred,
-        next,
-        tells_here: next.is_some_and(|next| setup.session(next) == setup.session(me)),
-        holds: pred.is_none() && claim.admitted && setup.mode(me) == Mode::Exclusive,
-        void: claim.doubt && !setup.mutated(Mutant::LeaveWithoutVoid),
+    fn exit(&self, setup: &Setup, me: Claim) -> Exit {
+        let claim = self.claim(me);
+        let pred = match claim.pred {
+            Pred::Claim(pred) => Some(pred),
+            Pred::None | Pred::Unknown => None,
+        };
+        let next = claim.follower.or(claim.next);
+        let holds = pred.is_none() && claim.admitted && setup.mode(me) == Mode::Exclusive;
+        Exit {
+            modified: claim.modified,
+            pred,
+            next,
+            tells_here: next.is_some_and(|next| setup.session(next) == setup.session(me)),
+            holds,
+            void: claim.doubt && !setup.mutated(Mutant::LeaveWithoutVoid),
+            expected: self.another(setup, me).filter(|_| setup.follows && holds && next.is_none()),
+        }
     }
 }

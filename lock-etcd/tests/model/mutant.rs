@@ -105,6 +105,10 @@ mutants! {
     FollowForgetsEnd in "A follow, crash",
     /// It forgets that this may have been missed while watches opened again.
     FollowForgetsGap in "A follow, break",
+    /// Who leaves hands its turn on to the claim that was expected, whoever has linked.
+    HandOnWithoutLink in "A follow",
+    /// It does so though that one has gone again.
+    HandOnWithoutNextNode in "A follow, crash",
     /// A claim that came behind another makes its session forget the tail that it has left behind.
     LaterClaimForgetsTail in "A together",
     /// The tail that was left behind is taken away without comparing it.

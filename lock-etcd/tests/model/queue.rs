@@ -25,6 +25,7 @@ impl Setup {
         let reply = match (request, outcome.succeeded) {
             (Request::Follow(_), true) => Reply::Followed(at),
             (Request::Follow(_), false) if outcome.nested => self.queued(store, me, tail),
+            (Request::Leave(_), false) if outcome.nested => Reply::HandedOn,
             (_, false) => Reply::Seen(self.look(store, me, request)),
             (Request::Try(_), true) if self.mode(me) != Mode::Exclusive => Reply::Done(at),
             (Request::Try(_) | Request::Again(_), _) => {
@@ -235,6 +236,24 @@ impl Setup {
         if let Some(next) = exit.next.filter(|_| !self.mutated(Mutant::RingWithoutNextNode)) {
             compares.push(Compare::Present(Key::Queue(next)));
         }
+        let handed_on = exit.expected.map(|next| Operation::Nested(self.hand_on(me, next, exit)));
+        Txn { compares, then: self.leave_operations(me, exit), otherwise: handed_on.into_iter().collect() }
+    }
+
+    /// The claim that was expected has linked meanwhile, and is there: it is told, as if it had been known.
+    fn hand_on(&self, me: Claim, next: Claim, exit: Exit) -> Txn {
+        let mut compares = Vec::new();
+        if !self.mutated(Mutant::HandOnWithoutLink) {
+            compares.push(Compare::Names(Key::Next(me), next));
+        }
+        if !self.mutated(Mutant::HandOnWithoutNextNode) {
+            compares.push(Compare::Present(Key::Queue(next)));
+        }
+        let then = self.leave_operations(me, Exit { next: Some(next), ..exit });
+        Txn { compares, then, otherwise: Vec::new() }
+    }
+
+    fn leave_operations(&self, me: Claim, exit: Exit) -> Vec<Operation> {
         let mut then = vec![Operation::Delete(Key::Queue(me)), Operation::Delete(Key::Next(me))];
         if exit.void {
             then.push(self.put_void(me));
@@ -247,7 +266,7 @@ impl Setup {
             }
             None => then.extend(self.hand_back_tail(me, exit.pred)),
         }
-        Txn { compares, then, otherwise: Vec::new() }
+        then
     }
 
     /// What the next one is told.
@@ -318,6 +337,7 @@ impl Setup {
             next: next.and_then(|next| next.value.claim()).filter(in_line),
             tells_here: false,
             holds: pred.is_none() && self.mutated(Mutant::EvictRingsTurn),
+            expected: None,
             void: !self.mutated(Mutant::EvictWithoutVoid),
         }))
     }

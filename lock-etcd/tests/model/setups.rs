@@ -80,6 +80,7 @@ pub(crate) fn queues() -> Vec<Setup> {
         following(queue("A follow, unanswered", &three, UNANSWERED)),
         following(queue("A follow, break", &[0, 1, 1], Budget { crashes: 1, ..BREAK })),
         following(queue("A follow, one session", &[0, 0, 1], WITHDRAW)),
+        following(Setup { in_sequence: true, ..queue("A follow in sequence", &[0, 0, 1, 1], WITHDRAW) }),
     ]
 }
 
@@ -128,6 +129,11 @@ pub(crate) fn deep() -> Vec<Setup> {
         queue("A evict, withdraw", &three, Budget { withdrawals: 1, ..EVICT }),
         Setup { in_sequence: true, ..queue("A in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED) },
         Setup { in_sequence: true, ..queue("A in sequence, crash", &[0, 0, 1, 1], CRASH) },
+        following(Setup { in_sequence: true, ..queue("A follow in sequence, crash", &[0, 0, 1, 1], CRASH) }),
+        following(Setup {
+            in_sequence: true,
+            ..queue("A follow in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED)
+        }),
         following(queue("A follow, unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED })),
         following(queue("A follow, break, crash", &three, Budget { crashes: 1, ..BREAK })),
         gate("B xp evict", &[Exclusive, Permits(1)], ALL),

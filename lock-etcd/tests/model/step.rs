@@ -124,7 +124,7 @@ impl State {
                     Request::Leave(_) => setup.claims_of(setup.session(me)).count() == 1,
                     request => matches!(request, Request::Release(..) | Request::Void),
                 };
-                if last && matches!(reply, Some(Reply::Done(_))) {
+                if last && matches!(reply, Some(Reply::Done(_) | Reply::HandedOn)) {
                     self.answer(setup, me);
                 }
             }
@@ -220,12 +220,12 @@ impl State {
         if setup.mutated(Mutant::GapInEnds) {
             return;
         }
-        let told_early = self.claim(me).told_early;
+        let ended_early = self.claim(me).ended_early;
         for other in setup.sessions().filter(|other| *other != setup.session(me)) {
             self.session_gone(setup, me, other);
         }
         if setup.mutated(Mutant::FollowForgetsGap) {
-            self.claim_mut(me).told_early = told_early;
+            self.claim_mut(me).ended_early = ended_early;
         }
     }
 

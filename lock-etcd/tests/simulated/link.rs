@@ -114,7 +114,7 @@ impl Link {
     }
 
     fn fate(&self) -> Fate {
-        if let Some(planned) = self.wire.planned() {
+        if let Some(planned) = self.wire.next_request() {
             return planned;
         }
         if !self.is_rough() {

@@ -9,6 +9,7 @@ mod opening;
 mod renewals;
 mod server;
 mod store;
+mod turns;
 mod txn;
 mod watches;
 mod wire;

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -20,6 +20,7 @@ pub(crate) struct Wire {
     open: [AtomicUsize; 2],
     /// What becomes of the next requests, whatever chance says.
     fates: Mutex<VecDeque<Fate>>,
+    asked: AtomicU64,
 }
 
 /// What becomes of a request. All but the first end in an error that leaves open whether it took effect.
@@ -60,8 +61,15 @@ impl Wire {
         locked(&self.fates).extend(fates);
     }
 
-    pub(crate) fn planned(&self) -> Option<Fate> {
+    /// Counts a request, and tells what becomes of it, if that is planned.
+    pub(crate) fn next_request(&self) -> Option<Fate> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         locked(&self.fates).pop_front()
+    }
+
+    /// How many requests were made.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn talk(&self) -> Talk {
