@@ -18,6 +18,9 @@ use crate::{
 
 /// How long everybody may take to get in line, or to leave; a line that stands still is a problem.
 const LIMIT: Duration = Duration::from_secs(60);
+/// By how much longer it may take until all have had a turn, for each of them: a slow disk commits some hundred times a
+/// second.
+const LIMIT_OF_CLIENT: Duration = Duration::from_millis(10);
 /// How long the line is let alone, at least, between two looks at it while the clients get in line.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -137,10 +140,11 @@ async fn measure(
     let mut crew = Crew::start(locks);
     let mut stage =
         Stage { plan, first, store, before, lists: Vec::new(), clients_mib: None, process_mib: None };
-    let figures = match timeout(LIMIT, stage.warm_up(&mut crew, gate)).await {
+    let limit = u32::try_from(plan.clients).map_or(LIMIT, |clients| LIMIT + LIMIT_OF_CLIENT * clients);
+    let figures = match timeout(limit, stage.warm_up(&mut crew, gate)).await {
         Ok(Ok(())) => stage.count(&mut crew).await,
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(format!("not every client was in line and had a turn within {LIMIT:?}")),
+        Err(_) => Err(format!("not every client was in line and had a turn within {limit:?}")),
     };
     let turns = crew.drain(LIMIT, problems).await;
     let (window, counted) = figures?;
