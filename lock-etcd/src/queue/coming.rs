@@ -89,8 +89,11 @@ impl Queue {
     /// Nobody was in line where this one had been expected: it has left, or has never come.
     pub(super) fn was_missed(&self, line: &LineId, last: Last) {
         if let Some(guess) = self.once_more(line, last.claim, last.in_a_row) {
+            let coming = &mut locked(&self.table).coming;
             // What was said meanwhile is no guess.
-            locked(&self.table).coming.0.entry(line.clone()).or_insert(guess);
+            if !coming.0.contains_key(line) {
+                coming.set(line, Some(guess));
+            }
         }
     }
 
