@@ -140,17 +140,21 @@ fn trials() -> impl Iterator<Item = Trial> {
 
 async fn run_with(harness: &dyn Harness, mutant: Option<Mutant>) -> Report {
     crate::bug::seed();
-    let outcomes = stream::iter(trials()).map(|trial| async move {
+    let outcomes = stream::iter(trials().enumerate()).map(|(number, trial)| async move {
         let outcome = run_trial(harness, &trial, mutant).await;
-        (trial, outcome)
+        (number, trial, outcome)
     });
-    let collect = |mut report: Report, (trial, outcome): (Trial, Outcome)| async move {
+    // Unordered: behind a case that takes long, the others go on.
+    let mut outcomes: Vec<_> = outcomes.buffer_unordered(harness.at_once()).collect().await;
+    outcomes.sort_by_key(|(number, ..)| *number);
+    let mut report = Report::default();
+    for (_, trial, outcome) in outcomes {
         report.add(trial.clause, trial.name, trial.mode, outcome);
-        report
-    };
-    outcomes.buffered(harness.at_once()).fold(Report::default(), collect).await
+    }
+    report
 }
 
+/// One case on a store of its own.
 async fn run_trial(harness: &dyn Harness, trial: &Trial, mutant: Option<Mutant>) -> Outcome {
     let store = match harness.store().await {
         Ok(store) => store,
