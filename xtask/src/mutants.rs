@@ -82,7 +82,7 @@ enum Ended {
     Never,
 }
 
-/// A test, and the file that it is in; none: it is one of a library.
+/// A test, and the target that it is in; none: it is one of a library.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Test {
     file: &'static str,
@@ -110,7 +110,7 @@ const CLOCK: Test = Test { file: "clock", name: "the_clock_counts_from_boot" };
 impl Test {
     fn told(self) -> String {
         let Self { file, name } = self;
-        if file.is_empty() { format!("`{name}`") } else { format!("`tests/{file}`: `{name}`") }
+        if file.is_empty() { format!("`{name}`") } else { format!("`{file}`: `{name}`") }
     }
 }
 

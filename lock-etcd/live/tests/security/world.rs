@@ -107,7 +107,7 @@ impl Guarded {
         let authority = Authority::new().unwrap();
         let cluster = server(&authority, &authority.server(HERE).unwrap(), Some(&authority), options).await;
         let guarded = Self { cluster, authority };
-        let page = include_str!("../../../docs/etcd-protocol.md");
+        let page = include_str!("../../../../docs/etcd-protocol.md");
         let commands = page.lines().filter_map(|line| line.trim().strip_prefix("etcdctl "));
         let commands = commands.map(|line| line.split('#').next().unwrap_or_default());
         let mut run = 0;
