@@ -1,7 +1,9 @@
 //! Calls to cargo.
 
 use std::{
+    collections::BTreeSet,
     env,
+    ffi::OsString,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -10,8 +12,12 @@ use serde_json::Value;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+fn program() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(program());
     command.args(arguments);
     command
 }
@@ -31,6 +37,22 @@ pub(crate) fn output(arguments: &[&str]) -> Result<String> {
         return Err(format!("cargo {}: {}", arguments.join(" "), output.status).into());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs cargo on what other programs leave of the processors, and gives what it prints; when it fails, as the error.
+pub(crate) fn run_aside(arguments: &[&str]) -> std::result::Result<String, String> {
+    eprintln!("+ cargo {}", arguments.join(" "));
+    let mut command = if cfg!(unix) {
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "19"]).arg(program()).args(arguments);
+        nice
+    } else {
+        cargo(arguments)
+    };
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cargo: {error}"))?;
+    let printed =
+        [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
+    if output.status.success() { Ok(printed) } else { Err(format!("{}\n{printed}", output.status)) }
 }
 
 /// Compiles every package with each of its features alone, and with none.
@@ -56,16 +78,29 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     Ok(directory.ok_or("cargo metadata names no target directory")?.into())
 }
 
+/// The names of all tests that are programs of their own.
+pub(crate) fn test_targets() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let of = |package: &Value| package.get("targets").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_test = |target: &Value| target.pointer("/kind/0").and_then(Value::as_str) == Some("test");
+    let name = |target: Value| Some(target.get("name")?.as_str()?.to_owned());
+    let targets = packages(&metadata)?.iter().flat_map(of).filter(is_test).filter_map(name);
+    Ok(targets.collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+fn packages(metadata: &Value) -> Result<&Vec<Value>> {
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    Ok(packages.ok_or("cargo metadata lists no packages")?)
+}
+
 /// The packages of this workspace, with their features.
 fn features() -> Result<Vec<(String, Vec<String>)>> {
     let metadata = metadata()?;
-    let packages =
-        metadata.get("packages").and_then(Value::as_array).ok_or("cargo metadata lists no packages")?;
     let read = |package: &Value| {
         let name = package.get("name")?.as_str()?.to_owned();
         Some((name, package.get("features")?.as_object()?.keys().cloned().collect()))
     };
-    packages
+    packages(&metadata)?
         .iter()
         .map(|package| read(package).ok_or_else(|| "cargo metadata has another form".into()))
         .collect()

@@ -15,6 +15,7 @@ mod cargo;
 mod chaos;
 mod mutants;
 mod page;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
@@ -43,32 +44,6 @@ enum Command {
     Features,
 }
 
-/// Those that take a few seconds in memory.
-const EXAMPLES: [&str; 7] = [
-    "bank_transfer",
-    "config_readers",
-    "fenced_writes",
-    "leader_election",
-    "resource_pool",
-    "rolling_restart",
-    "work_partition",
-];
-
-/// Everything that says pass or fail, the longer example aside.
-fn test() -> cargo::Result<()> {
-    tools::ensure()?;
-    cargo::run(&["test", "--workspace", "--all-features", "--", "--show-output"])?;
-    for example in EXAMPLES {
-        cargo::run(&["run", "--quiet", "--example", example])?;
-    }
-    // The clusters that tests start need Unix.
-    if cfg!(unix) {
-        bench::servers::quick(&bench::servers::ETCD)?;
-        bench::servers::quick(&bench::servers::ZOOKEEPER)?;
-    }
-    Ok(())
-}
-
 #[derive(Debug, Subcommand)]
 enum Store {
     /// The in-process store.
@@ -83,7 +58,7 @@ enum Store {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
-        Command::Test => test(),
+        Command::Test => test::run(),
         Command::Tools => tools::ensure(),
         Command::Bench { store: Store::Memory } => bench::memory::run(),
         Command::Bench { store: Store::Etcd(options) } => bench::servers::run(&bench::servers::ETCD, options),
