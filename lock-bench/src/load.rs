@@ -16,10 +16,9 @@ use crate::{
     store::{Counters, Store},
 };
 
-/// How long everybody may take to get in line, or to leave; a line that stands still is a problem.
+/// How long everybody may take to have a turn, or to leave; a line that stands still is a problem.
 const LIMIT: Duration = Duration::from_secs(60);
-/// By how much longer it may take until all have had a turn, for each of them: a slow disk commits some hundred times a
-/// second.
+/// By how much longer, for each client: a slow disk commits some hundred times a second.
 const LIMIT_OF_CLIENT: Duration = Duration::from_millis(10);
 /// How long the line is let alone, at least, between two looks at it while the clients get in line.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -56,6 +55,11 @@ impl Plan {
             ));
         }
         Ok(Self { mode, clients, sessions, seconds })
+    }
+
+    /// How long everybody may take.
+    fn limit(&self) -> Duration {
+        u32::try_from(self.clients).map_or(LIMIT, |clients| LIMIT + LIMIT_OF_CLIENT * clients)
     }
 
     /// The lock of a client, of this run alone: nobody else is in line, and what a store still remembers of
@@ -140,13 +144,13 @@ async fn measure(
     let mut crew = Crew::start(locks);
     let mut stage =
         Stage { plan, first, store, before, lists: Vec::new(), clients_mib: None, process_mib: None };
-    let limit = u32::try_from(plan.clients).map_or(LIMIT, |clients| LIMIT + LIMIT_OF_CLIENT * clients);
+    let limit = plan.limit();
     let figures = match timeout(limit, stage.warm_up(&mut crew, gate)).await {
         Ok(Ok(())) => stage.count(&mut crew).await,
         Ok(Err(error)) => Err(error),
         Err(_) => Err(format!("not every client was in line and had a turn within {limit:?}")),
     };
-    let turns = crew.drain(LIMIT, problems).await;
+    let turns = crew.drain(limit, problems).await;
     let (window, counted) = figures?;
     let Stage { lists, clients_mib, process_mib, .. } = stage;
     Ok(Measured { turns, window, lists, counted, clients_mib, process_mib })
