@@ -38,6 +38,11 @@ fn following(setup: Setup) -> Setup {
     Setup { follows: true, ..setup }
 }
 
+/// A session makes its claims one after another.
+fn in_sequence(setup: Setup) -> Setup {
+    Setup { in_sequence: true, ..setup }
+}
+
 /// The claims of one session.
 fn together(setup: Setup) -> Setup {
     of_sessions(setup, |_| 0)
@@ -70,7 +75,7 @@ pub(crate) fn queues() -> Vec<Setup> {
         queue("A together, break", &[0, 0], Budget { breaks: 1, ..EVICT }),
         queue("A one session", &[0, 0, 1], Budget { withdrawals: 1, ..CRASH }),
         queue("A one session, unanswered", &[0, 0, 1], Budget { withdrawals: 1, ..UNANSWERED }),
-        Setup { in_sequence: true, ..queue("A in sequence", &[0, 0, 1, 1], WITHDRAW) },
+        in_sequence(queue("A in sequence", &[0, 0, 1, 1], WITHDRAW)),
         queue("A haunted", &[0, 1], Budget { withdrawals: 1, tries: 1, ..HAUNTED }),
         queue("A haunted, one session", &[0, 0, 1], HAUNTED),
         following(queue("A follow two", &[0, 1], Budget { tries: 0, ..ALL })),
@@ -80,7 +85,7 @@ pub(crate) fn queues() -> Vec<Setup> {
         following(queue("A follow, unanswered", &three, UNANSWERED)),
         following(queue("A follow, break", &[0, 1, 1], Budget { crashes: 1, ..BREAK })),
         following(queue("A follow, one session", &[0, 0, 1], WITHDRAW)),
-        following(Setup { in_sequence: true, ..queue("A follow in sequence", &[0, 0, 1, 1], WITHDRAW) }),
+        following(in_sequence(queue("A follow in sequence", &[0, 0, 1, 1], WITHDRAW))),
     ]
 }
 
@@ -120,20 +125,17 @@ pub(crate) fn deep() -> Vec<Setup> {
     let three = [0, 1, 2];
     let ppq = [Permits(1), Permits(1), Permits(2)];
     vec![
-        Setup { in_sequence: true, ..queue("A five in sequence", &[0, 0, 1, 1, 2], CRASH) },
+        in_sequence(queue("A five in sequence", &[0, 0, 1, 1, 2], CRASH)),
         queue("A two, twice unanswered", &[0, 1], Budget { unanswered: 2, ..ALL }),
         queue("A unanswered, withdraw", &three, Budget { withdrawals: 1, ..UNANSWERED }),
         queue("A unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED }),
         queue("A unanswered, try", &three, Budget { tries: 1, ..UNANSWERED }),
         queue("A three, break, evict", &three, Budget { breaks: 1, ..EVICT }),
         queue("A evict, withdraw", &three, Budget { withdrawals: 1, ..EVICT }),
-        Setup { in_sequence: true, ..queue("A in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED) },
-        Setup { in_sequence: true, ..queue("A in sequence, crash", &[0, 0, 1, 1], CRASH) },
-        following(Setup { in_sequence: true, ..queue("A follow in sequence, crash", &[0, 0, 1, 1], CRASH) }),
-        following(Setup {
-            in_sequence: true,
-            ..queue("A follow in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED)
-        }),
+        in_sequence(queue("A in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED)),
+        in_sequence(queue("A in sequence, crash", &[0, 0, 1, 1], CRASH)),
+        following(in_sequence(queue("A follow in sequence, crash", &[0, 0, 1, 1], CRASH))),
+        following(in_sequence(queue("A follow in sequence, unanswered", &[0, 0, 1, 1], UNANSWERED))),
         following(queue("A follow, unanswered, crash", &three, Budget { crashes: 1, ..UNANSWERED })),
         following(queue("A follow, break, crash", &three, Budget { crashes: 1, ..BREAK })),
         gate("B xp evict", &[Exclusive, Permits(1)], ALL),
