@@ -105,3 +105,15 @@ fn features() -> Result<Vec<(String, Vec<String>)>> {
         .map(|package| read(package).ok_or_else(|| "cargo metadata has another form".into()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_prints_when_it_fails_is_the_error() {
+        let failed = run_aside(&["no-such-command"]).unwrap_err();
+        assert!(failed.contains("exit status: 101") && failed.contains("no-such-command"), "{failed}");
+        assert!(run_aside(&["--version"]).unwrap().starts_with("cargo "));
+    }
+}

@@ -53,15 +53,17 @@ fn search_beside_the_others(targets: &[String]) -> Result<()> {
         let others = cargo::run(&tests(&[&["--lib", "--bins"], &*named(&others)].concat()));
         (others, searches.join())
     });
-    // What a test says that fails is the last to be printed.
-    match (others, searches.map_err(|_panic| "the searches panicked")?) {
-        (Ok(()), Ok(printed)) => {
-            println!("{printed}");
-            Ok(())
-        }
-        (Ok(()), Err(printed)) => Err(printed.into()),
-        (Err(error), Ok(_)) => Err(error),
-        (Err(error), Err(printed)) => Err(format!("{error}\n{printed}").into()),
+    println!("{}", all_passed(others, searches.map_err(|_panic| "the searches panicked")?)?);
+    Ok(())
+}
+
+/// What the searches printed; or all that is known of what failed, to be the last that is printed.
+fn all_passed(others: Result<()>, searches: std::result::Result<String, String>) -> Result<String> {
+    match (others, searches) {
+        (Ok(()), Ok(printed)) => Ok(printed),
+        (Ok(()), Err(failed)) => Err(failed.into()),
+        (Err(failed), Ok(_)) => Err(failed),
+        (Err(failed), Err(too)) => Err(format!("{failed}\n{too}").into()),
     }
 }
 
@@ -72,4 +74,28 @@ fn tests<'a>(which: &[&'a str]) -> Vec<&'a str> {
 
 fn named<'a>(targets: &[&'a str]) -> Vec<&'a str> {
     targets.iter().flat_map(|target| ["--test", *target]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_fails_is_told() {
+        let (well, badly) = (|| Ok("found nothing".to_owned()), || Err("seed 7".to_owned()));
+        assert_eq!(all_passed(Ok(()), well()).unwrap(), "found nothing");
+        assert_eq!(all_passed(Ok(()), badly()).unwrap_err().to_string(), "seed 7");
+        assert_eq!(all_passed(Err("etcd".into()), well()).unwrap_err().to_string(), "etcd");
+        assert_eq!(all_passed(Err("etcd".into()), badly()).unwrap_err().to_string(), "etcd\nseed 7");
+    }
+
+    #[test]
+    fn every_search_is_a_test_of_the_workspace() {
+        let targets = cargo::test_targets().unwrap();
+        assert!(SEARCHES.iter().all(|search| targets.iter().any(|target| target == search)), "{targets:?}");
+        assert!(targets.iter().any(|target| target == "conformance"), "{targets:?}");
+        let renamed = ["model".to_owned(), "sim".to_owned()];
+        let error = search_beside_the_others(&renamed).unwrap_err().to_string();
+        assert!(error.contains(r#"there are ["model", "sim"]"#), "{error}");
+    }
 }
