@@ -48,7 +48,11 @@ async fn c10_who_holds_is_told_when_its_node_or_what_it_lies_in_is_deleted() {
             Ok(next) => {
                 assert!(matches!(part, Part::Node | Part::Namespace), "{part:?}");
                 assert!(next.token() > token, "{part:?}");
-                next.release().await.unwrap();
+                // A namespace is deleted node by node: the next holder's may go after its grant.
+                if let Err(error) = next.release().await {
+                    assert!(matches!(part, Part::Namespace), "{part:?}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::NotHeld, "{error}");
+                }
             }
             Err(error) => {
                 assert!(!matches!(part, Part::Node), "{part:?}: {error}");
