@@ -42,10 +42,11 @@ pub(crate) fn output(arguments: &[&str]) -> Result<String> {
 /// Runs cargo on what other programs leave of the processors, and gives what it prints; when it fails, as the error.
 pub(crate) fn run_aside(arguments: &[&str]) -> std::result::Result<String, String> {
     eprintln!("+ cargo {}", arguments.join(" "));
-    let mut command = if cfg!(unix) {
-        let mut nice = Command::new("nice");
-        nice.args(["-n", "19"]).arg(program()).args(arguments);
-        nice
+    let mut command = if cfg!(target_os = "linux") {
+        // Who wakes up takes the processor from it at once; a low priority would keep it for some milliseconds.
+        let mut idle = Command::new("chrt");
+        idle.args(["--idle", "0"]).arg(program()).args(arguments);
+        idle
     } else {
         cargo(arguments)
     };
