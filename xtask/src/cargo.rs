@@ -50,7 +50,8 @@ pub(crate) fn run_aside(arguments: &[&str]) -> std::result::Result<String, Strin
     } else {
         cargo(arguments)
     };
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cargo: {error}"))?;
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     let printed =
         [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
     if output.status.success() { Ok(printed) } else { Err(format!("{}\n{printed}", output.status)) }
