@@ -85,32 +85,32 @@ enum Ended {
 /// A test, and the target that it is in; none: it is one of a library.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Test {
-    file: &'static str,
+    target: &'static str,
     name: &'static str,
 }
 
-const MEMORY: Test = Test { file: "suite", name: "memory_keeps_every_clause" };
-const ONE_MEMBER: Test = Test { file: "conformance", name: "one_member_keeps_every_clause" };
-const THREE_MEMBERS: Test = Test { file: "conformance", name: "three_members_keep_every_clause" };
-const ONE_SERVER: Test = Test { file: "conformance", name: "one_server_keeps_every_clause" };
-const THREE_SERVERS: Test = Test { file: "conformance", name: "three_servers_keep_every_clause" };
+const MEMORY: Test = Test { target: "suite", name: "memory_keeps_every_clause" };
+const ONE_MEMBER: Test = Test { target: "conformance", name: "one_member_keeps_every_clause" };
+const THREE_MEMBERS: Test = Test { target: "conformance", name: "three_members_keep_every_clause" };
+const ONE_SERVER: Test = Test { target: "conformance", name: "one_server_keeps_every_clause" };
+const THREE_SERVERS: Test = Test { target: "conformance", name: "three_servers_keep_every_clause" };
 /// Not of the suite: the rule by which ZooKeeper's sessions count, in a simulation of leader and follower.
 const BEATS: Test = Test {
-    file: "",
+    target: "",
     name: "the_leader_never_ends_a_session_before_its_deadline_and_simpler_rules_are_refuted",
 };
 /// Nor this: a create whose answer is swallowed, before a real server.
-const LOST_ANSWER: Test = Test { file: "faults", name: "c9_a_place_whose_answer_is_lost_is_found_again" };
+const LOST_ANSWER: Test = Test { target: "faults", name: "c9_a_place_whose_answer_is_lost_is_found_again" };
 /// Nor this: a test of etcd's faults.
-const SURVIVAL: Test = Test { file: "faults", name: "a_session_survives_what_is_over_before_its_deadline" };
-const MEMORY_SEEDS: Test = Test { file: "sim", name: "no_seed_finds_anything_wrong" };
-const ETCD_SEEDS: Test = Test { file: "simulated", name: "no_seed_finds_anything_wrong" };
-const CLOCK: Test = Test { file: "clock", name: "the_clock_counts_from_boot" };
+const SURVIVAL: Test = Test { target: "faults", name: "a_session_survives_what_is_over_before_its_deadline" };
+const MEMORY_SEEDS: Test = Test { target: "sim", name: "no_seed_finds_anything_wrong" };
+const ETCD_SEEDS: Test = Test { target: "simulated", name: "no_seed_finds_anything_wrong" };
+const CLOCK: Test = Test { target: "clock", name: "the_clock_counts_from_boot" };
 
 impl Test {
     fn told(self) -> String {
-        let Self { file, name } = self;
-        if file.is_empty() { format!("`{name}`") } else { format!("`{file}`: `{name}`") }
+        let Self { target, name } = self;
+        if target.is_empty() { format!("`{name}`") } else { format!("`{target}`: `{name}`") }
     }
 }
 
@@ -172,7 +172,7 @@ impl Check {
 
     /// Whether it is asked only about what nothing else finds.
     fn is_slow(self) -> bool {
-        matches!(self, Self::Suite(test) if test.file == "conformance")
+        matches!(self, Self::Suite(test) if test.target == "conformance")
     }
 
     /// Where the table tells it.
@@ -298,7 +298,7 @@ fn finding(ended: Ended, sign: impl FnOnce(&str) -> Option<String>) -> Result<Op
 
 /// Runs one of the tests.
 fn look(bug: &Bug, test: Test, variables: &[(&str, &str)]) -> Result<Ended> {
-    let target = if test.file.is_empty() { vec!["--lib"] } else { vec!["--test", test.file] };
+    let target = if test.target.is_empty() { vec!["--lib"] } else { vec!["--test", test.target] };
     let cargo =
         [&["test", "--quiet", "--workspace", "--all-features"], &*target, &["--", test.name]].concat();
     ran(bug, "cargo", &cargo, variables)
@@ -306,7 +306,7 @@ fn look(bug: &Bug, test: Test, variables: &[(&str, &str)]) -> Result<Ended> {
 
 /// The clauses that the suite finds broken; of another test, which it is.
 fn suite(test: Test, bug: &Bug) -> Result<Option<String>> {
-    let is_of_suite = test.file == "suite" || test.file == "conformance";
+    let is_of_suite = test.target == "suite" || test.target == "conformance";
     finding(look(bug, test, &[])?, |printed| {
         if is_of_suite { clauses(printed) } else { has_failed(test, printed).then(|| test.told()) }
     })
