@@ -25,11 +25,10 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
+use crate::live::{soon, until};
+
 /// How many processes hold at a time, each its own lock.
 pub const PROCESSES: usize = 20;
-
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 const HOLDER: &str = "holder";
 
@@ -114,22 +113,13 @@ impl Holder {
     ///
     /// When there is none.
     pub async fn says(&mut self) -> String {
-        soon(self.lines.next_line()).await.unwrap().expect("the holder ended early")
+        soon("its next line", self.lines.next_line()).await.unwrap().expect("the holder ended early")
     }
 
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
     }
-}
-
-/// Waits for what must happen.
-///
-/// # Panics
-///
-/// When it does not.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it did not happen in time")
 }
 
 fn lock(number: usize) -> String {
@@ -160,7 +150,7 @@ pub async fn killed(what: &str, store: &str, ttl: Duration, waiter: &Coordinator
             let guard = waiting.lock().await.unwrap();
             (Instant::now(), guard)
         }));
-        soon(async { while mutex.inspect().await.unwrap().places.len() < 2 {} }).await;
+        until("it is in line", async || mutex.inspect().await.unwrap().places.len() >= 2).await;
     }
     let mut killed_at = Vec::new();
     for holder in &mut holders {
@@ -172,7 +162,7 @@ pub async fn killed(what: &str, store: &str, ttl: Duration, waiter: &Coordinator
     also();
     let mut took = Vec::new();
     for (wait, killed_at) in waits.into_iter().zip(killed_at) {
-        let (granted_at, guard) = soon(wait).await.unwrap();
+        let (granted_at, guard) = soon("the grant", wait).await.unwrap();
         assert!(guard.is_valid());
         took.push(granted_at - killed_at);
         guard.release().await.unwrap();
@@ -200,7 +190,7 @@ pub async fn stopped(store: &str, ttl: Duration, next: &Coordinator) -> (Vec<Gua
     // The store gives each lock to somebody else.
     let mut guards = Vec::new();
     for number in 0..PROCESSES {
-        guards.push(soon(next.mutex(lock(number)).unwrap().lock()).await.unwrap());
+        guards.push(soon("the next grant", next.mutex(lock(number)).unwrap().lock()).await.unwrap());
     }
     // A ttl counts from the last renewal, which was before the stop: in real time, since so do the holders.
     tokio::time::sleep_until(stopped + ttl + ttl / 4).await;

@@ -31,11 +31,14 @@ pub trait Store: Send + Sync {
     fn ttl(&self) -> Duration;
 
     /// For how long a claim that must not be granted is watched.
-    fn grace(&self) -> Duration;
+    fn grace(&self) -> Duration {
+        Duration::from_millis(250)
+    }
 
-    /// How late the suite may see what is due: on real time, for how long a busy machine may stand still.
+    /// How late the suite may see what is due: on real time, for how long a busy machine may stand still. The
+    /// [`ttl`](Self::ttl) must be longer.
     fn lateness(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs(1)
     }
 
     /// A client, as another process would have it.

@@ -66,6 +66,10 @@ impl Store for MemoryStore {
         Duration::from_millis(20)
     }
 
+    fn lateness(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn client(&self) -> Box<dyn Client> {
         // Machines draw different session ids.
         let seed = self.clients.fetch_add(1, Ordering::Relaxed) + 2;

@@ -7,14 +7,15 @@
 use std::{sync::Arc, time::Duration};
 
 use lock_core::{Coordinator, Options};
-use lock_testkit::server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions};
+use lock_testkit::{
+    live::{soon, until},
+    server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions},
+};
 use lock_zk::{Config, Zk};
 use tokio::task::JoinSet;
 
 const TICK: Duration = Duration::from_millis(100);
 const TTL: Duration = Duration::from_secs(20);
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// So many that a list of them is no short packet.
 const WAITING: usize = 400;
@@ -26,10 +27,6 @@ const SHORT: usize = 4 << 10;
 async fn user(endpoint: &str) -> Coordinator {
     let config = Config::new([endpoint]).unwrap().namespace("cost").unwrap().tick(TICK).unwrap();
     Coordinator::open(Arc::new(Zk::new(config).unwrap()), Options::default().ttl(TTL)).await.unwrap()
-}
-
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 /// From one session to the other, and within each.
@@ -51,12 +48,7 @@ async fn c4_where_many_wait_a_hand_off_takes_short_packets() {
         let mutex = users[claim % 2].mutex("x").unwrap();
         waiting.spawn(async move { mutex.lock().await.unwrap() });
     }
-    soon("all are in line", async {
-        while watcher.inspect().await.unwrap().places.len() <= WAITING {
-            tokio::time::sleep(TICK).await;
-        }
-    })
-    .await;
+    until("all are in line", async || watcher.inspect().await.unwrap().places.len() > WAITING).await;
 
     for (tap, user) in taps.iter().zip(&users) {
         // Whoever lists them is found out.

@@ -86,15 +86,6 @@ impl harness::Store for Store {
         TTL
     }
 
-    fn grace(&self) -> Duration {
-        Duration::from_millis(250)
-    }
-
-    /// Sessions outlive that, too.
-    fn lateness(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
     async fn client(&self) -> Box<dyn harness::Client> {
         let faults = Arc::new(Faults::default());
         let etcd = client(&self.server, faults.clone()).await.unwrap();

@@ -3,11 +3,14 @@
 use etcd_client::{Client, Event, GetOptions, Txn, TxnOp, WatchOptions};
 use lock_core::{ClaimId, ErrorKind, LostReason, Mode, SessionId, backend::Record};
 use lock_etcd::Layout;
-use lock_testkit::server::etcd::{Etcd as Server, EtcdOptions};
+use lock_testkit::{
+    live::soon,
+    server::etcd::{Etcd as Server, EtcdOptions},
+};
 
 use crate::{
     harness::NAMESPACE,
-    requests::{line, session, soon, user},
+    requests::{line, session, user},
 };
 
 async fn other(server: &Server) -> Client {

@@ -10,7 +10,7 @@ use lock_core::{
     backend::{Backend, CellVersion},
 };
 use lock_etcd::{Etcd, Layout};
-use lock_testkit::{server::etcd::Etcd as Server, suite::MODES};
+use lock_testkit::{live::soon, server::etcd::Etcd as Server, suite::MODES};
 use tonic::transport::Endpoint;
 use tower::util::BoxCloneSyncService;
 
@@ -18,9 +18,6 @@ use crate::{
     channel::{Faults, Faulty},
     harness::{NAMESPACE, TTL, client},
 };
-
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More than any one of these operations makes.
 const REQUESTS: u64 = 7;
@@ -30,10 +27,6 @@ pub(crate) async fn user(server: &Server, layout: Layout) -> (Coordinator, Arc<F
     let etcd = client(server, faults.clone()).await.unwrap();
     let backend = Arc::new(Etcd::from_client_in(layout, etcd, Some(NAMESPACE)).unwrap());
     (Coordinator::open(backend, Options::default().ttl(TTL * 5)).await.unwrap(), faults)
-}
-
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 pub(crate) fn line(name: &str) -> LineId {

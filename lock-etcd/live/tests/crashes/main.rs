@@ -7,7 +7,8 @@ use etcd_client::TxnOp;
 use lock_core::{Coordinator, Options};
 use lock_etcd::{Config, Etcd, transact};
 use lock_testkit::{
-    crashes::{PROCESSES, Role, hold, killed, soon, stopped},
+    crashes::{PROCESSES, Role, hold, killed, stopped},
+    live::until,
     server::etcd::Etcd as Server,
 };
 
@@ -66,7 +67,7 @@ async fn nothing_is_left(server: &Server) {
         found.map(|found| found.kvs().iter().map(|kv| kv.key_str().unwrap().to_owned()).collect::<Vec<_>>())
     };
     // The client goes round all members, of which one may be dead.
-    soon(async { while !keys().await.is_ok_and(|keys| keys.is_empty()) {} }).await;
+    until("nothing is left", async || keys().await.is_ok_and(|keys| keys.is_empty())).await;
 }
 
 async fn are_stopped(server: Server) {

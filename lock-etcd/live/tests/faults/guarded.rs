@@ -6,10 +6,13 @@ use std::{sync::Arc, time::Duration};
 use etcd_client::{Client, Compare, CompareOp, TxnOp};
 use lock_core::{Coordinator, ErrorKind, Guard, Memory, Mutex, Options};
 use lock_etcd::{Etcd, Layout, transact};
-use lock_testkit::proxy::{Direction, Fault};
+use lock_testkit::{
+    live::{soon, until},
+    proxy::{Direction, Fault},
+};
 use tokio::task::JoinHandle;
 
-use crate::support::{Cluster, NAMESPACE, soon, until};
+use crate::support::{Cluster, NAMESPACE};
 
 const WRITES: usize = 20;
 

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use lock_core::{ErrorKind, LostReason};
+use lock_testkit::live::{soon, until, waiting};
 
-use crate::{
-    network::linked,
-    support::{Cluster, soon, until, waiting},
-};
+use crate::{network::linked, support::Cluster};
 
 const TTL: Duration = Duration::from_secs(10);
 

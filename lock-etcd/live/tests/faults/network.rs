@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use lock_core::{Coordinator, Health, LostReason};
-use lock_testkit::proxy::{Direction, Fault, Proxy};
+use lock_testkit::{
+    live::{soon, until, waiting},
+    proxy::{Direction, Fault, Proxy},
+};
 
-use crate::support::{Cluster, soon, until, waiting};
+use crate::support::Cluster;
 
 const TTL: Duration = Duration::from_secs(3);
 

@@ -6,9 +6,14 @@ use etcd_client::{Client, ConnectOptions};
 
 use lock_core::{Coordinator, Effect, ErrorKind, Options};
 use lock_etcd::{Config, Etcd, Layout};
-use lock_testkit::{port::Port, proxy::Fault, server::etcd::EtcdOptions};
+use lock_testkit::{
+    live::{soon, until, waiting},
+    port::Port,
+    proxy::Fault,
+    server::etcd::EtcdOptions,
+};
 
-use crate::support::{Cluster, NAMESPACE, soon, until, waiting};
+use crate::support::{Cluster, NAMESPACE};
 
 const TTL: Duration = Duration::from_secs(10);
 

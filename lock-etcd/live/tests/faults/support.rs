@@ -1,20 +1,16 @@
 //! A cluster of its own for each test, and a look into it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use etcd_client::{Client, ConnectOptions, DeleteOptions, GetOptions};
-use lock_core::{Coordinator, Mutex, Options, Result};
+use lock_core::{Coordinator, Options, Result};
 use lock_etcd::{Config, Etcd};
-use lock_testkit::server::etcd::{Etcd as Server, EtcdOptions};
-use tokio::task::JoinHandle;
+use lock_testkit::{
+    live::until,
+    server::etcd::{Etcd as Server, EtcdOptions},
+};
 
 pub(crate) const NAMESPACE: &str = "faults";
-
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster, and a client that looks past its proxies' faults.
 pub(crate) struct Cluster {
@@ -118,29 +114,4 @@ impl Cluster {
     pub(crate) async fn is_empty(&self) {
         until("nothing is left", async || self.keys().await.is_empty() && self.leases().await == 0).await;
     }
-}
-
-/// Polls until the condition holds.
-pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits for what must happen.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
-}
-
-/// Waits for the lock in a task, and is in line when this returns.
-pub(crate) async fn waiting(mutex: &Mutex) -> JoinHandle<Result<lock_core::Guard>> {
-    let before = mutex.inspect().await.unwrap().places.len();
-    let task = tokio::spawn({
-        let mutex = mutex.clone();
-        async move { mutex.lock().await }
-    });
-    until("it is in line", async || mutex.inspect().await.unwrap().places.len() > before).await;
-    task
 }

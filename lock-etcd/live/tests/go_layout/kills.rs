@@ -1,6 +1,7 @@
 //! SIGKILL, on both sides.
 
-use crate::peers::{Cluster, soon, waiting};
+use crate::peers::Cluster;
+use lock_testkit::live::{asking, soon};
 
 pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_ttl(cluster: &Cluster) {
     let user = cluster.user().await;
@@ -9,7 +10,7 @@ pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_tt
     let mutex = user.mutex("killed").unwrap();
     let mut theirs = cluster.their_lock("killed");
     theirs.says().await;
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     cluster.in_line("killed", 2).await;
     theirs.kill().await;
     let guard = soon("the turn after a killed holder of theirs", wait).await.unwrap().unwrap();
@@ -17,7 +18,7 @@ pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_tt
     // A waiter of theirs, and one of ours behind it.
     let mut theirs = cluster.their_lock("killed");
     cluster.in_line("killed", 2).await;
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     cluster.in_line("killed", 3).await;
     theirs.kill().await;
     guard.release().await.unwrap();

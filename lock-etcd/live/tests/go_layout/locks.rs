@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lock_core::{ErrorKind, LostReason};
+use lock_testkit::live::{asking, soon, until};
 
-use crate::peers::{Cluster, soon, until, waiting};
+use crate::peers::Cluster;
 
 pub(crate) async fn c6_a_try_fails_while_they_hold_and_succeeds_afterwards(cluster: &Cluster) {
     let user = cluster.user().await;
@@ -35,7 +36,7 @@ pub(crate) async fn c12_a_holder_of_theirs_can_be_seen_and_evicted_once(cluster:
     let mut theirs = cluster.their_lock("evict");
     let key = theirs.says().await;
     let lease = key.trim_start_matches("evict/").to_owned();
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     cluster.in_line("evict", 2).await;
     let line = mutex.inspect().await.unwrap();
     let holder = line.holders().next().unwrap().clone();
@@ -59,13 +60,13 @@ pub(crate) async fn c12_a_holder_of_theirs_can_be_seen_and_evicted_once(cluster:
 pub(crate) async fn c7_a_holder_whose_key_was_deleted_is_told(cluster: &Cluster) {
     let (user, other) = (cluster.user().await, cluster.user().await);
     let guard = user.mutex("told").unwrap().lock().await.unwrap();
-    let wait = waiting(&other.mutex("told").unwrap());
+    let wait = asking(&other.mutex("told").unwrap());
     cluster.in_line("told", 2).await;
     cluster.delete(format!("told/{:x}", user.session_id().get())).await;
     assert_eq!(soon("it is told", guard.lost()).await, LostReason::Evicted);
     let next = soon("the grant", wait).await.unwrap().unwrap();
     // One who waits is told too.
-    let wait = waiting(&user.mutex("told").unwrap());
+    let wait = asking(&user.mutex("told").unwrap());
     cluster.in_line("told", 2).await;
     cluster.delete(format!("told/{:x}-1", user.session_id().get())).await;
     cluster.delete(format!("told/{:x}", user.session_id().get())).await;
@@ -83,7 +84,7 @@ pub(crate) async fn c7_a_holder_whose_key_was_deleted_is_told(cluster: &Cluster)
 pub(crate) async fn c10_a_waiter_whose_lease_was_revoked_queues_anew(cluster: &Cluster) {
     let (holder, waiter) = (cluster.user().await, cluster.user().await);
     let guard = holder.mutex("anew").unwrap().lock().await.unwrap();
-    let wait = waiting(&waiter.mutex("anew").unwrap());
+    let wait = asking(&waiter.mutex("anew").unwrap());
     cluster.in_line("anew", 2).await;
     let before = waiter.session_id();
     cluster.etcd.lease_client().revoke(before.get().cast_signed()).await.unwrap();
@@ -109,7 +110,7 @@ pub(crate) async fn c11_who_would_wait_for_a_name_inside_is_told(cluster: &Clust
         assert!(error.to_string().contains(&key), "{error}");
     }
     // It waits like everybody else for its own name, and the outer one is refused while it does.
-    let wait = waiting(&user.mutex("outer/inner").unwrap());
+    let wait = asking(&user.mutex("outer/inner").unwrap());
     cluster.in_line("outer/inner", 2).await;
     let refused = soon("an error", outer.lock()).await.unwrap_err();
     assert!(refused.to_string().contains("mutex \"outer/inner\""), "{refused}");
@@ -142,7 +143,7 @@ pub(crate) async fn c1_a_plain_key_under_a_name_keeps_everybody_out(cluster: &Cl
     cluster.put("plain/1", "by hand").await;
     let mut theirs = cluster.their_lock("plain");
     cluster.in_line("plain", 2).await;
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     cluster.in_line("plain", 3).await;
     assert!(mutex.try_lock().await.unwrap().is_none());
     let line = mutex.inspect().await.unwrap();
@@ -162,7 +163,7 @@ pub(crate) async fn c1_a_key_that_is_no_text_is_waited_for_and_evicted(cluster: 
     let mutex = user.mutex("bytes").unwrap();
     for evicts in [false, true] {
         cluster.put(*b"bytes/\xff", "by hand").await;
-        let wait = waiting(&mutex);
+        let wait = asking(&mutex);
         until("its key is watched", async || cluster.watchers().await > 0).await;
         if evicts {
             let line = mutex.inspect().await.unwrap();
@@ -182,7 +183,7 @@ pub(crate) async fn c16_places_are_used_again(cluster: &Cluster) {
     let (mutex, own) = (user.mutex("again").unwrap(), format!("again/{:x}", user.session_id().get()));
     for _ in 0..3 {
         let guard = mutex.lock().await.unwrap();
-        let wait = waiting(&mutex);
+        let wait = asking(&mutex);
         cluster.in_line("again", 2).await;
         let mut keys = cluster.keys().await;
         keys.sort();
@@ -211,7 +212,7 @@ pub(crate) async fn c5_watches_do_not_pile_up(cluster: &Cluster) {
     let guard = holder.mutex("piles").unwrap().lock().await.unwrap();
     let mutex = waiter.mutex("piles").unwrap();
     for _ in 0..30 {
-        let wait = waiting(&mutex);
+        let wait = asking(&mutex);
         cluster.in_line("piles", 2).await;
         wait.abort();
         cluster.in_line("piles", 1).await;

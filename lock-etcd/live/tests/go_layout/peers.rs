@@ -4,27 +4,26 @@ use std::{
     env,
     process::{ExitStatus, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use etcd_client::{Client, GetOptions};
-use lock_core::{Coordinator, Guard, Mutex, Options, Result};
+use lock_core::{Coordinator, Options};
 use lock_etcd::{Config, Etcd, Layout};
-use lock_testkit::server::etcd::Etcd as Server;
+use lock_testkit::{
+    live::{soon, until},
+    server::etcd::Etcd as Server,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
-    task::JoinHandle,
 };
 
 const TTL: Duration = Duration::from_secs(10);
 
 /// For those who are killed.
 const SHORT_TTL: Duration = Duration::from_secs(2);
-
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One member, and a look into it.
 pub(crate) struct Cluster {
@@ -159,24 +158,4 @@ impl Peer {
     pub(crate) async fn ends(&mut self) -> ExitStatus {
         soon("its end", self.process.wait()).await.unwrap()
     }
-}
-
-/// Polls until the condition holds.
-pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits for what must happen.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
-}
-
-/// Waits for the lock in a task.
-pub(crate) fn waiting(mutex: &Mutex) -> JoinHandle<Result<Guard>> {
-    let mutex = mutex.clone();
-    tokio::spawn(async move { mutex.lock().await })
 }

@@ -9,8 +9,9 @@ use std::{
 };
 
 use lock_etcd::Layout;
+use lock_testkit::live::soon;
 
-use crate::peers::{Cluster, soon};
+use crate::peers::Cluster;
 
 const MEASURED: Duration = Duration::from_secs(1);
 

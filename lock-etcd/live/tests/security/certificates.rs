@@ -1,11 +1,12 @@
 //! Who is trusted, on either side.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, fs, time::Duration};
 
 use etcd_client::{ConnectOptions, TlsOptions};
 use lock_core::ErrorKind;
 use lock_etcd::{Config, Tls};
 use lock_testkit::{
+    live::{Unusable, alone, chain, soon, takes_turns, until, unusable_files},
     port::Port,
     proxy::Fault,
     server::{
@@ -16,8 +17,8 @@ use lock_testkit::{
 };
 
 use crate::{
-    support::{Cluster, soon, until},
-    world::{HERE, alone, chain, open, refusal, server, server_tls, shown, takes_turns, trusting},
+    support::Cluster,
+    world::{HERE, open, refusal, server, server_tls, shown, trusting},
 };
 
 /// Nothing is asked of this server.
@@ -161,26 +162,10 @@ async fn certificates_that_are_renewed_are_taken_by_the_sessions_that_last() {
 async fn c13_a_file_that_cannot_be_used_is_named_before_anything_is_sent() {
     let nobody = Port::reserve().unwrap();
     let authority = Authority::new().unwrap();
-    let (mine, other) = (authority.client("a").unwrap(), authority.client("b").unwrap());
-    let (empty, folder) = (mine.key.with_file_name("empty.pem"), mine.key.parent().unwrap());
-    fs::write(&empty, "").unwrap();
-    let missing = Path::new("/no/such.pem");
-    let secret = fs::read_to_string(&mine.key).unwrap().lines().nth(1).unwrap().to_owned();
-    let broken = mine.key.with_file_name("broken.pem");
-    fs::write(&broken, format!("-----BEGIN {secret}\n{secret}")).unwrap();
-    for (tls, file, why) in [
-        (Tls::new().ca(missing), missing, "ca cannot be read"),
-        (Tls::new().ca(folder), folder, "ca cannot be read"),
-        (Tls::new().ca(&empty), &*empty, "ca holds no certificate"),
-        (Tls::new().ca(&mine.key), &*mine.key, "ca holds no certificate"),
-        (Tls::new().identity(missing, &mine.key), missing, "cert cannot be read"),
-        (Tls::new().identity(&empty, &mine.key), &*empty, "cert holds no certificate"),
-        (Tls::new().identity(&mine.certificate, missing), missing, "key cannot be read"),
-        (Tls::new().identity(&mine.certificate, &empty), &*empty, "key holds no private key"),
-        (Tls::new().identity(&mine.certificate, &broken), &*broken, "key holds no private key"),
-        (Tls::new().identity(&mine.certificate, &other.key), &*other.key, "does not fit the certificate"),
-        (Tls::new().server_name("no name"), Path::new("no name"), "server_name"),
-    ] {
+    let (unusable, secret) = unusable_files(&authority);
+    let named =
+        Unusable { tls: Tls::new().server_name("no name"), file: "no name".into(), why: "server_name" };
+    for Unusable { tls, file, why } in unusable.into_iter().chain([named]) {
         let config = Config::new([nobody.address().to_string()]).unwrap().tls(tls);
         let (kind, text) = refusal(config).await;
         assert_eq!(kind, ErrorKind::InvalidOption, "{text}");

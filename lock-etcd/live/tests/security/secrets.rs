@@ -1,58 +1,29 @@
 //! What must never be printed, whatever goes wrong.
 
-use std::{
-    fs, io,
-    sync::{Arc, Mutex},
-};
+use std::fs;
 
 use lock_core::{Options, Uri};
 use lock_etcd::{Config, Etcd, Tls};
-use lock_testkit::server::etcd::EtcdOptions;
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
+use lock_testkit::{
+    live::{Said, alone, bad_uris, close, takes_turns},
+    server::etcd::EtcdOptions,
+};
 
-use crate::world::{BILLING, Guarded, alone, chain, open, takes_turns};
-
-/// Everything that is logged in this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
+use crate::world::{BILLING, Guarded, open};
 
 #[tokio::test]
 async fn passwords_and_keys_are_in_no_log_no_error_and_no_debug_output() {
-    // Others would decide what is logged, too.
     alone("secrets::child", &[]).await;
 }
 
 #[tokio::test]
 #[ignore = "a part of the test above"]
 async fn child() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    let _logging = subscriber.with_writer(log.clone()).set_default();
-
+    let mut said = Said::listen();
     let guarded = Guarded::start(EtcdOptions::default()).await;
     let password = guarded.password();
     let mine = guarded.authority.client("program").unwrap();
     let key = fs::read_to_string(&mine.key).unwrap();
-    let mut printed = String::new();
 
     let config = |user: &str, password: &str| {
         let uri = format!(
@@ -68,13 +39,11 @@ async fn child() {
         (config, format!("{uri:?} {options:?}"))
     };
     let (right, uri) = config(BILLING, &password.replace('@', "%40"));
-    printed += &format!("{right:?} {:?} {uri}", Etcd::new(right.clone()));
+    said.print(format_args!("{right:?} {:?} {uri}", Etcd::new(right.clone())));
     let (one, other) = (open(right.clone()).await.unwrap(), open(right.clone()).await.unwrap());
     takes_turns(&one, &other).await;
-    printed += &format!("{one:?} {:?}", one.mutex("x").unwrap());
-    for user in [one, other] {
-        user.close().await.unwrap();
-    }
+    said.print(format_args!("{one:?} {:?}", one.mutex("x").unwrap()));
+    close([one, other]).await;
     let swapped = Tls::new().ca(&mine.key).identity(&mine.key, &mine.certificate);
     for bad in [
         config(BILLING, WRONG).0,
@@ -84,41 +53,22 @@ async fn child() {
         right.clone().tls(Tls::new().identity(&mine.certificate, guarded.authority.certificate())),
         right.tls(Tls::new().server_name("elsewhere")),
     ] {
-        let error = open(bad).await.unwrap_err();
-        printed += &format!("{error:?} {}", chain(&error));
+        said.print_error(&open(bad).await.unwrap_err());
     }
-    for uri in [
-        format!("etcd://{WRONG}@h"),
-        format!("etcd://user:{WRONG}@h:port"),
-        format!("etcd://user:{WRONG}@h@"),
-        format!("etcd://user:{WRONG}/@h"),
-        format!("etcd://user:{WRONG}%ff@h"),
-        format!("etcd://user:{WRONG}@h?tls=yes"),
-        format!("etcd://user:{WRONG}@h?cert=x"),
-    ] {
+    for uri in bad_uris("etcd", WRONG) {
         let uri: Uri = uri.parse().unwrap();
-        let refused = Config::from_uri(&uri, &mut uri.options());
-        printed +=
-            &refused.map_or_else(|error| format!("{error:?} {}", chain(&error)), |it| format!("{it:?}"));
-    }
-    printed += &format!("{:?}", Options::default());
-
-    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    // It is the log of all of that.
-    for part in ["connecting", "session opened", "lock_etcd", "h2::", "rustls::"] {
-        assert!(logged.contains(part), "{part}");
-    }
-    let line = key.lines().nth(1).unwrap();
-    let bytes = |text: &str| format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned();
-    let escaped = password.replace('@', "%40");
-    for secret in [password, &escaped, WRONG, line, &line[..20], "PRIVATE KEY"] {
-        for secret in [secret.to_owned(), bytes(secret)] {
-            for (where_, text) in [("printed", &printed), ("logged", &logged)] {
-                let found = text.find(&secret).map(|at| text[..at].lines().last().unwrap_or_default());
-                assert_eq!(found, None, "{secret:?} was {where_}");
-            }
+        match Config::from_uri(&uri, &mut uri.options()) {
+            Ok(taken) => said.print(format_args!("{taken:?}")),
+            Err(error) => said.print_error(&error),
         }
     }
+    said.print(format_args!("{:?}", Options::default()));
+
+    // It is the log of all of that.
+    said.tells_of(&["connecting", "session opened", "lock_etcd", "h2::", "rustls::"]);
+    let line = key.lines().nth(1).unwrap();
+    let escaped = password.replace('@', "%40");
+    said.keeps(&[password, &escaped, WRONG, line, &line[..20], "PRIVATE KEY"]);
 }
 
 const WRONG: &str = "hunter2";

@@ -49,15 +49,6 @@ impl harness::Store for Store {
         Duration::from_secs(3)
     }
 
-    fn grace(&self) -> Duration {
-        Duration::from_millis(250)
-    }
-
-    /// Sessions outlive that, too.
-    fn lateness(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
     async fn client(&self) -> Box<dyn harness::Client> {
         let config = self.guarded.config("program").credentials(BILLING, self.guarded.password());
         Box::new(Party { backend: Arc::new(Etcd::new(config)), machine: Machine::new().unwrap() })

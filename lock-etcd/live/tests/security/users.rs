@@ -2,12 +2,13 @@
 
 use etcd_client::{GetOptions, Permission, RoleRevokePermissionOptions};
 use lock_core::{ErrorKind, LostReason};
-use lock_testkit::{proxy::Fault, server::etcd::EtcdOptions};
-
-use crate::{
-    support::{soon, until, waiting},
-    world::{BILLING, Guarded, open, refusal, takes_turns},
+use lock_testkit::{
+    live::{soon, takes_turns, until, waiting},
+    proxy::Fault,
+    server::etcd::EtcdOptions,
 };
+
+use crate::world::{BILLING, Guarded, open, refusal};
 
 #[tokio::test]
 async fn the_documented_role_is_enough_for_every_turn() {

@@ -1,17 +1,18 @@
 //! Servers that speak TLS, and who they let in.
 
-use std::error::Error as _;
-
 use etcd_client::{Certificate, ConnectOptions, Identity as Shown, TlsOptions};
-use lock_core::{Coordinator, Error, ErrorKind};
+use lock_core::{Coordinator, ErrorKind};
 use lock_etcd::{Config, Tls};
-use lock_testkit::server::{
-    ServerTls,
-    certificates::{Authority, Identity},
-    etcd::EtcdOptions,
+use lock_testkit::{
+    live::{chain, soon},
+    server::{
+        ServerTls,
+        certificates::{Authority, Identity},
+        etcd::EtcdOptions,
+    },
 };
 
-use crate::support::{Cluster, soon};
+use crate::support::Cluster;
 
 /// Longer than anything here waits: who gives up sooner had a reason.
 pub(crate) const TTL: std::time::Duration = std::time::Duration::from_secs(10);
@@ -62,34 +63,6 @@ pub(crate) async fn refusal(config: Config) -> (ErrorKind, String) {
     let config = config.connect_timeout(std::time::Duration::from_mins(5)).unwrap();
     let error = soon("an answer", open(config)).await.unwrap_err();
     (error.kind(), chain(&error))
-}
-
-/// An error with its causes, as it would be printed.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// Takes the lock, lets somebody else wait for it, and leaves.
-pub(crate) async fn takes_turns(one: &Coordinator, other: &Coordinator) {
-    let guard = one.mutex("x").unwrap().lock().await.unwrap();
-    let wait = crate::support::waiting(&other.mutex("x").unwrap()).await;
-    guard.release().await.unwrap();
-    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
-}
-
-/// Runs a test of this program in a process of its own.
-pub(crate) async fn alone(test: &str, environment: &[(&str, &str)]) {
-    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--ignored"]).env_remove("SSL_CERT_DIR").envs(environment.iter().copied());
-    let output = soon("the child's end", child.kill_on_drop(true).output()).await.unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
 }
 
 /// The namespace, the role and the user of the documentation.

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use lock_core::{SessionId, backend::Backend, runtime::SharedRuntime};
 use lock_testkit::{
     harness::{self, Control, Harness},
+    live::{Lent, Pool},
     machine::Machine,
     proxy::{Fault, Proxy},
     server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions},
@@ -23,10 +24,9 @@ use lock_zk::{Config, Layout, Zk, client::Client};
 const TTL: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Lends servers to cases.
 pub(crate) struct ZkHarness {
     layout: Layout,
-    free: Arc<Mutex<Vec<Arc<ZooKeeper>>>>,
+    servers: Pool<ZooKeeper>,
     at_once: usize,
     cases: AtomicU64,
 }
@@ -34,7 +34,7 @@ pub(crate) struct ZkHarness {
 impl ZkHarness {
     /// Starts so many ensembles of so many servers; behind proxies when there are several.
     pub(crate) async fn start(layout: Layout, servers: usize, at_once: usize) -> Self {
-        let mut free = Vec::new();
+        let mut pool = Vec::new();
         for _ in 0..at_once {
             let proxied = servers > 1;
             // The servers speak through this process: while it stands still they keep their leader.
@@ -45,22 +45,20 @@ impl ZkHarness {
                 sync_limit: 20,
                 ..ZooKeeperOptions::default()
             };
-            free.push(Arc::new(ZooKeeper::with(options).await.unwrap()));
+            pool.push(ZooKeeper::with(options).await.unwrap());
         }
-        Self { layout, free: Arc::new(Mutex::new(free)), at_once, cases: AtomicU64::new(0) }
+        Self { layout, servers: pool.into_iter().collect(), at_once, cases: AtomicU64::new(0) }
     }
 }
 
 #[async_trait]
 impl Harness for ZkHarness {
     async fn store(&self) -> Result<Box<dyn harness::Store>, String> {
-        let server = self.free.lock().unwrap().pop().ok_or("more cases at once than servers")?;
+        let server = self.servers.lend()?;
         let namespace = format!("suite/{}", self.cases.fetch_add(1, Ordering::Relaxed));
         let machine = Machine::new().map_err(|error| error.to_string())?;
         let spy = Client::connect(&server.endpoints().join(",")).await.map_err(|error| error.to_string())?;
-        let (free, ways) = (self.free.clone(), Arc::default());
-        let layout = self.layout;
-        Ok(Box::new(Store { layout, server: Some(server), free, namespace, machine, spy, ways }))
+        Ok(Box::new(Store { layout: self.layout, server, namespace, machine, spy, ways: Arc::default() }))
     }
 
     fn at_once(&self) -> usize {
@@ -76,27 +74,13 @@ struct Way {
 
 struct Store {
     layout: Layout,
-    server: Option<Arc<ZooKeeper>>,
-    free: Arc<Mutex<Vec<Arc<ZooKeeper>>>>,
+    server: Lent<ZooKeeper>,
     namespace: String,
     machine: Machine,
     /// Looks at what is left.
     spy: Client,
     /// The ways of all clients.
     ways: Arc<Mutex<Vec<Arc<Way>>>>,
-}
-
-impl Store {
-    fn server(&self) -> &ZooKeeper {
-        self.server.as_ref().unwrap()
-    }
-}
-
-/// Gives the server back.
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.free.lock().unwrap().extend(self.server.take());
-    }
 }
 
 #[async_trait]
@@ -109,18 +93,9 @@ impl harness::Store for Store {
         TTL
     }
 
-    fn grace(&self) -> Duration {
-        Duration::from_millis(250)
-    }
-
-    /// Sessions outlive that, too.
-    fn lateness(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
     async fn client(&self) -> Box<dyn harness::Client> {
         let mut ways = Vec::new();
-        for endpoint in self.server().endpoints() {
+        for endpoint in self.server.endpoints() {
             let tap = Tap::start(endpoint.parse().unwrap()).await.unwrap();
             let proxy = Proxy::start(tap.address()).await.unwrap();
             ways.push(Arc::new(Way { proxy, tap }));
@@ -155,7 +130,7 @@ impl harness::Store for Store {
     }
 
     async fn restart(&self) -> Control {
-        self.server().restart().await.unwrap();
+        self.server.restart().await.unwrap();
         Control::Done
     }
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use lock_core::{Coordinator, Options};
 use lock_testkit::{
-    crashes::{PROCESSES, Role, hold, killed, soon, stopped},
+    crashes::{PROCESSES, Role, hold, killed, stopped},
+    live::until,
     server::zookeeper::ZooKeeper as Servers,
 };
 use lock_zk::{
@@ -56,7 +57,7 @@ async fn are_killed(what: &str, servers: Servers, leader_too: bool) {
     killed(what, &store, TTL, &waiter, kill).await;
     waiter.close().await.unwrap();
     // Every session of a process that was killed has ended.
-    soon(async { while !of_sessions(&servers).await.is_empty() {} }).await;
+    until("nothing is left", async || of_sessions(&servers).await.is_empty()).await;
 }
 
 /// The nodes that live with a session.

@@ -1,10 +1,11 @@
 //! Cells that are forgotten and made again.
 
 use lock_core::{ErrorKind, backend::CellVersion};
+use lock_testkit::live::soon;
 
 use crate::{
     link::Link,
-    support::{Cluster, config, line, session, soon},
+    support::{Cluster, config, line, session},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

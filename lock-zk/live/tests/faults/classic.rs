@@ -1,11 +1,12 @@
 //! Curator's layout on connections that break.
 
 use lock_core::ErrorKind;
+use lock_testkit::live::{soon, until, waiting};
 use lock_zk::Layout;
 
 use crate::{
     link::Link,
-    support::{Cluster, TTL, config, soon, try_user, until, waiting},
+    support::{Cluster, TTL, config, try_user},
 };
 
 /// When the watches are set again, the server may tell what has gone in any order.

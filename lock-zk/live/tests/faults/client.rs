@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use lock_core::{Coordinator, ErrorKind, Options};
+use lock_testkit::live::soon;
 use lock_zk::{
     Zk,
     client::{Acls, Client, CreateMode},
 };
 
-use crate::support::{Cluster, NAMESPACE, TTL, soon, try_user};
+use crate::support::{Cluster, NAMESPACE, TTL, try_user};
 
 async fn open(client: &Client) -> Coordinator {
     let zk = Zk::from_client(client.clone(), NAMESPACE, None).unwrap();

@@ -3,9 +3,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use lock_core::{Kind, LineId, Mode};
-use lock_testkit::server::zookeeper::ZooKeeperOptions;
+use lock_testkit::{
+    live::{soon, until, waiting},
+    server::zookeeper::ZooKeeperOptions,
+};
 
-use crate::support::{Cluster, NAMESPACE, soon, until, waiting};
+use crate::support::{Cluster, NAMESPACE};
 
 async fn reaped() -> Cluster {
     let container_check = Duration::from_millis(20);

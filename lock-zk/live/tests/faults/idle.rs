@@ -4,8 +4,9 @@ use std::pin::pin;
 
 use futures_util::FutureExt as _;
 use lock_core::{ErrorKind, backend::CellVersion};
+use lock_testkit::live::{soon, until, waiting};
 
-use crate::support::{Cluster, line, session, soon, until, waiting};
+use crate::support::{Cluster, line, session};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c16_a_lock_that_nobody_polls_does_not_keep_a_session_from_closing() {

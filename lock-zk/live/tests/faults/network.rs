@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use lock_core::{Coordinator, Guard, Health, LostReason, Mutex};
-use lock_testkit::proxy::{Direction, Fault, Proxy};
+use lock_testkit::{
+    live::{close, soon, until, waiting},
+    proxy::{Direction, Fault, Proxy},
+};
 use tokio::task::JoinHandle;
 
-use crate::support::{Cluster, soon, try_user, until, waiting};
+use crate::support::{Cluster, try_user};
 
 fn link(cluster: &Cluster) -> &Proxy {
     cluster.server.servers()[0].client_proxy().unwrap()
-}
-
-async fn close(users: impl IntoIterator<Item = Coordinator>) {
-    for user in users {
-        user.close().await.unwrap();
-    }
 }
 
 /// The next health that is not `Live`.

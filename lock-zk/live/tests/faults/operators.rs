@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use lock_core::{Coordinator, ErrorKind, Kind, LineId, LostReason, Mode};
+use lock_core::{ErrorKind, Kind, LineId, LostReason, Mode};
+use lock_testkit::live::{close, soon, until, waiting};
 use lock_zk::client::{Acls, CreateMode};
 
-use crate::support::{Cluster, NAMESPACE, soon, until, waiting};
-
-async fn close(users: impl IntoIterator<Item = Coordinator>) {
-    for user in users {
-        user.close().await.unwrap();
-    }
-}
+use crate::support::{Cluster, NAMESPACE};
 
 /// What an operator deletes, all that is below it included.
 #[derive(Clone, Copy, Debug)]

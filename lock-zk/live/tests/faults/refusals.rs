@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lock_core::{Coordinator, Effect, ErrorKind, LostReason, Options};
 use lock_testkit::{
+    live::{soon, until, waiting},
     port::Port,
     proxy::Fault,
     server::zookeeper::{Mode, ZooKeeperOptions},
@@ -13,7 +14,7 @@ use lock_zk::{
     client::{Acls, Client, CreateMode},
 };
 
-use crate::support::{Cluster, NAMESPACE, TICK, TTL, config, soon, try_user, until, waiting};
+use crate::support::{Cluster, NAMESPACE, TICK, TTL, config, try_user};
 
 fn hasty(config: Config) -> Config {
     config.connect_timeout(Duration::from_secs(1)).unwrap()

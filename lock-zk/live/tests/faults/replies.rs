@@ -9,9 +9,12 @@ use std::{
 };
 
 use lock_core::{Coordinator, Kind, LineId, Mode};
-use lock_testkit::server::zookeeper::Tap;
+use lock_testkit::{
+    live::{soon, until},
+    server::zookeeper::Tap,
+};
 
-use crate::support::{Cluster, TTL, config, soon, try_user, until};
+use crate::support::{Cluster, TTL, config, try_user};
 
 /// Of each.
 const TIMES: usize = 1_000;

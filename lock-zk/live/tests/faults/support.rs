@@ -1,29 +1,25 @@
 //! Servers of its own for each test, and a look into them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use lock_core::{
-    Coordinator, Guard, Kind, LineId, Mutex, Options, Result, SessionId, SessionOptions,
+    Coordinator, Kind, LineId, Options, Result, SessionId, SessionOptions,
     backend::{Backend as _, SharedSession},
     runtime::TokioRuntime,
 };
-use lock_testkit::server::zookeeper::{ZooKeeper, ZooKeeperOptions};
+use lock_testkit::{
+    live::{PATIENCE, until},
+    server::zookeeper::{ZooKeeper, ZooKeeperOptions},
+};
 use lock_zk::{
     Config, Zk,
     client::{Acls, Client, CreateMode, Error},
 };
-use tokio::task::JoinHandle;
 
 pub(crate) const NAMESPACE: &str = "faults";
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Of sessions that are not to end.
 pub(crate) const TTL: Duration = Duration::from_secs(20);
-
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Servers, and a client that looks past their proxies' faults.
 pub(crate) struct Cluster {
@@ -162,29 +158,4 @@ pub(crate) async fn session(config: Config, number: u64) -> SharedSession {
 /// A mutex's.
 pub(crate) fn line(name: &str) -> LineId {
     LineId::new(Kind::Mutex, name.parse().unwrap())
-}
-
-/// Polls until the condition holds.
-pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits for what must happen.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
-}
-
-/// Waits for the lock in a task, and is in line when this returns.
-pub(crate) async fn waiting(mutex: &Mutex) -> JoinHandle<Result<Guard>> {
-    let before = mutex.inspect().await.unwrap().places.len();
-    let task = tokio::spawn({
-        let mutex = mutex.clone();
-        async move { mutex.lock().await }
-    });
-    until("it is in line", async || mutex.inspect().await.unwrap().places.len() > before).await;
-    task
 }

@@ -1,6 +1,7 @@
 //! SIGKILL, on both sides.
 
-use crate::peers::{Meeting, soon, waiting};
+use crate::peers::Meeting;
+use lock_testkit::live::{asking, soon};
 
 pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_session(meeting: &Meeting<'_>) {
     let (name, user) = (meeting.name("killed"), meeting.user().await);
@@ -8,7 +9,7 @@ pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_se
     // A holder of theirs.
     let mutex = user.mutex(&*name).unwrap();
     let mut theirs = meeting.their_holder(&name).await;
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     meeting.in_line(&name, 2).await;
     theirs.kill().await;
     let guard = soon("the turn after a killed holder of theirs", wait).await.unwrap().unwrap();
@@ -17,7 +18,7 @@ pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_se
     let mut theirs = meeting.peer().await;
     theirs.tell(&format!("hold /{name}")).await;
     meeting.in_line(&name, 2).await;
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     meeting.in_line(&name, 3).await;
     theirs.kill().await;
     guard.release().await.unwrap();

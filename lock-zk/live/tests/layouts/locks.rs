@@ -1,9 +1,10 @@
 //! Locks and elections of theirs and ours.
 
 use lock_core::{ErrorKind, LostReason};
+use lock_testkit::live::{asking, soon, until};
 use lock_zk::client::{Acls, CreateMode};
 
-use crate::peers::{Meeting, soon, until, waiting};
+use crate::peers::Meeting;
 
 pub(crate) async fn c6_a_try_fails_while_they_hold_and_succeeds_afterwards(meeting: &Meeting<'_>) {
     let (name, user) = (meeting.name("try"), meeting.user().await);
@@ -32,7 +33,7 @@ pub(crate) async fn c12_a_holder_of_theirs_can_be_seen_and_evicted_once(meeting:
     let mutex = user.mutex(&*name).unwrap();
     let mut theirs = meeting.their_holder(&name).await;
     let node = meeting.nodes(&name).await.remove(0);
-    let wait = waiting(&mutex);
+    let wait = asking(&mutex);
     meeting.in_line(&name, 2).await;
     let line = mutex.inspect().await.unwrap();
     assert_eq!((line.holders().count(), line.waiters().count()), (1, 1));
@@ -66,7 +67,7 @@ pub(crate) async fn c7_a_holder_whose_node_was_deleted_is_told(meeting: &Meeting
     assert_eq!(soon("it is told", guard.lost()).await, LostReason::Evicted);
     let next = other.mutex(&*name).unwrap().lock().await.unwrap();
     // One who waits is told too.
-    let wait = waiting(&user.mutex(&*name).unwrap());
+    let wait = asking(&user.mutex(&*name).unwrap());
     meeting.in_line(&name, 2).await;
     delete_newest().await;
     assert_eq!(soon("an end", wait).await.unwrap().unwrap_err().kind(), ErrorKind::NotHeld);

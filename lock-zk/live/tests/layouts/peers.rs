@@ -5,11 +5,14 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use lock_core::{Coordinator, Guard, Mutex, Options, Result};
-use lock_testkit::server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions};
+use lock_core::{Coordinator, Options};
+use lock_testkit::{
+    live::{soon, until},
+    server::zookeeper::{Tap, ZooKeeper, ZooKeeperOptions},
+};
 use lock_zk::{
     Config, Layout, Zk,
     client::{Acls, Client, CreateMode},
@@ -18,16 +21,12 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
-    task::JoinHandle,
 };
 
 const TTL: Duration = Duration::from_secs(10);
 
 /// For those who are killed.
 const SHORT_TTL: Duration = Duration::from_secs(2);
-
-/// Everything that must happen does so within this.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// With whom.
 #[derive(Clone, Copy, Debug)]
@@ -236,24 +235,4 @@ impl Peer {
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.unwrap();
     }
-}
-
-/// Polls until the condition holds.
-pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits for what must happen.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
-}
-
-/// Waits for the lock in a task.
-pub(crate) fn waiting(mutex: &Mutex) -> JoinHandle<Result<Guard>> {
-    let mutex = mutex.clone();
-    tokio::spawn(async move { mutex.lock().await })
 }

@@ -1,12 +1,10 @@
 //! Read-write locks of Curator's and ours.
 
-use std::{fs::OpenOptions, io::Write as _, path::Path, time::Duration};
-
-use lock_core::{Coordinator, ErrorKind, RwLock};
+use lock_core::{ErrorKind, Guard, RwLock};
+use lock_testkit::live::{Turns, soon, until};
 use lock_zk::client::{Acls, CreateMode};
-use tokio::task::JoinHandle;
 
-use crate::peers::{Meeting, soon, until};
+use crate::peers::Meeting;
 
 /// How often each of theirs and ours reads, and writes.
 const EACH: usize = 5;
@@ -19,8 +17,7 @@ struct Turn {
 
 pub(crate) async fn c18_readers_and_writers_of_theirs_and_ours_take_turns_in_order(meeting: &Meeting<'_>) {
     let name = meeting.name("read-write");
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
+    let turns = Turns::new();
     let (first, user) = (meeting.user().await, meeting.user().await);
     let gate = first.rw_lock(&*name).unwrap().write().await.unwrap();
     let mut peer = meeting.peer().await;
@@ -28,11 +25,14 @@ pub(crate) async fn c18_readers_and_writers_of_theirs_and_ours_take_turns_in_ord
     for number in 0..EACH {
         for writes in [false, true] {
             let (mine, theirs) = (format!("ours-{number}-{writes}"), format!("theirs-{number}-{writes}"));
-            ours.push(turn(&user, &name, writes, &mine, &log));
+            let lock = user.rw_lock(&*name).unwrap();
+            ours.push(turns.turn(mine.clone(), async move {
+                if writes { lock.write().await.map(Guard::from) } else { lock.read().await }
+            }));
             queue.push(Turn { name: mine, writes });
             meeting.in_line(&name, queue.len() + 1).await;
             let command = if writes { "write" } else { "read" };
-            peer.tell(&format!("{command} /{name} {theirs} {}", log.display())).await;
+            peer.tell(&format!("{command} /{name} {theirs} {}", turns.file().display())).await;
             queue.push(Turn { name: theirs, writes });
             meeting.in_line(&name, queue.len() + 1).await;
         }
@@ -43,7 +43,7 @@ pub(crate) async fn c18_readers_and_writers_of_theirs_and_ours_take_turns_in_ord
     }
     until("the last of theirs has left", async || meeting.nodes(&name).await.is_empty()).await;
 
-    let written = std::fs::read_to_string(&log).unwrap();
+    let written = turns.written();
     let when = |what: &str, turn: &Turn| {
         let said = format!("{what} {}", turn.name);
         written.lines().position(|line| line == said || line.starts_with(&format!("{said} "))).expect(&said)
@@ -57,19 +57,6 @@ pub(crate) async fn c18_readers_and_writers_of_theirs_and_ours_take_turns_in_ord
     for user in [first, user] {
         user.close().await.unwrap();
     }
-}
-
-fn turn(user: &Coordinator, lock: &str, writes: bool, name: &str, log: &Path) -> JoinHandle<()> {
-    let (lock, name, log) = (user.rw_lock(lock).unwrap(), name.to_owned(), log.to_owned());
-    tokio::spawn(async move {
-        let guard = if writes { lock.write().await.unwrap().into() } else { lock.read().await.unwrap() };
-        let mut file = OpenOptions::new().create(true).append(true).open(log).unwrap();
-        file.write_all(format!("enter {name} {}\n", guard.token()).as_bytes()).unwrap();
-        // So that another who is let in at the same time shows.
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        file.write_all(format!("leave {name}\n").as_bytes()).unwrap();
-        guard.release().await.unwrap();
-    })
 }
 
 pub(crate) async fn c18_readers_of_theirs_and_ours_read_together(meeting: &Meeting<'_>) {

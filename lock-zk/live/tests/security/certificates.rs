@@ -1,9 +1,10 @@
 //! Who is trusted, on either side.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, fs, time::Duration};
 
 use lock_core::ErrorKind;
 use lock_testkit::{
+    live::{Unusable, alone, chain, close, soon, takes_turns, unusable_files},
     port::Port,
     proxy::{Fault, Proxy},
     server::{ServerTls, certificates::Authority, zookeeper::ZooKeeperOptions},
@@ -11,11 +12,8 @@ use lock_testkit::{
 use lock_zk::{Config, Tls, Zk};
 
 use crate::{
-    support::{Cluster, soon, try_user},
-    world::{
-        HERE, alone, at, chain, close, open, refusal, secure, server, server_tls, servers, shown,
-        takes_turns, trusting,
-    },
+    support::{Cluster, try_user},
+    world::{HERE, at, open, refusal, secure, server, server_tls, servers, shown, trusting},
 };
 
 #[track_caller]
@@ -143,25 +141,8 @@ async fn certificates_that_are_renewed_are_taken_by_the_sessions_that_last() {
 async fn c13_a_file_that_cannot_be_used_is_named_before_anything_is_sent() {
     let nobody = Port::reserve().unwrap();
     let authority = Authority::new().unwrap();
-    let (mine, other) = (authority.client("a").unwrap(), authority.client("b").unwrap());
-    let (empty, folder) = (mine.key.with_file_name("empty.pem"), mine.key.parent().unwrap());
-    fs::write(&empty, "").unwrap();
-    let missing = Path::new("/no/such.pem");
-    let secret = fs::read_to_string(&mine.key).unwrap().lines().nth(1).unwrap().to_owned();
-    let broken = mine.key.with_file_name("broken.pem");
-    fs::write(&broken, format!("-----BEGIN {secret}\n{secret}")).unwrap();
-    for (tls, file, why) in [
-        (Tls::new().ca(missing), missing, "ca cannot be read"),
-        (Tls::new().ca(folder), folder, "ca cannot be read"),
-        (Tls::new().ca(&empty), &*empty, "ca holds no certificate"),
-        (Tls::new().ca(&mine.key), &*mine.key, "ca holds no certificate"),
-        (Tls::new().identity(missing, &mine.key), missing, "cert cannot be read"),
-        (Tls::new().identity(&empty, &mine.key), &*empty, "cert holds no certificate"),
-        (Tls::new().identity(&mine.certificate, missing), missing, "key cannot be read"),
-        (Tls::new().identity(&mine.certificate, &empty), &*empty, "key holds no private key"),
-        (Tls::new().identity(&mine.certificate, &broken), &*broken, "key holds no private key"),
-        (Tls::new().identity(&mine.certificate, &other.key), &*other.key, "does not fit the certificate"),
-    ] {
+    let (unusable, secret) = unusable_files(&authority);
+    for Unusable { tls, file, why } in unusable {
         let (kind, text) = refusal(at([nobody.address()]).tls(tls)).await;
         assert_eq!(kind, ErrorKind::InvalidOption, "{text}");
         assert!(text.contains(why) && text.contains(file.to_str().unwrap()), "{text}");

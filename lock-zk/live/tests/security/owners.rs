@@ -1,18 +1,18 @@
 //! Whose the nodes are that we make, and what becomes of who finds those of others.
 
 use lock_core::{Coordinator, ErrorKind, Kind, LineId, Mode, Outcome};
-use lock_testkit::server::{certificates::Authority, zookeeper::ZooKeeperOptions};
+use lock_testkit::{
+    live::{close, soon, takes_turns, waiting},
+    server::{certificates::Authority, zookeeper::ZooKeeperOptions},
+};
 use lock_zk::{
     Config,
     client::{Acl, Acls, AuthId, CreateMode, Permission},
 };
 
 use crate::{
-    support::{Cluster, NAMESPACE, soon, waiting},
-    world::{
-        Guarded, HERE, at, close, open, refusal, secure, server, server_tls, servers, shown, takes_turns,
-        trusting,
-    },
+    support::{Cluster, NAMESPACE},
+    world::{Guarded, HERE, at, open, refusal, secure, server, server_tls, servers, shown, trusting},
 };
 
 /// Every node of ours, with those to whom everything is allowed.

@@ -1,59 +1,28 @@
 //! What must never be printed, whatever goes wrong.
 
-use std::{
-    fs, io,
-    sync::{Arc, Mutex},
-};
+use std::fs;
 
 use lock_core::{Options, Uri};
+use lock_testkit::live::{Said, alone, bad_uris, close, takes_turns};
 use lock_zk::{Config, Tls, Zk};
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
 use crate::{
     support::NAMESPACE,
-    world::{Guarded, alone, chain, close, open, secure, takes_turns},
+    world::{Guarded, open, secure},
 };
-
-/// Everything that is logged in this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 #[tokio::test]
 async fn passwords_and_keys_are_in_no_log_no_error_and_no_debug_output() {
-    // Others would decide what is logged, too.
     alone("secrets::child", &[]).await;
 }
 
 #[tokio::test]
 #[ignore = "a part of the test above"]
 async fn child() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    let _logging = subscriber.with_writer(log.clone()).set_default();
-
+    let mut said = Said::listen();
     let guarded = Guarded::start().await;
     let mine = guarded.authority.client("program").unwrap();
     let key = fs::read_to_string(&mine.key).unwrap();
-    let mut printed = String::new();
 
     let config = |password: &str| {
         let uri = format!(
@@ -69,13 +38,13 @@ async fn child() {
         (config, format!("{uri:?} {options:?}"))
     };
     let (right, uri) = config(&RIGHT.replace('@', "%40"));
-    printed += &format!("{right:?} {:?} {uri}", Zk::new(right.clone()).unwrap());
+    said.print(format_args!("{right:?} {:?} {uri}", Zk::new(right.clone()).unwrap()));
     let (one, other) = (open(right.clone()).await.unwrap(), open(right.clone()).await.unwrap());
     takes_turns(&one, &other).await;
     // Said again to the next connection.
     guarded.cluster.server.restart().await.unwrap();
     takes_turns(&one, &other).await;
-    printed += &format!("{one:?} {:?}", one.mutex("x").unwrap());
+    said.print(format_args!("{one:?} {:?}", one.mutex("x").unwrap()));
     close([one, other]).await;
 
     let swapped = Tls::new().ca(&mine.key).identity(&mine.key, &mine.certificate);
@@ -87,41 +56,22 @@ async fn child() {
         right.clone().tls(Tls::new().ca(guarded.authority.certificate())),
         right.tls(Tls::new()),
     ] {
-        let error = open(bad).await.unwrap_err();
-        printed += &format!("{error:?} {}", chain(&error));
+        said.print_error(&open(bad).await.unwrap_err());
     }
-    for uri in [
-        format!("zk://{WRONG}@h"),
-        format!("zk://user:{WRONG}@h:port"),
-        format!("zk://user:{WRONG}@h@"),
-        format!("zk://user:{WRONG}/@h"),
-        format!("zk://user:{WRONG}%ff@h"),
-        format!("zk://user:{WRONG}@h?tls=yes"),
-        format!("zk://user:{WRONG}@h?cert=x"),
-    ] {
+    for uri in bad_uris("zk", WRONG) {
         let uri: Uri = uri.parse().unwrap();
-        let refused = Config::from_uri(&uri, &mut uri.options());
-        printed +=
-            &refused.map_or_else(|error| format!("{error:?} {}", chain(&error)), |it| format!("{it:?}"));
-    }
-    printed += &format!("{:?}", Options::default());
-
-    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    // It is the log of all of that.
-    for part in ["session opened", "lock_zk", "zookeeper_client::", "succeeds to establish", "rustls::"] {
-        assert!(logged.contains(part), "{part}");
-    }
-    let line = key.lines().nth(1).unwrap();
-    let bytes = |text: &str| format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned();
-    let escaped = RIGHT.replace('@', "%40");
-    for secret in [RIGHT, &escaped, WRONG, line, &line[..20], "PRIVATE KEY"] {
-        for secret in [secret.to_owned(), bytes(secret)] {
-            for (where_, text) in [("printed", &printed), ("logged", &logged)] {
-                let found = text.find(&secret).map(|at| text[..at].lines().last().unwrap_or_default());
-                assert_eq!(found, None, "{secret:?} was {where_}");
-            }
+        match Config::from_uri(&uri, &mut uri.options()) {
+            Ok(taken) => said.print(format_args!("{taken:?}")),
+            Err(error) => said.print_error(&error),
         }
     }
+    said.print(format_args!("{:?}", Options::default()));
+
+    // It is the log of all of that.
+    said.tells_of(&["session opened", "lock_zk", "zookeeper_client::", "succeeds to establish", "rustls::"]);
+    let line = key.lines().nth(1).unwrap();
+    let escaped = RIGHT.replace('@', "%40");
+    said.keeps(&[RIGHT, &escaped, WRONG, line, &line[..20], "PRIVATE KEY"]);
 }
 
 const RIGHT: &str = "open@sesame";

@@ -2,14 +2,12 @@
 
 use lock_core::Coordinator;
 use lock_testkit::{
+    live::{close, soon, until, waiting},
     proxy::{Fault, Proxy},
     server::zookeeper::ZooKeeperOptions,
 };
 
-use crate::{
-    support::{soon, until, waiting},
-    world::{Guarded, at, close, open, secure},
-};
+use crate::world::{Guarded, at, open, secure};
 
 /// What a connection does not outlive, and a session does. The last one tears a record apart.
 const BREAKS: [Fault; 3] = [Fault::Reset, Fault::Refuse, Fault::CutAfter(10)];

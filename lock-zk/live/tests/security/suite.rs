@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use lock_core::{SessionId, backend::Backend, runtime::SharedRuntime};
 use lock_testkit::{
     harness::{self, Control, Harness},
+    live::{Lent, Pool},
     machine::Machine,
     proxy::{Fault, Proxy},
     suite,
@@ -21,9 +22,9 @@ use lock_zk::Zk;
 
 use crate::world::{Guarded, at, secure};
 
-/// Lends servers to cases, each with a namespace that nobody had before.
+/// Each case has a namespace that nobody had before.
 struct Secured {
-    free: Arc<Mutex<Vec<Arc<Guarded>>>>,
+    servers: Pool<Guarded>,
     cases: AtomicU64,
 }
 
@@ -32,23 +33,23 @@ const AT_ONCE: usize = 6;
 
 impl Secured {
     async fn start() -> Self {
-        let mut free = Vec::new();
+        let mut servers = Vec::new();
         for _ in 0..AT_ONCE {
             let guarded = Guarded::start().await;
             guarded.warm_up().await;
-            free.push(Arc::new(guarded));
+            servers.push(guarded);
         }
-        Self { free: Arc::new(Mutex::new(free)), cases: AtomicU64::new(0) }
+        Self { servers: servers.into_iter().collect(), cases: AtomicU64::new(0) }
     }
 }
 
 #[async_trait]
 impl Harness for Secured {
     async fn store(&self) -> Result<Box<dyn harness::Store>, String> {
-        let guarded = self.free.lock().unwrap().pop().ok_or("more cases at once than servers")?;
+        let guarded = self.servers.lend()?;
         let namespace = format!("suite/{}", self.cases.fetch_add(1, Ordering::Relaxed));
         let machine = Machine::new().map_err(|error| error.to_string())?;
-        Ok(Box::new(Store { guarded: Some(guarded), free: self.free.clone(), namespace, machine }))
+        Ok(Box::new(Store { guarded, namespace, machine }))
     }
 
     fn at_once(&self) -> usize {
@@ -57,23 +58,9 @@ impl Harness for Secured {
 }
 
 struct Store {
-    guarded: Option<Arc<Guarded>>,
-    free: Arc<Mutex<Vec<Arc<Guarded>>>>,
+    guarded: Lent<Guarded>,
     namespace: String,
     machine: Machine,
-}
-
-impl Store {
-    fn guarded(&self) -> &Guarded {
-        self.guarded.as_ref().unwrap()
-    }
-}
-
-/// Gives the server back.
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.free.lock().unwrap().extend(self.guarded.take());
-    }
 }
 
 #[async_trait]
@@ -86,18 +73,9 @@ impl harness::Store for Store {
         Duration::from_secs(3)
     }
 
-    fn grace(&self) -> Duration {
-        Duration::from_millis(250)
-    }
-
-    /// Sessions outlive that, too.
-    fn lateness(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
     async fn client(&self) -> Box<dyn harness::Client> {
-        let link = Proxy::start(secure(&self.guarded().cluster)[0]).await.unwrap();
-        let config = at([link.address()]).tls(self.guarded().tls("program")).credentials("billing", "open");
+        let link = Proxy::start(secure(&self.guarded.cluster)[0]).await.unwrap();
+        let config = at([link.address()]).tls(self.guarded.tls("program")).credentials("billing", "open");
         // Several servers start, and speak TLS, on the few cores of a test machine.
         let config = config.connect_timeout(Duration::from_secs(30)).unwrap();
         let backend = Arc::new(Zk::new(config.namespace(&self.namespace).unwrap()).unwrap());
@@ -109,11 +87,11 @@ impl harness::Store for Store {
     }
 
     async fn residue(&self) -> Vec<String> {
-        self.guarded().cluster.ephemerals_under(&self.namespace).await
+        self.guarded.cluster.ephemerals_under(&self.namespace).await
     }
 
     async fn restart(&self) -> Control {
-        let guarded = self.guarded.clone().unwrap();
+        let guarded = Arc::clone(&self.guarded);
         guarded.cluster.server.restart().await.unwrap();
         // On a thread of its own: with async closures below it, it is not known to be `Send`.
         let warm_up = move || tokio::runtime::Handle::current().block_on(guarded.warm_up());

@@ -1,16 +1,19 @@
 //! Servers that speak TLS, and who is who to them.
 
-use std::{error::Error as _, net::SocketAddr};
+use std::net::SocketAddr;
 
-use lock_core::{Coordinator, Error, ErrorKind, Result};
-use lock_testkit::server::{
-    ServerTls,
-    certificates::{Authority, Identity},
-    zookeeper::{ZooKeeper, ZooKeeperOptions},
+use lock_core::{Coordinator, ErrorKind, Result};
+use lock_testkit::{
+    live::{chain, close, soon, takes_turns},
+    server::{
+        ServerTls,
+        certificates::{Authority, Identity},
+        zookeeper::{ZooKeeper, ZooKeeperOptions},
+    },
 };
 use lock_zk::{Config, Tls, client::Client};
 
-use crate::support::{Cluster, TICK, TTL, config, soon, try_user, waiting};
+use crate::support::{Cluster, TICK, TTL, config, try_user};
 
 /// How servers present themselves, in most tests.
 pub(crate) const HERE: &[&str] = &["127.0.0.1"];
@@ -69,40 +72,6 @@ pub(crate) async fn refusal(config: Config) -> (ErrorKind, String) {
     let config = config.connect_timeout(std::time::Duration::from_mins(5)).unwrap();
     let error = open(config).await.unwrap_err();
     (error.kind(), chain(&error))
-}
-
-/// An error with its causes, as it would be printed.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// Takes the lock, lets somebody else wait for it, and leaves.
-pub(crate) async fn takes_turns(one: &Coordinator, other: &Coordinator) {
-    let guard = one.mutex("x").unwrap().lock().await.unwrap();
-    let wait = waiting(&other.mutex("x").unwrap()).await;
-    guard.release().await.unwrap();
-    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
-}
-
-pub(crate) async fn close(users: impl IntoIterator<Item = Coordinator>) {
-    for user in users {
-        user.close().await.unwrap();
-    }
-}
-
-/// Runs a test of this program in a process of its own.
-pub(crate) async fn alone(test: &str, environment: &[(&str, &str)]) {
-    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--ignored"]).env_remove("SSL_CERT_DIR").envs(environment.iter().copied());
-    let output = soon("the child's end", child.kill_on_drop(true).output()).await.unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
 }
 
 /// Servers that demand client certificates, with one authority for all.
