@@ -59,7 +59,7 @@ async fn main() -> std::process::ExitCode {
 
     use clap::Parser as _;
 
-    lock_testkit::bug::seed();
+    lock_check::bug::seed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.as_slice() {
         [role, job] if role == process::ROLE => process::be_one(job).await.map(|()| true),

@@ -9,16 +9,14 @@ use std::{
 };
 
 use async_trait::async_trait;
+use lock_check::broken::{Broken, Flaw};
 use lock_core::{
     Memory, SessionId,
     backend::Backend,
     runtime::{SharedRuntime, SimulatedRuntime},
 };
 
-use crate::{
-    broken::{Broken, Flaw},
-    harness::{Client, Control, Harness, Store},
-};
+use crate::harness::{Client, Control, Harness, Store};
 
 /// Makes stores in memory. Runs within a paused tokio runtime.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,11 +1,11 @@
 //! The suite passes memory, and fails every broken store on the clause that it breaks, and on no other.
 #![allow(clippy::unwrap_used)]
 
+use lock_check::{Clause, broken::Flaw};
 use lock_core::Mutant;
 use lock_testkit::{
-    broken::Flaw,
     memory::MemoryHarness,
-    suite::{self, Clause, Report},
+    suite::{self, Report},
 };
 
 #[tokio::test(start_paused = true)]

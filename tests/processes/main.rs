@@ -1,10 +1,8 @@
 //! The examples whose parts are processes, of which one is killed, on a store of their own.
-#![cfg(all(unix, any(feature = "etcd", feature = "zookeeper")))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
-#[cfg(feature = "etcd")]
 mod etcd;
-#[cfg(feature = "zookeeper")]
 mod zookeeper;
 
 use std::{

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// As `lock-testkit`'s program `bugs` lists it.
+/// As `lock-check`'s program `bugs` lists it.
 struct Bug {
     name: String,
     part: String,
@@ -121,7 +121,7 @@ impl Bug {
     }
 
     fn all() -> Result<Vec<Self>> {
-        let list = cargo::output(&["run", "--quiet", "--package", "lock-testkit", "--bin", "bugs"])?;
+        let list = cargo::output(&["run", "--quiet", "--package", "lock-check", "--bin", "bugs"])?;
         let read = |line: &str| {
             let mut words = line.split('\t').map(str::to_owned);
             Some(Self { name: words.next()?, part: words.next()?, explanation: words.next()? })

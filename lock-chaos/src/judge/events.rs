@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lock_testkit::history::{Event, Stay, What};
+use lock_check::history::{Event, Stay, What};
 use yourturn::{ClaimId, FencingToken};
 
 use super::{Case, story::Turn};

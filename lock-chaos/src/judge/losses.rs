@@ -63,7 +63,7 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Loss> {
 
 #[cfg(test)]
 mod tests {
-    use lock_testkit::history::{Invariant, Violation};
+    use lock_check::history::{Invariant, Violation};
 
     use super::*;
     use crate::{

@@ -25,7 +25,7 @@ pub(crate) use self::whole::{claim_of, was_stopped};
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lock_testkit::history::{self, Look, Violation};
+use lock_check::history::{self, Look, Violation};
 
 pub(crate) use self::losses::Loss;
 use self::story::Story;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lock_testkit::history::{Invariant, Stay, Violation};
+use lock_check::history::{Invariant, Stay, Violation};
 use yourturn::ClaimId;
 
 use super::{
@@ -242,7 +242,7 @@ pub(crate) fn claim_of(turn: &Turn) -> Option<ClaimId> {
 
 #[cfg(test)]
 mod tests {
-    use lock_testkit::history::Stamp;
+    use lock_check::history::Stamp;
 
     use super::*;
     use crate::{

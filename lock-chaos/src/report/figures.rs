@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lock_testkit::history::{Stay, Violation};
+use lock_check::history::{Stay, Violation};
 use serde::Serialize;
 use yourturn::ClaimId;
 

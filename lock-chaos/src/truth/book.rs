@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lock_testkit::history::{GuardedWrite, Stay};
+use lock_check::history::{GuardedWrite, Stay};
 use serde::Deserialize;
 use yourturn::{ClaimId, LineId, Mode, backend::Record};
 

@@ -8,7 +8,7 @@ pub(crate) mod zookeeper;
 
 use std::collections::HashMap;
 
-use lock_testkit::history::{Log, Stamp};
+use lock_check::history::{Log, Stamp};
 use yourturn::{ClaimId, LineId};
 
 /// As lines of a file.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lock_testkit::history::Stamp;
+use lock_check::history::Stamp;
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_millis(25);

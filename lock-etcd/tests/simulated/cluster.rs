@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
+use lock_check::sim::{Chronicle, Dice, TTL};
 use lock_core::{
     Moment, SessionId,
     runtime::Runtime,
     sync::{Signal, locked},
 };
-use lock_testkit::sim::{Chronicle, Dice, TTL};
 
 use crate::{
     flaw::Flaw,

@@ -17,7 +17,7 @@ mod wire;
 use std::{sync::Mutex, time::Duration};
 
 use flaw::Flaw;
-use lock_testkit::sim::{self, Outcome, Tally, first_wrong, for_seeds};
+use lock_check::sim::{self, Outcome, Tally, first_wrong, for_seeds};
 use store::Simulated;
 
 /// How many seeds; `YOURTURN_SEEDS` overrides it.

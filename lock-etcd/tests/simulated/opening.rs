@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lock_check::sim::{Chronicle, TTL};
 use lock_core::{SessionId, SessionOptions, runtime::SimulatedRuntime};
-use lock_testkit::sim::{Chronicle, TTL};
 
 use crate::{cluster::Cluster, link::Link, store::backend, wire::Fate};
 

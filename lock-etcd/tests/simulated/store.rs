@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use lock_check::sim::{Chronicle, Store};
 use lock_core::{ClaimId, LineId, SessionId, backend::Backend, runtime::SimulatedRuntime, sync::locked};
 use lock_etcd::Etcd;
-use lock_testkit::sim::{Chronicle, Store};
 
 use crate::{
     cluster::{Cluster, MEMBERS, RECOVERY},

@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use lock_check::sim::{Chronicle, TTL};
 use lock_core::{Coordinator, Error, Options, runtime::SimulatedRuntime};
-use lock_testkit::sim::{Chronicle, TTL};
 
 use crate::{cluster::Cluster, link::Link, store::backend, wire::Wire};
 

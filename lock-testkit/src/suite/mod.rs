@@ -25,12 +25,13 @@ mod report;
 mod requests;
 
 pub use recipes::clause_of;
-pub use report::{Clause, Outcome, Report};
+pub use report::{Outcome, Report};
 
 use std::pin::Pin;
 
 use context::{Check, Context, Stop};
 use futures_util::{StreamExt, stream};
+use lock_check::Clause;
 use lock_core::{Mode, Mutant};
 
 use crate::harness::Harness;
@@ -139,7 +140,7 @@ fn trials() -> impl Iterator<Item = Trial> {
 }
 
 async fn run_with(harness: &dyn Harness, mutant: Option<Mutant>) -> Report {
-    crate::bug::seed();
+    lock_check::bug::seed();
     let outcomes = stream::iter(trials().enumerate()).map(|(number, trial)| async move {
         let outcome = run_trial(harness, &trial, mutant).await;
         (number, trial, outcome)

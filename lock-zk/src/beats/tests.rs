@@ -22,7 +22,7 @@ impl Excess {
 
 #[test]
 fn the_leader_never_ends_a_session_before_its_deadline_and_simpler_rules_are_refuted() {
-    lock_testkit::bug::seed();
+    lock_check::bug::seed();
     let mut ended = 0;
     let [mut ping, mut beat, mut half, mut last] = [(); 4].map(|()| Excess::default());
     for seed in 0..RUNS {

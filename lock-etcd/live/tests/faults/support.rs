@@ -25,7 +25,7 @@ impl Cluster {
 
     /// With these options for the client that looks.
     pub(crate) async fn seen_by(options: EtcdOptions, client: ConnectOptions) -> Self {
-        lock_testkit::bug::seed();
+        lock_check::bug::seed();
         let server = Server::with(options).await.unwrap();
         let direct: Vec<String> = server.members().iter().map(|member| member.direct_endpoint()).collect();
         let etcd = Client::connect(direct, Some(client)).await.unwrap();

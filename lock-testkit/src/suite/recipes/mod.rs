@@ -15,12 +15,10 @@ mod semaphore;
 
 use std::pin::Pin;
 
+use lock_check::Clause;
 use lock_core::{Mode, Mutant};
 
-use super::{
-    context::{Check, Context},
-    report::Clause,
-};
+use super::context::{Check, Context};
 
 /// A case of a recipe.
 #[derive(Clone, Copy)]

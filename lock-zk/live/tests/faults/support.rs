@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start(options: ZooKeeperOptions) -> Self {
-        lock_testkit::bug::seed();
+        lock_check::bug::seed();
         let server = ZooKeeper::with(ZooKeeperOptions { tick: TICK, ..options }).await.unwrap();
         let direct: Vec<String> = server.servers().iter().map(|server| server.direct_endpoint()).collect();
         let spy =

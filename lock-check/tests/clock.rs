@@ -10,7 +10,7 @@ use lock_core::runtime::{Runtime as _, TokioRuntime};
 /// where it seems to have been.
 #[tokio::test]
 async fn the_clock_counts_from_boot() {
-    lock_testkit::bug::seed();
+    lock_check::bug::seed();
     // /proc/uptime is the kernel's own reading of CLOCK_BOOTTIME.
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
     let uptime = Duration::from_secs_f64(uptime.split(' ').next().unwrap().parse().unwrap());

@@ -21,7 +21,7 @@ use lock_core::{
 };
 use tokio::sync::Notify;
 
-use crate::suite::Clause;
+use crate::Clause;
 
 /// What is wrong with a store. Those that show only now and then say how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

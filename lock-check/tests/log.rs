@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use lock_check::history::{GuardedWrite, Invariant, Log, Look, Stamp, Stay};
 use lock_core::{ClaimId, Kind, LineId, Mode, SessionId};
-use lock_testkit::history::{GuardedWrite, Invariant, Log, Look, Stamp, Stay};
 
 const X: Mode = Mode::Exclusive;
 const PERMITS: Mode = Mode::Permits { count: 2, limit: 3 };

@@ -1,10 +1,10 @@
-//! Runs one seed of the simulator and prints what became of it: `cargo run -p lock-testkit --bin simulate --
+//! Runs one seed of the simulator and prints what became of it: `cargo run -p lock-check --bin simulate --
 //! SEED [FLAW]`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-use lock_testkit::{
+use lock_check::{
     broken::Flaw,
     sim::{self, Subject},
 };

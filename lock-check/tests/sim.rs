@@ -3,7 +3,7 @@
 
 use std::{process::Command, sync::Mutex};
 
-use lock_testkit::{
+use lock_check::{
     broken::Flaw,
     history::{Invariant, Violation},
     sim::{self, Subject, Tally, first_wrong, for_seeds},
@@ -21,7 +21,7 @@ fn no_seed_finds_anything_wrong_with_memory() {
         total.lock().unwrap().add(&outcome.tally);
         if let Some(violation) = outcome.violations.first() {
             wrong.lock().unwrap().push(format!(
-                "seed {seed}: {violation}\nreproduce it with: cargo run -p lock-testkit --bin simulate -- {seed}"
+                "seed {seed}: {violation}\nreproduce it with: cargo run -p lock-check --bin simulate -- {seed}"
             ));
         }
         outcome.violations.is_empty()

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use lock_check::history::{Event, Invariant, What, check};
 use lock_core::{ClaimId, FencingToken, Kind, LineId, LostReason, Mode, SessionId};
-use lock_testkit::history::{Event, Invariant, What, check};
 
 const LINGERING: Duration = Duration::from_secs(10);
 

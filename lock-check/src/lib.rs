@@ -1,0 +1,19 @@
+//! What finds out what is wrong with a store, and what shows that it can.
+//!
+//! | module | |
+//! |---|---|
+//! | [`history`] | a checker of what clients saw, in one total order of time |
+//! | [`sim`] | random schedules with faults from one seed, whose histories go through the checker |
+//! | [`broken`] | stores that each break one clause: the suite and the simulator must find them out |
+//! | [`bug`] | seeds a bug into our own code, which one of these must find |
+//!
+//! All of it computes and none of it waits, so it is optimized in tests; `lock-testkit` has what waits for servers.
+#![forbid(unsafe_code)]
+
+pub mod broken;
+pub mod bug;
+mod clause;
+pub mod history;
+pub mod sim;
+
+pub use clause::Clause;
