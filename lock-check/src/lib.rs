@@ -7,7 +7,8 @@
 //! | [`broken`] | stores that each break one clause: the suite and the simulator must find them out |
 //! | [`bug`] | seeds a bug into our own code, which one of these must find |
 //!
-//! All of it computes and none of it waits, so it is optimized in tests; `lock-testkit` has what waits for servers.
+//! Simulations compute for minutes, so this is optimized in tests. The conformance suite is in `lock-testkit`, with what it
+//! needs of servers.
 #![forbid(unsafe_code)]
 
 pub mod broken;

@@ -2,7 +2,7 @@
 //!
 //! A queue lock in etcd that costs the same however many wait: joining is one transaction, and so is handing
 //! over, which tells the next in line and nobody else. `docs/etcd-protocol.md` in the repository explains
-//! the protocol; `model` checks it; `live/tests/conformance` holds this crate to the contract.
+//! the protocol; `model/` checks it; `live/tests/conformance` holds this crate to the contract.
 //!
 //! `src/go` is another layout, to take turns with Go's `concurrency` package and `etcdctl`:
 //! `docs/etcd-go-layout.md`.

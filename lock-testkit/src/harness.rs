@@ -35,8 +35,8 @@ pub trait Store: Send + Sync {
         Duration::from_millis(250)
     }
 
-    /// How late the suite may see what is due: on real time, for how long a busy machine may stand still. The
-    /// [`ttl`](Self::ttl) must be longer.
+    /// How late the suite may see what is due: for how long a busy machine may stand still, which must be less than the
+    /// [`ttl`](Self::ttl). A store on simulated time says zero.
     fn lateness(&self) -> Duration {
         Duration::from_secs(1)
     }

@@ -2,7 +2,7 @@
 //!
 //! A queue of ephemeral sequential nodes that costs the same however many wait: each claim watches the one in
 //! front of it, which it knows without a listing, and a release wakes the next in line and nobody else.
-//! `docs/zookeeper-protocol.md` in the repository explains the protocol; `model` checks it;
+//! `docs/zookeeper-protocol.md` in the repository explains the protocol; `model/` checks it;
 //! `live/tests/conformance` holds this crate to the contract.
 //!
 //! Users enable the feature `zookeeper` of the facade and connect to `zk://host:2181/namespace`. The feature

@@ -31,11 +31,7 @@ const TOGETHER: [(&str, &str); 5] = [
 fn example(name: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
     let program = this.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(
-        program.is_file(),
-        "no {}: cargo test without a target filter builds the examples",
-        program.display()
-    );
+    assert!(program.is_file(), "no {}: cargo test --workspace builds the examples", program.display());
     program
 }
 

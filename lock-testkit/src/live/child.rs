@@ -6,8 +6,8 @@ use tokio::process::Command;
 
 use super::soon;
 
-/// Runs an ignored test of this program, with these variables, and without certificates of the system but those that
-/// they name.
+/// Runs an ignored test of this program, with these variables, and without `SSL_CERT_DIR`, which would add to what
+/// `SSL_CERT_FILE` names.
 ///
 /// # Panics
 ///

@@ -22,6 +22,8 @@ mod waits;
 
 use std::error::Error;
 
+use lock_core::ErrorKind;
+
 pub use self::{
     child::alone,
     pool::{Lent, Pool},
@@ -44,4 +46,15 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Asserts that somebody was refused with an error of this kind that has this word in it.
+///
+/// # Panics
+///
+/// When it was another.
+#[track_caller]
+pub fn assert_refusal((kind, text): (ErrorKind, String), expected: ErrorKind, word: &str) {
+    assert_eq!(kind, expected, "{text}");
+    assert!(text.contains(word), "{text}");
 }

@@ -77,7 +77,7 @@ impl Turns {
     }
 
     /// Asserts that so many of ours and so many of theirs had their turns one by one, first `ours0`, then `theirs0`, then
-    /// `ours1` and so on, and that each token, the first one's too, was above the one `before`.
+    /// `ours1` and so on, and that their tokens rose, from above `before`.
     ///
     /// # Panics
     ///

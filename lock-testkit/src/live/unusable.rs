@@ -1,6 +1,9 @@
 //! Files for TLS that cannot be used.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use lock_tls::Tls;
 
@@ -9,7 +12,7 @@ use crate::server::certificates::Authority;
 /// One of them.
 #[derive(Debug)]
 pub struct Unusable {
-    /// Who names it.
+    /// The options that name it.
     pub tls: Tls,
     /// What the error must name.
     pub file: PathBuf,

@@ -1,12 +1,14 @@
 //! Waiting for what must happen.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lock_core::{Coordinator, Guard, Mutex, Result};
 use tokio::task::JoinHandle;
 
 /// Everything that must happen does so within this.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Polls until the condition holds.
 ///
@@ -14,11 +16,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// When it does not within [`PATIENCE`].
 pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    soon(what, async {
+        while !condition().await {
+            tokio::time::sleep(GLANCE).await;
+        }
+    })
+    .await;
 }
 
 /// Waits for what must happen.

@@ -11,7 +11,7 @@ use rcgen::{
     KeyPair, date_time_ymd,
 };
 
-use super::folder::Folder;
+use super::{ServerTls, folder::Folder};
 
 /// An authority that servers or clients may trust. Its files are deleted when it is dropped.
 pub struct Authority {
@@ -33,6 +33,18 @@ pub struct Identity {
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Authority").field(&self.certificate).finish()
+    }
+}
+
+impl ServerTls {
+    /// Servers that show this certificate, and ask for clients' of this authority.
+    #[must_use]
+    pub fn new(identity: &Identity, clients: Option<&Authority>) -> Self {
+        Self {
+            certificate: identity.certificate.clone(),
+            key: identity.key.clone(),
+            clients: clients.map(|authority| authority.certificate().clone()),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Elections of theirs and ours.
 
-use crate::peers::Cluster;
 use lock_testkit::live::{soon, until};
+
+use crate::peers::Cluster;
 
 pub(crate) async fn they_see_our_leader(cluster: &Cluster) {
     let user = cluster.user().await;

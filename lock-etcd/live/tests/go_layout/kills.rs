@@ -1,7 +1,8 @@
 //! SIGKILL, on both sides.
 
-use crate::peers::Cluster;
 use lock_testkit::live::{asking, soon};
+
+use crate::peers::Cluster;
 
 pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_ttl(cluster: &Cluster) {
     let user = cluster.user().await;

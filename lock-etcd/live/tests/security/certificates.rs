@@ -6,7 +6,7 @@ use etcd_client::{ConnectOptions, TlsOptions};
 use lock_core::ErrorKind;
 use lock_etcd::{Config, Tls};
 use lock_testkit::{
-    live::{Unusable, alone, chain, soon, takes_turns, until, unusable_files},
+    live::{Unusable, alone, assert_refusal, chain, soon, takes_turns, until, unusable_files},
     port::Port,
     proxy::Fault,
     server::{
@@ -18,19 +18,13 @@ use lock_testkit::{
 
 use crate::{
     support::Cluster,
-    world::{HERE, open, refusal, server, server_tls, shown, trusting},
+    world::{HERE, open, refusal, server, shown, trusting},
 };
 
 /// Nothing is asked of this server.
 async fn unseen(identity: &Identity) -> Cluster {
-    let options = EtcdOptions { tls: Some(server_tls(identity, None)), ..EtcdOptions::default() };
+    let options = EtcdOptions { tls: Some(ServerTls::new(identity, None)), ..EtcdOptions::default() };
     Cluster::seen_by(options, ConnectOptions::new().with_tls(TlsOptions::new())).await
-}
-
-#[track_caller]
-fn assert_refusal((kind, text): (ErrorKind, String), expected: ErrorKind, word: &str) {
-    assert_eq!(kind, expected, "{text}");
-    assert!(text.contains(word), "{text}");
 }
 
 #[tokio::test]
@@ -130,7 +124,7 @@ async fn certificates_that_are_renewed_are_taken_by_the_sessions_that_last() {
     let identity = servers.server(HERE).unwrap();
     let clients = identity.certificate.with_file_name("clients.pem");
     fs::copy(old.certificate(), &clients).unwrap();
-    let tls = ServerTls { clients: Some(clients.clone()), ..server_tls(&identity, None) };
+    let tls = ServerTls { clients: Some(clients.clone()), ..ServerTls::new(&identity, None) };
     let server = Server::with(EtcdOptions { tls: Some(tls), ..EtcdOptions::default() }).await.unwrap();
     let endpoints = server.endpoints();
     let mine = old.client("user").unwrap();

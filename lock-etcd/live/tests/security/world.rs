@@ -20,14 +20,6 @@ pub(crate) const TTL: std::time::Duration = std::time::Duration::from_secs(10);
 /// How servers present themselves, in most tests.
 pub(crate) const HERE: &[&str] = &["127.0.0.1"];
 
-pub(crate) fn server_tls(identity: &Identity, clients: Option<&Authority>) -> ServerTls {
-    ServerTls {
-        certificate: identity.certificate.clone(),
-        key: identity.key.clone(),
-        clients: clients.map(|authority| authority.certificate().clone()),
-    }
-}
-
 /// A server with this certificate, of that authority, that asks for client certificates of `clients`.
 pub(crate) async fn server(
     authority: &Authority,
@@ -35,7 +27,7 @@ pub(crate) async fn server(
     clients: Option<&Authority>,
     options: EtcdOptions,
 ) -> Cluster {
-    let options = EtcdOptions { tls: Some(server_tls(identity, clients)), ..options };
+    let options = EtcdOptions { tls: Some(ServerTls::new(identity, clients)), ..options };
     let pem = |file| std::fs::read(file).unwrap();
     let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(pem(authority.certificate())));
     if let Some(clients) = clients {

@@ -1,7 +1,8 @@
 //! SIGKILL, on both sides.
 
-use crate::peers::Meeting;
 use lock_testkit::live::{asking, soon};
+
+use crate::peers::Meeting;
 
 pub(crate) async fn c8_whoever_is_killed_delays_the_others_no_longer_than_its_session(meeting: &Meeting<'_>) {
     let (name, user) = (meeting.name("killed"), meeting.user().await);

@@ -14,7 +14,7 @@ use lock_zk::{Config, Zk};
 /// Everything lies under this.
 pub(crate) const NAMESPACE: &str = "liveness";
 
-/// Everything that must happen does so within this.
+/// Everything that must happen does so within this: longer than elsewhere, since servers and processes stand still here.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// On a clock that all processes of this machine share.

@@ -4,7 +4,7 @@ use std::{env, fs, time::Duration};
 
 use lock_core::ErrorKind;
 use lock_testkit::{
-    live::{Unusable, alone, chain, close, soon, takes_turns, unusable_files},
+    live::{Unusable, alone, assert_refusal, chain, close, soon, takes_turns, unusable_files},
     port::Port,
     proxy::{Fault, Proxy},
     server::{ServerTls, certificates::Authority, zookeeper::ZooKeeperOptions},
@@ -13,14 +13,8 @@ use lock_zk::{Config, Tls, Zk};
 
 use crate::{
     support::{Cluster, try_user},
-    world::{HERE, at, open, refusal, secure, server, server_tls, servers, shown, trusting},
+    world::{HERE, at, open, refusal, secure, server, servers, shown, trusting},
 };
-
-#[track_caller]
-fn assert_refusal((kind, text): (ErrorKind, String), expected: ErrorKind, word: &str) {
-    assert_eq!(kind, expected, "{text}");
-    assert!(text.contains(word), "{text}");
-}
 
 #[tokio::test]
 async fn c13_a_server_that_is_not_trusted_is_an_error_at_once() {
@@ -110,7 +104,7 @@ async fn certificates_that_are_renewed_are_taken_by_the_sessions_that_last() {
     let identity = own.server(HERE).unwrap();
     let clients = identity.certificate.with_file_name("clients.pem");
     fs::copy(old.certificate(), &clients).unwrap();
-    let tls = ServerTls { clients: Some(clients.clone()), ..server_tls(&identity, None) };
+    let tls = ServerTls { clients: Some(clients.clone()), ..ServerTls::new(&identity, None) };
     let cluster = servers(tls, ZooKeeperOptions::default()).await;
     let mine = old.client("user").unwrap();
     let config = at(secure(&cluster)).tls(shown(&mine, trusting(&own)));

@@ -3,7 +3,7 @@
 use lock_core::{Coordinator, ErrorKind, Kind, LineId, Mode, Outcome};
 use lock_testkit::{
     live::{close, soon, takes_turns, waiting},
-    server::{certificates::Authority, zookeeper::ZooKeeperOptions},
+    server::{ServerTls, certificates::Authority, zookeeper::ZooKeeperOptions},
 };
 use lock_zk::{
     Config,
@@ -12,7 +12,7 @@ use lock_zk::{
 
 use crate::{
     support::{Cluster, NAMESPACE},
-    world::{Guarded, HERE, at, open, refusal, secure, server, server_tls, servers, shown, trusting},
+    world::{Guarded, HERE, at, open, refusal, secure, server, servers, shown, trusting},
 };
 
 /// Every node of ours, with those to whom everything is allowed.
@@ -164,7 +164,7 @@ async fn c13_a_certificate_that_nobody_asks_for_is_nobodys_and_that_is_told() {
 #[tokio::test]
 async fn a_server_may_leave_it_to_clients_whether_they_show_a_certificate() {
     let authority = Authority::new().unwrap();
-    let tls = server_tls(&authority.server(HERE).unwrap(), Some(&authority));
+    let tls = ServerTls::new(&authority.server(HERE).unwrap(), Some(&authority));
     let lines = vec!["ssl.clientAuth=want".to_owned()];
     let cluster = servers(tls, ZooKeeperOptions { lines, ..ZooKeeperOptions::default() }).await;
     let without = || at(secure(&cluster)).tls(trusting(&authority));

@@ -22,14 +22,6 @@ pub(crate) const HERE: &[&str] = &["127.0.0.1"];
 const SUPERUSER: &str =
     "zookeeper.DigestAuthenticationProvider.superDigest=super:fJFGr9DG3pjj+ZcNzWBoN2VhlLA=";
 
-pub(crate) fn server_tls(identity: &Identity, clients: Option<&Authority>) -> ServerTls {
-    ServerTls {
-        certificate: identity.certificate.clone(),
-        key: identity.key.clone(),
-        clients: clients.map(|authority| authority.certificate().clone()),
-    }
-}
-
 /// Servers with TLS on one port and none on another, and a client that sees everything.
 pub(crate) async fn servers(tls: ServerTls, options: ZooKeeperOptions) -> Cluster {
     let properties = [options.properties, vec![SUPERUSER.to_owned()]].concat();
@@ -42,7 +34,7 @@ pub(crate) async fn servers(tls: ServerTls, options: ZooKeeperOptions) -> Cluste
 
 /// One server with this certificate, that asks for client certificates of `clients`.
 pub(crate) async fn server(identity: &Identity, clients: Option<&Authority>) -> Cluster {
-    servers(server_tls(identity, clients), ZooKeeperOptions::default()).await
+    servers(ServerTls::new(identity, clients), ZooKeeperOptions::default()).await
 }
 
 /// Where the servers speak TLS.
@@ -87,7 +79,7 @@ impl Guarded {
 
     pub(crate) async fn with(options: ZooKeeperOptions) -> Self {
         let authority = Authority::new().unwrap();
-        let tls = server_tls(&authority.server(HERE).unwrap(), Some(&authority));
+        let tls = ServerTls::new(&authority.server(HERE).unwrap(), Some(&authority));
         Self { cluster: servers(tls, options).await, authority }
     }
 
