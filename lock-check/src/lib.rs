@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`history`] | a checker of what clients saw, in one total order of time |
 //! | [`sim`] | random schedules with faults from one seed, whose histories go through the checker |
-//! | [`broken`] | stores that each break one clause: the suite and the simulator must find them out |
+//! | [`broken`] | stores that each break one clause: the suite must find out all of them, the simulator most |
 //! | [`bug`] | seeds a bug into our own code, which one of these must find |
 //!
 //! Simulations compute for minutes, so this is optimized in tests. The conformance suite is in `lock-testkit`, with what it
