@@ -12,7 +12,7 @@ use yourturn::etcd::client::{AlarmAction, AlarmType, Client, ConnectOptions, Get
 use super::{Cluster, Operation, mute, said};
 use crate::{
     chronicle::Chronicle,
-    truth::{Truth, etcd::Observer},
+    truth::{Kept, Truth, etcd::Observer},
 };
 
 /// How long one who leads may take to be found.
@@ -28,8 +28,8 @@ pub(super) struct EtcdCluster {
 
 impl EtcdCluster {
     pub(super) async fn start(members: usize, chronicle: &Chronicle) -> Result<Self, String> {
-        // A run writes more than the log may grow by when nothing is ever compacted.
-        let arguments = vec!["--snapshot-count".to_owned(), "5000".to_owned()];
+        // A run writes more than the log may grow by when nothing is ever compacted; and the log is read in the end.
+        let arguments = ["--snapshot-count", "5000", "--max-wals", "0"].map(str::to_owned).to_vec();
         let options = EtcdOptions { members, proxied: true, arguments, ..EtcdOptions::default() };
         let etcd = Etcd::with(options).await?;
         let direct = etcd.members().iter().map(Member::direct_endpoint).collect();
@@ -169,6 +169,10 @@ impl Cluster for EtcdCluster {
     }
 
     async fn truth(&self) -> Result<Truth, String> {
-        self.observer.finish().await
+        let mut kept = Vec::new();
+        for member in self.etcd.members() {
+            kept.push(Kept { transactions: member.transactions(), log: member.log().map_err(said)? });
+        }
+        self.observer.finish(&kept).await
     }
 }

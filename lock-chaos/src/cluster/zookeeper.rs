@@ -11,10 +11,7 @@ use lock_testkit::{
 use super::{Cluster, Operation, mute, said};
 use crate::{
     chronicle::Chronicle,
-    truth::{
-        Truth,
-        zookeeper::{Kept, Observer},
-    },
+    truth::{Kept, Truth, zookeeper::Observer},
 };
 
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -16,6 +16,7 @@
 //! | I11 | a holder learns in time that it holds no more, at its first look when it was stopped | `whole` |
 //! | I12 | in a quiet phase everybody is served | `whole` |
 
+mod early;
 mod events;
 mod losses;
 pub(crate) mod story;
@@ -48,24 +49,42 @@ pub(crate) struct Verdict {
     pub(crate) violations: Vec<Violation>,
     /// With the store: what it is proved to have lost. That its servers say that their data differ excuses nothing.
     pub(crate) losses: Vec<Loss>,
-    /// What was violated while it did.
+    /// And sessions that it has ended while clients could count on them.
+    pub(crate) early_ends: Vec<String>,
+    /// What was violated by that.
     pub(crate) of_the_store: Vec<Violation>,
 }
 
 impl Case<'_> {
     pub(crate) fn judge(&self) -> Verdict {
+        let (losses, early) = (losses::find(self), early::find(self));
+        let mut violations = self.seen();
+        let mut of_the_store = Vec::new();
+        if !early.is_empty() {
+            let story = early::let_go(self, &early);
+            let without = Case { story: &story, ..*self }.seen();
+            of_the_store.extend(violations.extract_if(.., |violation| !without.contains(violation)));
+        }
+        violations.extend(whole::check(self));
+        let excused = |violation: &mut Violation| {
+            losses.iter().any(|loss| (loss.from..=loss.to).contains(&violation.at))
+        };
+        of_the_store.extend(violations.extract_if(.., excused));
+        for list in [&mut violations, &mut of_the_store] {
+            list.sort_by_key(|violation| violation.at);
+        }
+        let early_ends = early.iter().map(ToString::to_string).collect();
+        Verdict { violations, losses, early_ends, of_the_store }
+    }
+
+    /// What is wrong with what clients saw.
+    fn seen(&self) -> Vec<Violation> {
         let lingering = self.ttl * 2 + self.story.slack;
         let mut violations = history::check(&events::of(self), lingering);
         if let Some(truth) = self.truth {
             violations.extend(truth.log.check(&looks(self.story)));
         }
-        violations.extend(whole::check(self));
-        violations.sort_by_key(|violation| violation.at);
-        let losses = losses::find(self);
-        let excused =
-            |violation: &Violation| losses.iter().any(|loss| (loss.from..=loss.to).contains(&violation.at));
-        let (of_the_store, violations) = violations.into_iter().partition(excused);
-        Verdict { violations, losses, of_the_store }
+        violations
     }
 }
 

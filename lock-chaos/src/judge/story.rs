@@ -8,7 +8,7 @@ use std::{
 use crate::record::{Client, Fate, Line, Record, What, Wish};
 
 /// What a history tells.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Story {
     /// In the order in which they were asked for.
     pub(crate) turns: Vec<Turn>,

@@ -52,7 +52,9 @@ pub(crate) struct Figures {
     violations: Vec<String>,
     /// What the store has acknowledged and then lost.
     losses_of_the_store: Vec<String>,
-    /// What was violated while it did; these are not among the violations.
+    /// Sessions that the store has ended while clients could count on them.
+    sessions_ended_early: Vec<String>,
+    /// What was violated by one or the other; these are not among the violations.
     violations_of_the_store: Vec<String>,
     /// Servers that said that their data differ from the leader's. It excuses nothing.
     differences_of_servers: Vec<String>,
@@ -177,6 +179,7 @@ impl Figures {
             quiet_phases: story.calms.len(),
             violations: texts(&verdict.violations),
             losses_of_the_store: verdict.losses.iter().map(|loss| loss.how.clone()).collect(),
+            sessions_ended_early: verdict.early_ends.clone(),
             violations_of_the_store: texts(&verdict.of_the_store),
             differences_of_servers: case.truth.map_or_else(Vec::new, |truth| truth.diverged.clone()),
             fenced,
@@ -325,6 +328,7 @@ impl fmt::Display for Figures {
             ("quiet phases", self.quiet_phases),
             ("**violations**", self.violations.len()),
             ("times that the store lost what it had acknowledged", self.losses_of_the_store.len()),
+            ("sessions that the store ended too early", self.sessions_ended_early.len()),
             ("servers that said that their data differ", self.differences_of_servers.len()),
             ("fenced updates lost", self.fenced.lost),
             ("unfenced updates lost", self.unfenced.lost),
@@ -358,9 +362,14 @@ impl fmt::Display for Figures {
         table(f, "turns not had", &self.outcomes)?;
         table(f, "guards lost", &self.lost)?;
         listed(f, "Violations", &self.violations)?;
-        if !self.losses_of_the_store.is_empty() {
-            listed(f, "What the store itself has lost", &self.losses_of_the_store)?;
-            listed(f, "What was violated while it did", &self.violations_of_the_store)?;
+        for (what, list) in [
+            ("What the store itself has lost", &self.losses_of_the_store),
+            ("Sessions that the store ended too early", &self.sessions_ended_early),
+            ("What was violated by that", &self.violations_of_the_store),
+        ] {
+            if !list.is_empty() {
+                listed(f, what, list)?;
+            }
         }
         if !self.differences_of_servers.is_empty() {
             listed(f, "What servers said of their own data", &self.differences_of_servers)?;

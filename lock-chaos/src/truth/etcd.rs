@@ -1,7 +1,9 @@
-//! etcd's log: a watch of everything from the first revision on, at each member, past the proxies.
+//! etcd's log: a watch of everything from the first revision on, at each member, past the proxies; and, for who has had
+//! sessions ended, the log on the members' disks.
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -16,9 +18,10 @@ use yourturn::{
 };
 
 use super::{
-    Truth,
+    EndedByDeposed, Kept, Raw, Truth,
     book::Book,
-    pulse::{EVERY, Pulses},
+    deposed,
+    pulse::{Clock, EVERY, Pulses},
 };
 use crate::{chronicle::Chronicle, record::Line, workload::REGISTER};
 
@@ -157,7 +160,7 @@ impl Observer {
     }
 
     /// Everything, up to now.
-    pub(crate) async fn finish(&self) -> Result<Truth, String> {
+    pub(crate) async fn finish(&self, members: &[Kept]) -> Result<Truth, String> {
         let last = self.last_revision().await?;
         let end = self.chronicle.now() + PATIENCE;
         // Pulses go on, so there are events to hear of.
@@ -186,7 +189,32 @@ impl Observer {
             let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
             raw.push((revision, key, value));
         }
-        Ok(Truth { raw, untold, ..book.close(&self.pulses.clock()) })
+        let clock = self.pulses.clock();
+        let ended_by_deposed = self.ended_by_deposed(&raw, members, &clock);
+        let ended_by_deposed = ended_by_deposed.map_err(|error| format!("the members' logs: {error}"))?;
+        Ok(Truth { raw, untold, ended_by_deposed, ..book.close(&clock) })
+    }
+
+    fn ended_by_deposed(
+        &self,
+        changes: &[Raw],
+        members: &[Kept],
+        clock: &Clock,
+    ) -> io::Result<Vec<EndedByDeposed>> {
+        let leases = deposed::find(members)?;
+        let ended =
+            changes.iter().filter(|(_, _, value)| value.is_none()).filter_map(|(revision, key, _)| {
+                let (session, lease) = self.session(key)?;
+                let (at, how) = (clock.stamp(*revision), leases.get(&lease)?.clone());
+                Some(EndedByDeposed { session: session.to_owned(), at, how })
+            });
+        Ok(ended.collect())
+    }
+
+    /// The session that lives as long as this key, and its lease.
+    fn session<'a>(&self, key: &'a str) -> Option<(&'a str, i64)> {
+        let session = key.strip_prefix(&self.namespace)?.strip_prefix("session/")?.strip_suffix("/live")?;
+        Some((session, u64::from_str_radix(session, 16).ok()?.cast_signed()))
     }
 
     /// The members whose watches have had everything to tell.

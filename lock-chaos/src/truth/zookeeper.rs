@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use yourturn::{
 };
 
 use super::{
-    Truth,
+    Kept, Truth,
     book::Book,
     pulse::{EVERY, Pulses},
     txnlog::{self, Change},
@@ -72,14 +72,6 @@ impl Observer {
         let diverged = divergences(servers.iter().map(|server| server.log.as_str()));
         Ok(Truth { raw, ends, diverged, ..reader.book.close(&self.pulses.clock()) })
     }
-}
-
-/// What a server has written down.
-pub(crate) struct Kept {
-    /// The folder of its transactions.
-    pub(crate) transactions: PathBuf,
-    /// What it said.
-    pub(crate) log: String,
 }
 
 const fn epoch(zxid: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! One member.
 
-use std::{fmt, fs, io, net::SocketAddr};
+use std::{fmt, fs, io, net::SocketAddr, path::PathBuf};
 
 use super::Metrics;
 use crate::{
@@ -131,6 +131,12 @@ impl Member {
     /// Whether it runs and is not paused.
     pub(super) fn serves(&self) -> bool {
         self.node.serves()
+    }
+
+    /// Where it writes down its transactions: the folder of its files `*.wal`.
+    #[must_use]
+    pub fn transactions(&self) -> PathBuf {
+        self.node.folder().join(self.node.name()).join("member").join("wal")
     }
 
     /// What it has said since it was first started.
