@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) unclean_ends: UncleanEnds,
     pub(crate) endings: Endings,
     /// What the store is known by, once somebody had to know; see [`MultiLock`].
-    pub(crate) store_id: tokio::sync::OnceCell<u64>,
+    pub(crate) store_id: OnceLock<u64>,
 }
 
 /// For how long a coordinator that is closed lets its guards say that they have ended well.
@@ -91,7 +91,7 @@ impl Coordinator {
                 ended: OnceLock::new(),
                 unclean_ends: UncleanEnds::default(),
                 endings: Endings::default(),
-                store_id: tokio::sync::OnceCell::new(),
+                store_id: OnceLock::new(),
             };
             Ok(Self { shared: Arc::new(shared) })
         });

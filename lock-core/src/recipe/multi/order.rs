@@ -59,8 +59,12 @@ impl Entrance {
     /// put there by whoever asks first.
     async fn store_id(&self, operation: &'static str) -> Result<u64> {
         let here = Self::new(self.shared.clone(), LineId::new(Kind::Store, "id".parse()?));
-        let look = || here.amend_cell(operation, None, |cell| here.id_in(cell));
-        self.shared.store_id.get_or_try_init(look).await.copied()
+        if let Some(id) = self.shared.store_id.get() {
+            return Ok(*id);
+        }
+        // Everybody looks who does not know it yet: who is not polled keeps nobody else waiting.
+        let id = here.amend_cell(operation, None, |cell| here.id_in(cell)).await?;
+        Ok(*self.shared.store_id.get_or_init(|| id))
     }
 
     fn id_in(&self, cell: &Cell) -> Result<Amendment<u64>> {
