@@ -116,7 +116,9 @@ async fn begin(
         .initial_window_size(ANSWER_BYTES)
         .initial_connection_window_size(ALL_ANSWERS_BYTES)
         .max_concurrent_reset_streams(GIVEN_UP_AT_ONCE)
-        .max_local_error_reset_streams(None);
+        .max_local_error_reset_streams(None)
+        // h2 0.4.20 never gives back what late answers to those took of it.
+        .data_frame_budget(usize::MAX);
     let shaken = settings.handshake::<_, Bytes>(Probed::new(stream, runtime.clone())).await;
     let (requests, mut connection) = shaken.map_err(|error| not_reached(caller::of_io(error)))?;
     let traffic = Traffic::new(runtime.clone());
@@ -208,6 +210,44 @@ mod tests {
     fn answer(mut ping: [u8; 17]) -> [u8; 17] {
         ping[4] = 1;
         ping
+    }
+
+    /// gRPC for Go would have hung up at the fourth ping in five seconds.
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_nothing_but_pings_is_not_pinged_too_often() {
+        let machine = SimulatedRuntime::new(1).unwrap();
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let origin = Origin { scheme: Scheme::HTTP, authority: Authority::from_static("etcd") };
+        let channel = begin(near, origin, Duration::from_secs(1), &machine.shared()).await.unwrap();
+        far.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut requests = etcd_client::Client::from_channel(channel, None).await.unwrap().kv_client();
+        let mut asked = Box::pin(requests.get("x", None));
+        assert!(futures_util::FutureExt::now_or_never(&mut asked).is_none());
+
+        let (start, mut pings) = (machine.now(), Vec::new());
+        while machine.now() < start + Duration::from_secs(20) {
+            for ping in pings_in(&said(&mut far, &machine).await) {
+                pings.push(machine.now().saturating_since(start).as_secs());
+                far.write_all(&answer(ping)).await.unwrap();
+            }
+        }
+        assert_eq!(pings, [1, 2, 8, 14]);
+    }
+
+    /// The pings among these frames, answers apart.
+    fn pings_in(mut said: &[u8]) -> Vec<[u8; 17]> {
+        let mut pings = Vec::new();
+        if let Some(rest) = said.strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") {
+            said = rest;
+        }
+        while let [a, b, c, kind, flags, ..] = *said {
+            let length = 9 + u32::from_be_bytes([0, a, b, c]) as usize;
+            if (kind, flags) == (6, 0) {
+                pings.push(said[..length].try_into().unwrap());
+            }
+            said = &said[length..];
+        }
+        pings
     }
 
     /// What has been said, once all has been that is to be said now.
