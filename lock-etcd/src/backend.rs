@@ -18,15 +18,17 @@ use tokio::sync::Notify;
 
 use crate::{
     config::{Config, Layout, default_namespace},
-    connection::{Connection, Limits, Way},
+    connection::Connection,
     error::{if_all_fail_so, is_forbidden, is_lease_there},
     go::{Go, GoSession, Room},
     keys::{Namespace, lease_of},
+    links::{Limits, Links},
     queue::{Bell, OwnLife, Queue},
     renewal::Renewal,
     request::{get, put_leased, some_keys},
     session::EtcdSession,
     watch::{Keys, Watcher},
+    way::Way,
 };
 
 /// An etcd cluster: `etcd://host:2379/namespace`.
@@ -146,7 +148,7 @@ impl Backend for Etcd {
         let place = self.place()?;
         let limits =
             Limits { connect_timeout: share, reconnect_timeout: share.min(ttl / 3), request_timeout };
-        let connection = Connection::new(way, runtime.clone(), limits, place.own_key(id));
+        let connection = Connection::new(Links::new(way, runtime.clone(), limits), place.own_key(id));
         let (connection, trouble) = (Arc::new(connection), Trouble::default());
         let opening = Opening { id, runtime, connection, share, request_timeout, trouble };
         let end = opening.runtime.now() + connect_timeout;
@@ -227,8 +229,9 @@ impl Opening {
         let (mut hopeless, mut unanswered) = (0, None);
         let (sent, granted) = loop {
             let sent = self.runtime.now();
-            let call = |client: &Client| {
-                let (mut leases, id) = (client.lease_client(), lease_of(self.id));
+            let id = lease_of(self.id);
+            let call = move |client: &Client| {
+                let mut leases = client.lease_client();
                 async move { leases.grant(asked, Some(LeaseGrantOptions::new().with_id(id))).await }
             };
             match self.connection.ask(self.share, call).await {

@@ -1,32 +1,19 @@
-//! One member of the cluster at a time, and another when it does not answer.
-//!
-//! The client's own balancer sends each request to a random member, one that has gone silent included, and
-//! its keepalive pings on idle connections break the server's rules about pings. A session talks to one
-//! member: its renewals, its watches and its requests are one conversation, and when that falls silent, all
-//! of them move on together.
+//! What a session asks of the cluster, and how many requests at a time.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use etcd_client::{
-    Client, ConnectOptions, DeleteOptions, DeleteResponse, GetOptions, KeyValue, LeaseTimeToLiveResponse,
-    ResponseHeader, Txn, TxnOp, TxnResponse,
+    Client, DeleteOptions, DeleteResponse, GetOptions, KeyValue, LeaseTimeToLiveResponse, ResponseHeader,
+    Txn, TxnOp, TxnResponse,
 };
-use lock_core::{
-    Error, ErrorKind, Lease, Moment, Result,
-    runtime::SharedRuntime,
-    sync::{Signal, locked},
-};
-use tokio::sync::{Semaphore, oneshot};
+use lock_core::{Error, ErrorKind, Lease, Moment, Result};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    config::Config,
-    error::{is_an_answer, is_hung_up, translated, unknown_if_unavailable},
-    heard::Heard,
-    tls::Secure,
-    transport,
+    error::{is_hung_up, unknown_if_unavailable},
+    links::{Link, Links, in_a_task},
+    request::Reply,
+    way::Way,
 };
 
 /// Larger than what etcd sends in one message: a look at the longest queue, or what a watch has to catch up
@@ -43,276 +30,69 @@ pub(crate) fn retry_pause(lease: &Lease) -> Duration {
 /// the limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
 const AT_ONCE: usize = 64;
 
+/// How many more there may be, when those of callers who are not polled any more take all of these.
+const RESERVE: usize = 8;
+
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
     links: Arc<Links>,
     /// A key that the session may read, if it may read anything.
     own_key: String,
-    slots: Semaphore,
+    slots: Arc<Slots>,
 }
 
-/// The link in use, and what the next one is made with.
-struct Links {
-    way: Way,
-    runtime: SharedRuntime,
-    limits: Limits,
-    state: Signal<Linked>,
+/// Whoever has one may make a request.
+struct Slots {
+    /// Only tasks wait for one of these, which go on by themselves. A caller takes one that is free, or none: he may not be
+    /// polled any more by the time that it is his, and keep it for as long.
+    all: Semaphore,
+    /// Those that callers cannot take.
+    of_tasks: Semaphore,
 }
 
-#[derive(Default)]
-struct Linked {
-    /// The number of the link in use, or of the next one.
-    number: u64,
-    /// None before the first request and after one was given up.
-    link: Option<Arc<Link>>,
-    /// One is being made.
-    making: bool,
-    /// Whether there has been one: before, nobody waits for us, and many may log in at once, which etcd makes
-    /// expensive.
-    before: bool,
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// To connect to one member for the first time, and to log in.
-    pub(crate) connect_timeout: Duration,
-    /// The same later on.
-    pub(crate) reconnect_timeout: Duration,
-    /// For a member to answer a request.
-    pub(crate) request_timeout: Duration,
-}
-
-/// Where links come from.
-#[derive(Clone)]
-pub(crate) enum Way {
-    /// The user's own client, which finds members by itself.
-    Client(Arc<Client>),
-    Members(Arc<Members>),
-}
-
-pub(crate) struct Members {
-    config: Config,
-    /// With the certificates that were read last.
-    secure: Mutex<Option<Secure>>,
-    /// After how much silence a member is pinged, and after how much more it is given up.
-    silence: Duration,
-    /// Which one comes first.
-    first: u64,
-}
-
-/// A connection to one member.
-pub(crate) struct Link {
-    pub(crate) client: Client,
-    number: u64,
-    /// When the member last answered anything.
-    heard: Heard,
-}
-
-impl Way {
-    /// `ttl` says how soon silence must be noticed: within a third of it, and soon enough for who waits.
-    /// (etcd ends a connection after three pings that are less than 5 s apart with no answer to a request
-    /// between them; renewals are such requests.)
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidOption`](ErrorKind::InvalidOption) for certificates that cannot be used.
-    pub(crate) fn members(config: Config, ttl: Duration, first: u64) -> Result<Self> {
-        let silence = (ttl / 8).min(Duration::from_secs(10));
-        let secure = Mutex::new(config.tls.as_ref().map(Secure::read).transpose()?);
-        Ok(Self::Members(Arc::new(Members { config, secure, silence, first })))
-    }
-
-    /// How many members there are to choose from; unknown for the user's own client.
-    fn choices(&self) -> Option<usize> {
-        match self {
-            Self::Client(_) => None,
-            Self::Members(members) => Some(members.config.endpoints().len()),
+impl Slots {
+    /// The next one that is free. Nobody closes them.
+    async fn in_a_task(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! { biased;
+            slot = self.all.acquire() => slot.ok(),
+            slot = self.of_tasks.acquire() => slot.ok(),
         }
     }
-
-    async fn client(&self, number: u64, runtime: &SharedRuntime) -> Result<Client> {
-        let members = match self {
-            Self::Client(client) => return Ok(Client::clone(client)),
-            Self::Members(members) => &**members,
-        };
-        let endpoint = members.endpoint(number);
-        tracing::debug!(endpoint, "connecting");
-        let secure = members.secure();
-        let channel = transport::connect(endpoint, secure.as_ref(), members.silence, runtime).await?;
-        // Logs in, when there are credentials.
-        Client::from_channel(channel, Some(members.options())).await.map_err(translated)
-    }
-
-    /// What a member may want that hangs up on us.
-    fn suspicion(&self) -> &'static str {
-        let tls = match self {
-            Self::Client(_) => None,
-            Self::Members(members) => Some(members.config.tls.is_some()),
-        };
-        match tls {
-            Some(false) => "does it demand TLS (tls=true)?",
-            Some(true) => "does it serve without TLS, or demand a client certificate (cert, key)?",
-            None => "does it demand TLS, or a client certificate?",
-        }
-    }
-
-    /// Which member a link leads to, for people.
-    fn whither(&self, number: u64) -> &str {
-        match self {
-            Self::Client(_) => "etcd",
-            Self::Members(members) => members.endpoint(number),
-        }
-    }
-}
-
-impl Members {
-    fn endpoint(&self, number: u64) -> &str {
-        let members = self.config.endpoints().len().max(1) as u64;
-        let turn = usize::try_from(self.first.wrapping_add(number) % members).unwrap_or_default();
-        self.config.endpoints().nth(turn).unwrap_or_default()
-    }
-
-    fn options(&self) -> ConnectOptions {
-        let options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
-        match &self.config.credentials {
-            Some((user, password)) => options.with_user(user, password),
-            None => options,
-        }
-    }
-
-    /// With the certificates as they are now: they may have been renewed since the session was opened.
-    fn secure(&self) -> Option<Secure> {
-        let mut secure = locked(&self.secure);
-        match self.config.tls.as_ref().map(Secure::read) {
-            Some(Ok(fresh)) => *secure = Some(fresh),
-            Some(Err(error)) => tracing::warn!(%error, "the certificates of before are used on"),
-            None => {}
-        }
-        secure.clone()
-    }
-}
-
-impl Link {
-    /// The member has answered something.
-    pub(crate) fn heard(&self, runtime: &SharedRuntime) {
-        self.heard.at(runtime.now());
-    }
-
-    fn heard_since(&self, sent: Moment) -> bool {
-        self.heard.last() > sent
-    }
-}
-
-/// An attempt to make a link, one at a time. When it fails, or who asked for it has no more patience with it, another
-/// member is tried next.
-struct Attempt {
-    links: Arc<Links>,
-    made: bool,
-}
-
-impl Attempt {
-    /// Within a limit, because with credentials the member is asked for a token.
-    async fn make(&mut self) -> Result<Arc<Link>> {
-        let Links { way, runtime, limits, state } = &*self.links;
-        let (number, before) = state.read(|state| (state.number, state.before));
-        let limit = if before { limits.reconnect_timeout } else { limits.connect_timeout };
-        let client = tokio::select! { biased;
-            client = way.client(number, runtime) => client?,
-            () = runtime.sleep_until(runtime.now() + limit) => {
-                return Err(unavailable(format!("no connection within {limit:?}")));
-            }
-        };
-        let link = Arc::new(Link { client, number, heard: Heard::default() });
-        self.made = true;
-        state.update(|state| {
-            (state.link, state.making, state.before) = (Some(link.clone()), false, true);
-        });
-        Ok(link)
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if !self.made {
-            self.links.state.update(|state| (state.number, state.making) = (state.number + 1, false));
-        }
-    }
-}
-
-fn unavailable(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unavailable, message)
 }
 
 impl Connection {
-    pub(crate) fn new(way: Way, runtime: SharedRuntime, limits: Limits, own_key: String) -> Self {
-        let links = Arc::new(Links { way, runtime, limits, state: Signal::default() });
-        Self { links, own_key, slots: Semaphore::new(AT_ONCE) }
+    pub(crate) fn new(links: Arc<Links>, own_key: String) -> Self {
+        Self {
+            links,
+            own_key,
+            slots: Arc::new(Slots { all: Semaphore::new(AT_ONCE), of_tasks: Semaphore::new(RESERVE) }),
+        }
     }
 
     /// The link in use, or a new one.
     pub(crate) async fn link(&self) -> Result<Arc<Link>> {
-        loop {
-            let (link, begins) = self.links.state.update_silently(|state| {
-                let begins = state.link.is_none() && !state.making;
-                state.making |= begins;
-                (state.link.clone(), begins)
-            });
-            match link {
-                Some(link) => return Ok(link),
-                None if begins => return self.attempt().await,
-                None => self.links.state.wait(|state| (!state.making).then_some(())).await,
-            }
-        }
-    }
-
-    /// In a task of the session's own runtime, whoever asks: the connection's tasks live where it is made, and who asks
-    /// and is not polled keeps nobody else from a link.
-    async fn attempt(&self) -> Result<Arc<Link>> {
-        let (mut made, making) = oneshot::channel();
-        let mut attempt = Attempt { links: self.links.clone(), made: false };
-        self.links.runtime.spawn(Box::pin(async move {
-            let outcome = tokio::select! { biased;
-                () = made.closed() => return,
-                outcome = attempt.make() => outcome,
-            };
-            let _nobody_waits = made.send(outcome);
-        }));
-        making.await.unwrap_or_else(|_| Err(unavailable("the runtime has ended")))
+        self.links.link().await
     }
 
     /// Moves on to the next member, unless that has been done. What is under way on this link is answered
     /// as unavailable.
     pub(crate) fn give_up(&self, link: &Link, why: &dyn std::fmt::Display) {
-        if matches!(self.links.way, Way::Client(_)) {
-            return;
-        }
-        let given_up = self.links.state.update(|state| {
-            let in_use = state.link.is_some() && state.number == link.number;
-            if in_use {
-                (state.number, state.link) = (state.number + 1, None);
-            }
-            in_use
-        });
-        if given_up {
-            let member = self.links.way.whither(link.number);
-            tracing::warn!(member, %why, "the member is of no use; the next one is asked");
-        }
-    }
-
-    /// Waits until a request could be sent: thousands who are not there yet need not have made theirs.
-    pub(crate) async fn a_slot(&self) {
-        drop(self.slots.acquire().await);
+        self.links.give_up(link, why);
     }
 
     /// Waits until the link was given up.
     pub(crate) async fn given_up(&self, link: &Link) {
-        self.links.state.wait(|state| (state.number != link.number).then_some(())).await;
+        self.links.given_up(link).await;
+    }
+
+    /// Waits, in a task, until a task could send a request: thousands who are not there yet need not have made theirs.
+    pub(crate) async fn a_slot(&self) {
+        drop(self.slots.in_a_task().await);
     }
 
     /// Asks for a transaction. When it is unavailable, it may have been carried out.
     pub(crate) async fn transact(&self, txn: Txn) -> Result<TxnResponse> {
-        let call = |client: &Client| {
+        let call = move |client: &Client| {
             let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
             async move { kv.txn(txn).await }
         };
@@ -334,6 +114,19 @@ impl Connection {
     /// Renews a token that has expired, as every request does.
     pub(crate) async fn may_read(&self, read: TxnOp) -> Result<()> {
         self.transact(Txn::new().and_then(vec![read])).await.map(drop)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.links.runtime.now()
+    }
+
+    pub(crate) async fn sleep_until(&self, moment: Moment) {
+        self.links.runtime.sleep_until(moment).await;
+    }
+
+    /// A key that the session may read, if it may read anything.
+    pub(crate) fn own_key(&self) -> &str {
+        &self.own_key
     }
 
     /// How many members there are to choose from; unknown for the user's own client.
@@ -363,16 +156,12 @@ impl Connection {
 
     /// A key as it was at a revision.
     pub(crate) async fn get_at(&self, key: String, revision: i64) -> Result<Option<KeyValue>> {
-        let call = |client: &Client| {
-            let mut kv = client.kv_client();
-            async move { kv.get(key, Some(GetOptions::new().with_revision(revision))).await }
-        };
-        let mut reply = self.ask(self.links.limits.request_timeout, call).await?;
-        Ok(reply.take_kvs().pop())
+        let read = TxnOp::get(key, Some(GetOptions::new().with_revision(revision)));
+        Ok(Reply::from(self.transact(Txn::new().and_then(vec![read])).await?).key())
     }
 
     async fn delete_with(&self, key: String, options: Option<DeleteOptions>) -> Result<DeleteResponse> {
-        let call = |client: &Client| {
+        let call = move |client: &Client| {
             let mut kv = client.kv_client();
             async move { kv.delete(key, options).await }
         };
@@ -390,7 +179,7 @@ impl Connection {
     }
 
     async fn time_to_live(&self, lease: i64) -> Result<LeaseTimeToLiveResponse> {
-        let call = |client: &Client| {
+        let call = move |client: &Client| {
             let mut leases = client.lease_client();
             async move { leases.time_to_live(lease, None).await }
         };
@@ -399,7 +188,7 @@ impl Connection {
 
     /// Ends a lease, and with it every key under it.
     pub(crate) async fn revoke(&self, lease: i64) -> Result<()> {
-        let call = |client: &Client| {
+        let call = move |client: &Client| {
             let mut leases = client.lease_client();
             async move { leases.revoke(lease).await }
         };
@@ -407,81 +196,61 @@ impl Connection {
     }
 
     /// Asks, and moves on to another member when this one says nothing at all within `limit`.
-    pub(crate) async fn ask<T, F>(&self, limit: Duration, call: impl FnOnce(&Client) -> F) -> Result<T>
+    ///
+    /// The caller makes the request itself, which costs least, or a task does when so many callers do already: they may
+    /// not be polled any more, like those that [`buffer_unordered`](futures_util::StreamExt::buffer_unordered) keeps.
+    pub(crate) async fn ask<T, F>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce(&Client) -> F + Send + 'static,
+    ) -> Result<T>
     where
-        F: Future<Output = Result<T, etcd_client::Error>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, etcd_client::Error>> + Send + 'static,
     {
-        let runtime = &self.links.runtime;
-        let silent = || unavailable(format!("etcd did not answer within {limit:?}"));
-        // Nobody closes it.
-        let _slot = self.slots.acquire().await;
-        let end = runtime.now() + limit;
-        let link = tokio::select! { biased;
-            link = self.link() => link?,
-            () = runtime.sleep_until(end) => return Err(silent()),
-        };
-        let sent = runtime.now();
-        let error = tokio::select! { biased;
-            // A box, so that who waits for its slot is small.
-            outcome = Box::pin(call(&link.client)) => match outcome {
-                Ok(value) => {
-                    link.heard(runtime);
-                    return Ok(value);
-                }
-                Err(error) => {
-                    if is_an_answer(&error) {
-                        link.heard(runtime);
-                    }
-                    translated(error)
-                }
-            },
-            () = self.given_up(&link) => unavailable("the connection to etcd was given up"),
-            () = runtime.sleep_until(end) => silent(),
-        };
-        // A member that answers others is slow, not gone: moving on would only cut those off.
-        if error.kind() == ErrorKind::Unavailable && !link.heard_since(sent) {
-            self.give_up(&link, &error);
+        if let Ok(_slot) = self.slots.all.try_acquire() {
+            return self.links.ask(limit, call).await;
         }
-        Err(error)
+        let (links, slots) = (self.links.clone(), self.slots.clone());
+        let request = async move {
+            let _slot = slots.in_a_task().await;
+            // A box, so that who waits for a slot is small.
+            Box::pin(links.ask(limit, call)).await
+        };
+        in_a_task(&self.links.runtime, request).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
     use futures_util::FutureExt as _;
     use lock_core::runtime::{Runtime as _, TokioRuntime};
 
     use super::*;
+    use crate::links::tests::links;
 
-    /// To members of which none is there.
-    fn connection(runtime: &Arc<TokioRuntime>) -> Connection {
-        let config = Config::new(["127.0.0.1:1", "127.0.0.1:2"]).unwrap();
-        let limit = Duration::from_mins(1);
-        let limits = Limits { connect_timeout: limit, reconnect_timeout: limit, request_timeout: limit };
-        let way = Way::members(config, limit, 0).unwrap();
-        Connection::new(way, runtime.clone(), limits, "key".to_owned())
-    }
-
+    /// Whoever asks beyond the slots does so in a task; so do those who wait meanwhile, polled or not.
     #[tokio::test]
-    async fn who_has_no_more_patience_with_a_member_has_another_one_tried_next() {
-        let connection = connection(&Arc::new(TokioRuntime::current().unwrap()));
-        assert!(connection.link().now_or_never().is_none());
-        let tried = connection.links.state.wait(|state| (!state.making).then_some(state.number));
-        assert_eq!(tried.await, 1);
-    }
-
-    #[tokio::test]
-    async fn who_asks_for_a_link_and_is_not_polled_keeps_nobody_else_from_one() {
+    async fn requests_that_nobody_polls_keep_no_other_waiting() {
         let runtime = Arc::new(TokioRuntime::current().unwrap());
-        let connection = connection(&runtime);
-        let mut idle = pin!(connection.link());
-        assert!(idle.as_mut().now_or_never().is_none());
-        tokio::select! { biased;
-            other = connection.link() => assert!(other.is_err(), "nobody is there"),
-            () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("it waits for the idle one"),
+        let links = links(&runtime);
+        let connection = Connection::new(links, "key".to_owned());
+        let ask = || Box::pin(connection.transact(Txn::new()));
+        let mut idle: Vec<_> = (0..3 * AT_ONCE).map(|_| ask()).collect();
+        assert!(idle.iter_mut().all(|request| request.now_or_never().is_none()));
+        for request in idle.iter_mut().map(|_| ask()) {
+            tokio::select! { biased;
+                answer = request => assert!(answer.is_err(), "nobody is there"),
+                () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("it waits for an idle one"),
+            }
         }
-        assert!(idle.await.is_err());
+        assert_eq!(connection.slots.all.available_permits(), 0);
+        drop(idle);
+        // Who has given up keeps none.
+        let all = u32::try_from(AT_ONCE).unwrap();
+        tokio::select! { biased;
+            slots = connection.slots.all.acquire_many(all) => drop(slots.unwrap()),
+            () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("somebody keeps a slot"),
+        }
     }
 }

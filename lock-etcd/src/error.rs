@@ -14,6 +14,7 @@ mod code {
     pub(super) const FAILED_PRECONDITION: i32 = 9;
     pub(super) const OUT_OF_RANGE: i32 = 11;
     pub(super) const UNIMPLEMENTED: i32 = 12;
+    pub(super) const UNAVAILABLE: i32 = 14;
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
@@ -92,6 +93,11 @@ fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
         | code::NOT_FOUND => (ErrorKind::Refused, "etcd refuses the request"),
         _ => (ErrorKind::Unavailable, "etcd did not answer"),
     }
+}
+
+/// Whether a member says that it cannot answer now, as one does that knows of no leader.
+pub(crate) fn cannot_answer(error: &etcd_client::Error) -> bool {
+    answer(error).is_some_and(|status| status.code() as i32 == code::UNAVAILABLE)
 }
 
 /// Whether the member itself answered, so that there is no need to ask another.

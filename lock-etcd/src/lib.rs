@@ -21,6 +21,7 @@ mod go;
 mod guarded;
 mod heard;
 mod keys;
+mod links;
 mod mirror;
 mod news;
 mod pointers;
@@ -34,6 +35,7 @@ mod tls;
 mod transport;
 mod view;
 mod watch;
+mod way;
 
 pub use backend::Etcd;
 pub use config::{Config, Layout};

@@ -167,22 +167,33 @@ impl Closing<'_> {
         leave: impl Fn(LineId, ClaimId) -> F,
         afterwards: impl Future<Output = ()>,
     ) -> Result<()> {
+        let until = match self.lease.health() {
+            Health::Live { until } | Health::Suspect { until } => Some(until),
+            // It was to be closed before, and that failed.
+            Health::Lost(LostReason::Closed) => Some(self.connection.now() + self.lease.ttl()),
+            Health::Lost(_) => None,
+        };
         self.lease.lose(LostReason::Closed);
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
         // Each for itself, so that its neighbour is told and no tail stays. Where that fails, the end of the
-        // lease will do: it makes the neighbours look.
-        stream::iter(claims)
-            .for_each_concurrent(LEAVING_AT_ONCE, |(line, claim)| {
-                let leave = leave(line.clone(), claim);
-                async move {
-                    if let Err(error) = leave.await {
-                        tracing::debug!(%line, %claim, %error, "could not leave; its lease ends");
-                    }
+        // lease will do: it makes the neighbours look. So nobody leaves after the lease has run out, and nobody waits
+        // for each of thousands of claims that etcd does not answer.
+        let leaving = stream::iter(claims).for_each_concurrent(LEAVING_AT_ONCE, |(line, claim)| {
+            let leave = leave(line.clone(), claim);
+            async move {
+                if let Err(error) = leave.await {
+                    tracing::debug!(%line, %claim, %error, "could not leave; its lease ends");
                 }
-            })
-            .await;
+            }
+        });
+        if let Some(until) = until {
+            tokio::select! { biased;
+                () = leaving => {}
+                () = self.connection.sleep_until(until) => tracing::debug!("the lease ends before all claims have left"),
+            }
+        }
         afterwards.await;
         match self.connection.revoke(lease_of(self.session)).await {
             // It was over before.
@@ -191,5 +202,35 @@ impl Closing<'_> {
         }
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::{Kind, runtime::SimulatedRuntime};
+
+    use super::*;
+    use crate::{
+        config::Config,
+        links::{Limits, Links},
+        way::Way,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn c16_closing_waits_for_no_claim_that_etcd_does_not_answer_once_the_lease_has_run_out() {
+        let (runtime, ttl) = (SimulatedRuntime::new(1).unwrap().shared(), Duration::from_secs(10));
+        let way = Way::members(Config::new(["127.0.0.1:1"]).unwrap(), ttl, 0).unwrap();
+        let limits = Limits { connect_timeout: ttl, reconnect_timeout: ttl, request_timeout: ttl };
+        let connection = Connection::new(Links::new(way, runtime.clone(), limits), "key".to_owned());
+        let (lease, session) = (Lease::new(runtime.clone(), runtime.now(), ttl), SessionId::new(1));
+        let closed = AtomicBool::new(false);
+        let closing = Closing { lease: &lease, connection: &connection, session, closed: &closed };
+        let line = LineId::new(Kind::Mutex, "x".parse().unwrap());
+        let claims = vec![(line, ClaimId { session, number: 1 })];
+        let closes = closing.close(claims, |_, _| std::future::pending(), std::future::ready(()));
+        tokio::select! { biased;
+            closed = closes => assert_eq!(closed.unwrap_err().kind(), ErrorKind::Unavailable),
+            () = runtime.sleep_until(runtime.now() + ttl * 10) => panic!("it waits for the claim"),
+        }
     }
 }

@@ -104,9 +104,11 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         config::Config,
-        connection::{Connection, Limits, Way},
+        connection::Connection,
         keys::Namespace,
+        links::{Limits, Links},
         watch::Watcher,
+        way::Way,
     };
 
     /// A session whose store is not there, and whose watches never open.
@@ -118,7 +120,7 @@ pub(super) mod tests {
         let ttl = Duration::from_secs(10);
         let way = Way::members(Config::new(["127.0.0.1:1"]).unwrap(), ttl, 0).unwrap();
         let limits = Limits { connect_timeout: ttl, reconnect_timeout: ttl, request_timeout: ttl };
-        let connection = Connection::new(way, runtime.clone(), limits, "key".to_owned());
+        let connection = Connection::new(Links::new(way, runtime.clone(), limits), "key".to_owned());
         let lease = Arc::new(Lease::new(runtime.clone(), runtime.now(), ttl));
         let (watcher, _task) = Watcher::new();
         let namespace = Namespace::new(&"n".parse().unwrap());

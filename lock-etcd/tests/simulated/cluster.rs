@@ -35,10 +35,20 @@ pub(crate) struct Cluster {
     mvcc: Mutex<Mvcc>,
     committed: Signal<i64>,
     pub(crate) members: Vec<Member>,
+    /// Who led in the last term, and does not know yet that another does.
+    deposed: Mutex<Option<Deposed>>,
     /// How many leases have ended.
     ended: Signal<u64>,
     /// Those of the clients.
     pub(crate) wires: Mutex<Vec<Arc<Wire>>>,
+}
+
+/// A leader whose disk stands still, or that is cut off from the others: it goes on answering renewals by itself, in
+/// its own term, as etcd's did before 3.4.31 and 3.5.13. Nothing else that it is asked is answered.
+struct Deposed {
+    member: usize,
+    term: u64,
+    until: Moment,
 }
 
 #[derive(Default)]
@@ -56,12 +66,13 @@ impl Cluster {
             mvcc: Mutex::new(Mvcc::new(flaw)),
             committed: Signal::new(0),
             members: (0..=MEMBERS).map(|_| Member::default()).collect(),
+            deposed: Mutex::default(),
             ended: Signal::new(0),
             wires: Mutex::default(),
         });
         for member in 0..=MEMBERS {
             let cluster = this.clone();
-            chronicle.spawn(async move { cluster.follow(&cluster.members[member]).await });
+            chronicle.spawn(async move { cluster.follow(member).await });
         }
         let cluster = this.clone();
         chronicle.spawn(async move { cluster.end_leases().await });
@@ -107,13 +118,15 @@ impl Cluster {
     }
 
     /// A member applies what is committed.
-    async fn follow(&self, member: &Member) {
+    async fn follow(&self, number: usize) {
+        let member = &self.members[number];
         loop {
             let applied = member.applied.read(|applied| *applied);
             self.committed.wait(|committed| (*committed > applied).then_some(())).await;
             let lags = locked(&member.lags_until).is_some_and(|until| self.now() < until);
             let delay = if lags && !self.chronicle.is_calm() { 50..300 } else { 0..2 };
             self.chronicle.sleep(self.dice.millis(delay)).await;
+            self.is_up_to_date(number).await;
             let committed = self.committed.read(|committed| *committed);
             member.applied.update(|applied| *applied = committed);
         }
@@ -132,6 +145,39 @@ impl Cluster {
                 self.chronicle.note("leases that ran out");
             }
             self.chronicle.sleep(LOOKS_FOR_LEASES).await;
+        }
+    }
+
+    /// Another leader takes the place of this member. Tells whether that could be. (etcd grants every lease its full ttl
+    /// once more then. Here they go on, so that those who trust the old one are found out sooner.)
+    pub(crate) fn depose(&self, member: usize) -> bool {
+        let now = self.now();
+        let mut deposed = locked(&self.deposed);
+        if deposed.as_ref().is_some_and(|it| now < it.until) {
+            return false;
+        }
+        let until = now + self.dice.millis(500..4000);
+        let term = self.change_leader();
+        *deposed = Some(Deposed { member, term, until });
+        true
+    }
+
+    /// Another leader is elected; says in which term the one before has led.
+    pub(crate) fn change_leader(&self) -> u64 {
+        locked(&self.mvcc).change_leader()
+    }
+
+    /// The term in which a member leads that has been deposed and does not know it.
+    pub(crate) fn leads_no_more(&self, member: usize) -> Option<u64> {
+        let deposed = locked(&self.deposed);
+        let term = deposed.as_ref().filter(|it| it.member == member && self.now() < it.until)?.term;
+        (!self.chronicle.is_calm()).then_some(term)
+    }
+
+    /// Waits until the member knows who leads.
+    pub(crate) async fn is_up_to_date(&self, member: usize) {
+        while self.leads_no_more(member).is_some() {
+            self.chronicle.sleep(self.dice.millis(50..150)).await;
         }
     }
 

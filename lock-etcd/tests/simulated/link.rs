@@ -94,6 +94,11 @@ impl Link {
         }
     }
 
+    /// The term in which the member leads that this leads to, if it has been deposed and does not know it.
+    pub(crate) fn leads_no_more(&self) -> Option<u64> {
+        self.cluster.leads_no_more(self.wire.talk().member).filter(|_| self.is_rough())
+    }
+
     /// Makes a request. It is on its way even when nobody waits for the answer any more.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
@@ -139,6 +144,14 @@ impl Link {
         request: Arc<impl Fn(&mut Mvcc) -> Result<T, Status> + Send + Sync + 'static>,
     ) -> Result<T, Status> {
         self.pause(self.latency()).await;
+        if self.is_rough() && self.cluster.leads_no_more(talk.member).is_some() {
+            self.note("requests to a deposed leader");
+            self.cluster.is_up_to_date(talk.member).await;
+            if self.chance(500) {
+                return Err(self.failure());
+            }
+            // It passes it on to who leads now.
+        }
         let answer = match fate {
             Fate::RequestLost | Fate::AppliedLater => None,
             _ => Some(self.cluster.change(&*request)),

@@ -7,6 +7,7 @@ mod link;
 mod mvcc;
 mod opening;
 mod renewals;
+mod renewing;
 mod server;
 mod store;
 mod turns;

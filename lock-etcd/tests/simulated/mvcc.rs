@@ -45,6 +45,8 @@ pub(crate) type Ttl = Duration;
 pub(crate) struct Mvcc {
     revision: i64,
     compacted: i64,
+    /// How often another leader was elected.
+    term: u64,
     keys: BTreeMap<Vec<u8>, PbKeyValue>,
     /// In the order of revisions.
     events: Vec<PbEvent>,
@@ -66,7 +68,13 @@ impl Mvcc {
     }
 
     pub(crate) fn header(&self) -> Option<PbResponseHeader> {
-        Some(PbResponseHeader { cluster_id: 1, member_id: 1, revision: self.revision, raft_term: 1 })
+        Some(PbResponseHeader { cluster_id: 1, member_id: 1, revision: self.revision, raft_term: self.term })
+    }
+
+    /// Another leader is elected; says in which term the one before has led.
+    pub(crate) fn change_leader(&mut self) -> u64 {
+        self.term += 1;
+        self.term - 1
     }
 
     /// Forgets what happened before the revision.

@@ -3,6 +3,7 @@
 use etcd_client::proto::{PbLeaseKeepAliveRequest, PbLeaseKeepAliveResponse};
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
+use lock_check::sim::TTL;
 use tonic::{Status, Streaming};
 
 use crate::{link::Link, wire::Streams};
@@ -33,7 +34,15 @@ async fn renew(
     link.machine.running().await;
     link.pause(link.latency()).await;
     link.renewals_pass().await;
-    let ttl = link.cluster.renew(id).await;
+    let mut header = link.cluster.look(|mvcc| mvcc.header());
+    let ttl = match link.wire.renewed_in().or_else(|| link.leads_no_more()) {
+        Some(term) => {
+            link.note("renewals by a deposed leader");
+            header.as_mut()?.raft_term = term;
+            i64::try_from(TTL.as_secs()).unwrap()
+        }
+        None => link.cluster.renew(id).await,
+    };
     link.pause(link.latency()).await;
-    Some(PbLeaseKeepAliveResponse { header: link.cluster.look(|mvcc| mvcc.header()), id, ttl })
+    Some(PbLeaseKeepAliveResponse { header, id, ttl })
 }

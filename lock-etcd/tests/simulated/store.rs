@@ -92,6 +92,7 @@ impl Store for Simulated {
             "renewals held back",
             "moves to another member that lags",
             "members that lag",
+            "leaders deposed",
         ]
     }
 
@@ -111,6 +112,8 @@ impl Store for Simulated {
             "watches cancelled by a compaction",
             "events lost where a watch was resumed",
             "leases that ran out",
+            "renewals by a deposed leader",
+            "requests to a deposed leader",
         ]
     }
 
@@ -132,6 +135,7 @@ impl Store for Simulated {
                 cluster.lag(wire.talk().member);
                 true
             }
+            "leaders deposed" => cluster.depose(wire.talk().member),
             other => unreachable!("{other} is none of its faults"),
         }
     }

@@ -17,6 +17,8 @@ use lock_core::{
 pub(crate) struct Wire {
     talk: Signal<Talk>,
     renewals_held_until: Mutex<Option<Moment>>,
+    /// The term in which whoever answers renewals has led.
+    renewed_in: Mutex<Option<u64>>,
     open: [AtomicUsize; 2],
     /// What becomes of the next requests, whatever chance says.
     fates: Mutex<VecDeque<Fate>>,
@@ -109,6 +111,15 @@ impl Wire {
 
     pub(crate) fn holds_renewals(&self, now: Moment) -> bool {
         locked(&self.renewals_held_until).is_some_and(|until| now < until)
+    }
+
+    /// Renewals go to a leader who has been deposed since this term, whoever answers everything else.
+    pub(crate) fn renew_in(&self, term: u64) {
+        *locked(&self.renewed_in) = Some(term);
+    }
+
+    pub(crate) fn renewed_in(&self) -> Option<u64> {
+        *locked(&self.renewed_in)
     }
 
     pub(crate) fn opened(&self, of: Streams) {

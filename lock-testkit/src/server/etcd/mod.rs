@@ -262,7 +262,8 @@ impl Etcd {
     }
 
     /// How many messages clients have sent over gRPC to the members that run, since those started; renewals
-    /// of leases do not count, nor does what concerns the members and not the data (the services
+    /// of leases do not count, nor the read that goes with each (`lock-etcd` makes no other `Range`: what it
+    /// reads for its lines, it reads in transactions), nor does what concerns the members and not the data (the services
     /// `Maintenance`, `Cluster` and `Health`). A message of a watch's stream counts, as it starts or ends
     /// a watch.
     ///
@@ -272,7 +273,7 @@ impl Etcd {
     pub async fn requests(&self) -> Result<u64, String> {
         self.sum(|metric| {
             metric.starts_with("grpc_server_msg_received_total{")
-                && label(metric, "grpc_method") != Some("LeaseKeepAlive")
+                && !matches!(label(metric, "grpc_method"), Some("LeaseKeepAlive" | "Range"))
                 && !matches!(
                     label(metric, "grpc_service"),
                     None | Some(
