@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use etcd_client::KeyValue;
-use lock_core::{ClaimId, Error, ErrorKind, LineId, Mode, Result, sync::locked};
+use lock_core::{ClaimId, Error, ErrorKind, LineId, LostReason, Mode, Result, sync::locked};
 
 use super::{
     Queue, occupancy,
@@ -12,7 +12,7 @@ use super::{
     steps::gate,
 };
 use crate::{
-    error::garbled,
+    error::{garbled, is_forbidden},
     keys::{LineKeys, Part},
     request::{get, range, some_keys},
 };
@@ -84,6 +84,7 @@ impl Queue {
                     tracing::debug!(%line, %error, "a search will be repeated");
                     self.pause().await;
                 }
+                Err(error) if is_forbidden(&error) => self.lease.lose(LostReason::Denied),
                 Err(error) => {
                     self.seekers(line, search, round).iter().for_each(|standing| standing.stop(&error))
                 }

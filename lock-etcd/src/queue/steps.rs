@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     connection::retry_pause,
-    error::garbled,
+    error::{garbled, is_forbidden},
     news::News,
     pointers::Mark,
     request::Reply,
@@ -69,6 +69,7 @@ impl Queue {
                     pause = (pause * 2).min(retry_pause(&self.lease) * 4);
                 }
                 Err(error) if error.kind() == ErrorKind::SessionLost => self.lease.lose(LostReason::Expired),
+                Err(error) if is_forbidden(&error) => self.lease.lose(LostReason::Denied),
                 Err(error) => standing.stop(&error),
             }
         }

@@ -58,10 +58,10 @@ impl Entrance {
     /// What the store is known by, below this namespace, to everybody who uses it: a random number in a cell,
     /// put there by whoever asks first.
     async fn store_id(&self, operation: &'static str) -> Result<u64> {
-        let here = Self::new(self.shared.clone(), LineId::new(Kind::Store, "id".parse()?));
         if let Some(id) = self.shared.store_id.get() {
             return Ok(*id);
         }
+        let here = Self::new(self.shared.clone(), LineId::new(Kind::Store, "id".parse()?));
         // Everybody looks who does not know it yet: who is not polled keeps nobody else waiting.
         let id = here.amend_cell(operation, None, |cell| here.id_in(cell)).await?;
         Ok(*self.shared.store_id.get_or_init(|| id))

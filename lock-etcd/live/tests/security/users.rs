@@ -95,13 +95,7 @@ async fn rights_that_are_taken_end_the_session_and_nobody_tries_for_ever() {
     assert_eq!(soon("lost", guard.lost()).await, LostReason::Denied);
     let error = soon("an answer", wait).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-    // What is refused first, a new session or a look at the line that the holder has left, says which rights are missing.
-    let text = error.to_string();
-    assert!(
-        text.contains(r#"everything under "billing/""#)
-            || text.contains("read and write the namespace's prefix"),
-        "{text}"
-    );
+    assert!(error.to_string().contains(r#""billing/""#), "{error}");
     guarded.cluster.is_quiet().await;
     drop((guard, holder, waiter));
 }
