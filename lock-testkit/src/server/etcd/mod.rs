@@ -263,9 +263,9 @@ impl Etcd {
 
     /// How many messages clients have sent over gRPC to the members that run, since those started; renewals
     /// of leases do not count, nor the read that goes with each (`lock-etcd` makes no other `Range`: what it
-    /// reads for its lines, it reads in transactions), nor does what concerns the members and not the data (the services
-    /// `Maintenance`, `Cluster` and `Health`). A message of a watch's stream counts, as it starts or ends
-    /// a watch.
+    /// reads for its lines, it reads in transactions), nor does what concerns the members and not the data (the
+    /// services `Maintenance`, `Cluster` and `Health`). A message of a watch's stream counts, as it starts or
+    /// ends a watch.
     ///
     /// # Errors
     ///
