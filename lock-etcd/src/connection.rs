@@ -1,4 +1,4 @@
-//! What a session asks of the cluster, and how many requests at a time.
+//! What a session asks of the cluster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,12 +7,12 @@ use etcd_client::{
     Txn, TxnOp, TxnResponse,
 };
 use lock_core::{Error, ErrorKind, Lease, Moment, Result};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     error::{is_hung_up, unknown_if_unavailable},
-    links::{Link, Links, in_a_task},
+    links::{Link, Links},
     request::Reply,
+    slots::Slots,
     way::Way,
 };
 
@@ -25,14 +25,6 @@ pub(crate) fn retry_pause(lease: &Lease) -> Duration {
     (lease.ttl() / 20).min(Duration::from_millis(250))
 }
 
-/// How many requests of a session are under way at a time: enough to keep etcd busy. More would not be answered
-/// sooner, since it commits one after another, but too late: ten thousand claims that join at once would all run into
-/// the limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
-const AT_ONCE: usize = 64;
-
-/// How many more there may be, when those of callers who are not polled any more take all of these.
-const RESERVE: usize = 8;
-
 /// How a session reaches the cluster.
 pub(crate) struct Connection {
     links: Arc<Links>,
@@ -41,32 +33,10 @@ pub(crate) struct Connection {
     slots: Arc<Slots>,
 }
 
-/// Whoever has one may make a request.
-struct Slots {
-    /// Only tasks wait for one of these, which go on by themselves. A caller takes one that is free, or none: he may not be
-    /// polled any more by the time that it is his, and keep it for as long.
-    all: Semaphore,
-    /// Those that callers cannot take.
-    of_tasks: Semaphore,
-}
-
-impl Slots {
-    /// The next one that is free. Nobody closes them.
-    async fn in_a_task(&self) -> Option<SemaphorePermit<'_>> {
-        tokio::select! { biased;
-            slot = self.all.acquire() => slot.ok(),
-            slot = self.of_tasks.acquire() => slot.ok(),
-        }
-    }
-}
-
 impl Connection {
     pub(crate) fn new(links: Arc<Links>, own_key: String) -> Self {
-        Self {
-            links,
-            own_key,
-            slots: Arc::new(Slots { all: Semaphore::new(AT_ONCE), of_tasks: Semaphore::new(RESERVE) }),
-        }
+        let slots = Slots::new(links.runtime.clone());
+        Self { links, own_key, slots }
     }
 
     /// The link in use, or a new one.
@@ -85,9 +55,9 @@ impl Connection {
         self.links.given_up(link).await;
     }
 
-    /// Waits, in a task, until a task could send a request: thousands who are not there yet need not have made theirs.
-    pub(crate) async fn a_slot(&self) {
-        drop(self.slots.in_a_task().await);
+    /// Waits until a request would be made: thousands whose turn has not come yet need not have made theirs.
+    pub(crate) async fn turn(&self) {
+        self.slots.turn().await;
     }
 
     /// Asks for a transaction. When it is unavailable, it may have been carried out.
@@ -195,10 +165,8 @@ impl Connection {
         self.ask(self.links.limits.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
     }
 
-    /// Asks, and moves on to another member when this one says nothing at all within `limit`.
-    ///
-    /// The caller makes the request itself, which costs least, or a task does when so many callers do already: they may
-    /// not be polled any more, like those that [`buffer_unordered`](futures_util::StreamExt::buffer_unordered) keeps.
+    /// Asks, and moves on to another member when this one says nothing at all within `limit`. Which of the callers make
+    /// their requests themselves, and when a task does, the [slots](Slots) say.
     pub(crate) async fn ask<T, F>(
         &self,
         limit: Duration,
@@ -208,16 +176,11 @@ impl Connection {
         T: Send + 'static,
         F: Future<Output = Result<T, etcd_client::Error>> + Send + 'static,
     {
-        if let Ok(_slot) = self.slots.all.try_acquire() {
+        if let Some(_slot) = self.slots.take() {
             return self.links.ask(limit, call).await;
         }
-        let (links, slots) = (self.links.clone(), self.slots.clone());
-        let request = async move {
-            let _slot = slots.in_a_task().await;
-            // A box, so that who waits for a slot is small.
-            Box::pin(links.ask(limit, call)).await
-        };
-        in_a_task(&self.links.runtime, request).await
+        let links = self.links.clone();
+        self.slots.leave_to_a_task(move || async move { links.ask(limit, call).await }).await
     }
 }
 
@@ -227,30 +190,29 @@ mod tests {
     use lock_core::runtime::{Runtime as _, TokioRuntime};
 
     use super::*;
-    use crate::links::tests::links;
+    use crate::{
+        links::tests::links,
+        slots::{AT_ONCE, RESERVE},
+    };
 
-    /// Whoever asks beyond the slots does so in a task; so do those who wait meanwhile, polled or not.
+    /// Whoever asks beyond the slots has a task do it; so do those who wait meanwhile, polled or not.
     #[tokio::test]
     async fn requests_that_nobody_polls_keep_no_other_waiting() {
         let runtime = Arc::new(TokioRuntime::current().unwrap());
-        let links = links(&runtime);
-        let connection = Connection::new(links, "key".to_owned());
+        let connection = Connection::new(links(&runtime), "key".to_owned());
         let ask = || Box::pin(connection.transact(Txn::new()));
-        let mut idle: Vec<_> = (0..3 * AT_ONCE).map(|_| ask()).collect();
+        let mut idle: Vec<_> = (0..200).map(|_| ask()).collect();
         assert!(idle.iter_mut().all(|request| request.now_or_never().is_none()));
+        assert_eq!(connection.slots.taken(), AT_ONCE + RESERVE);
         for request in idle.iter_mut().map(|_| ask()) {
             tokio::select! { biased;
                 answer = request => assert!(answer.is_err(), "nobody is there"),
                 () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("it waits for an idle one"),
             }
         }
-        assert_eq!(connection.slots.all.available_permits(), 0);
-        drop(idle);
+        assert!(connection.slots.take().is_none());
         // Who has given up keeps none.
-        let all = u32::try_from(AT_ONCE).unwrap();
-        tokio::select! { biased;
-            slots = connection.slots.all.acquire_many(all) => drop(slots.unwrap()),
-            () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("somebody keeps a slot"),
-        }
+        drop(idle);
+        assert!(connection.slots.take().is_some());
     }
 }

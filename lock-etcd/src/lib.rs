@@ -29,8 +29,10 @@ mod queue;
 mod renewal;
 mod request;
 mod session;
+mod slots;
 #[cfg(any(test, fuzzing))]
 pub mod strangers;
+mod task;
 mod tls;
 mod transport;
 mod view;

@@ -9,11 +9,11 @@ use std::{sync::Arc, time::Duration};
 
 use etcd_client::Client;
 use lock_core::{Error, ErrorKind, Moment, Result, runtime::SharedRuntime, sync::Signal};
-use tokio::sync::oneshot;
 
 use crate::{
     error::{is_an_answer, translated},
     heard::Heard,
+    task::in_a_task,
     way::Way,
 };
 
@@ -88,7 +88,7 @@ impl Links {
                 // who asks and is not polled keeps nobody else from a link.
                 None if begins => {
                     let mut attempt = Attempt { links: self.clone(), made: false };
-                    return in_a_task(&self.runtime, async move { attempt.make().await }).await;
+                    return in_a_task(&self.runtime, move || async move { attempt.make().await }).await;
                 }
                 None => self.state.wait(|state| (!state.making).then_some(())).await,
             }
@@ -195,25 +195,6 @@ impl Drop for Attempt {
             self.links.state.update(|state| (state.number, state.making) = (state.number + 1, false));
         }
     }
-}
-
-/// Begins this in a task of its own, which ends when nobody waits for it any more; what it comes to. Not an `async fn`:
-/// who waits for it is as small as can be.
-pub(crate) fn in_a_task<T: Send + 'static, W: Future<Output = Result<T>> + Send + 'static>(
-    runtime: &SharedRuntime,
-    work: W,
-) -> impl Future<Output = Result<T>> + use<T, W> {
-    let (mut made, making) = oneshot::channel();
-    // In a box of its own: what an `async` block is given and then polls takes its place twice.
-    let mut work = Box::pin(work);
-    runtime.spawn(Box::pin(async move {
-        let outcome = tokio::select! { biased;
-            () = made.closed() => return,
-            outcome = &mut work => outcome,
-        };
-        let _nobody_waits = made.send(outcome);
-    }));
-    async { making.await.unwrap_or_else(|_| Err(unavailable("the runtime has ended"))) }
 }
 
 fn unavailable(message: impl Into<String>) -> Error {

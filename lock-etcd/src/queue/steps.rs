@@ -41,7 +41,7 @@ impl Queue {
         if starts {
             let (queue, standing) = (self.clone(), standing.clone());
             self.runtime.spawn(Box::pin(async move {
-                queue.connection.a_slot().await;
+                queue.connection.turn().await;
                 Box::pin(queue.take_steps(&standing)).await;
             }));
         }

@@ -1,0 +1,298 @@
+//! How many requests of a session are under way at a time, and who makes them.
+//!
+//! A caller makes a request itself when it may, which costs least. Beyond that, requests wait in a line, and a few
+//! tasks make one after another: thousands of claims that join at once cost no task each, and a caller who is not polled
+//! any more, like those that [`buffer_unordered`](futures_util::StreamExt::buffer_unordered) keeps, holds up nobody.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use lock_core::{
+    Result,
+    runtime::{BoxFuture, SharedRuntime},
+    sync::locked,
+};
+
+use crate::task::for_who_waits;
+
+/// How many requests of a session are under way at a time: enough to keep etcd busy. More would not be answered
+/// sooner, since it commits one after another, but too late: ten thousand claims that join at once would all run into
+/// the limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
+pub(crate) const AT_ONCE: usize = 64;
+
+/// How many more there may be, of tasks: callers who are not polled any more may have taken all the others.
+pub(crate) const RESERVE: usize = 8;
+
+/// Whoever has one makes a request.
+pub(crate) struct Slots {
+    runtime: SharedRuntime,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    taken: usize,
+    /// In the order in which they were asked for. While there are any, tasks take them.
+    waiting: VecDeque<BoxFuture<()>>,
+}
+
+impl Slots {
+    pub(crate) fn new(runtime: SharedRuntime) -> Arc<Self> {
+        Arc::new(Self { runtime, state: Mutex::default() })
+    }
+
+    /// A slot for a caller, if there is one.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
+        let mut state = locked(&self.state);
+        let free = state.taken < AT_ONCE;
+        state.taken += usize::from(free);
+        free.then(|| Slot(self.clone()))
+    }
+
+    /// Has a task make this request, when it is its turn; what it comes to. It is not made when nobody waits for it any
+    /// more.
+    pub(crate) fn leave_to_a_task<T, W, B>(
+        self: &Arc<Self>,
+        begin: B,
+    ) -> impl Future<Output = Result<T>> + use<T, W, B>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send,
+        B: FnOnce() -> W + Send + 'static,
+    {
+        let (request, outcome) = for_who_waits(begin);
+        let mut state = locked(&self.state);
+        state.waiting.push_back(Box::pin(request));
+        let free = state.taken < AT_ONCE + RESERVE;
+        state.taken += usize::from(free);
+        drop(state);
+        if free {
+            self.work();
+        }
+        outcome
+    }
+
+    /// Waits until a request that is left to a task would be made.
+    pub(crate) async fn turn(self: &Arc<Self>) {
+        let taken = self.take();
+        if taken.is_none() {
+            let _runtime_has_ended = self.leave_to_a_task(async || Ok(())).await;
+        }
+    }
+
+    /// How many are taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        locked(&self.state).taken
+    }
+
+    /// Has a task make, with a slot that is taken, what waits.
+    fn work(self: &Arc<Self>) {
+        let worker = Worker { slots: self.clone(), done: false };
+        self.runtime.spawn(Box::pin(worker.work()));
+    }
+}
+
+/// A caller's.
+pub(crate) struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = locked(&self.0.state);
+        if state.waiting.is_empty() {
+            state.taken -= 1;
+        } else {
+            drop(state);
+            self.0.work();
+        }
+    }
+}
+
+/// A task's.
+struct Worker {
+    slots: Arc<Slots>,
+    done: bool,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        while let Some(request) = self.next() {
+            request.await;
+        }
+    }
+
+    fn next(&mut self) -> Option<BoxFuture<()>> {
+        let mut state = locked(&self.slots.state);
+        let request = state.waiting.pop_front();
+        if request.is_none() {
+            (state.taken, self.done) = (state.taken - 1, true);
+        }
+        request
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // Its runtime has ended, or a request has panicked: who waits is told, since there may be no other worker.
+        let mut state = locked(&self.slots.state);
+        state.taken -= 1;
+        let dropped = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, iter, time::Duration};
+
+    use lock_core::{
+        ErrorKind,
+        runtime::{Runtime as _, TokioRuntime},
+    };
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    fn slots() -> Arc<Slots> {
+        Slots::new(Arc::new(TokioRuntime::current().unwrap()))
+    }
+
+    /// Waits, without hanging when the test fails.
+    async fn soon<T>(wait: impl Future<Output = T>) -> T {
+        let runtime = TokioRuntime::current().unwrap();
+        tokio::select! { biased;
+            outcome = wait => outcome,
+            () = runtime.sleep_until(runtime.now() + Duration::from_secs(30)) => panic!("it waits"),
+        }
+    }
+
+    /// All that can go on without time has.
+    async fn all_that_can_has_gone_on() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn all_are_free(slots: &Slots) {
+        all_that_can_has_gone_on().await;
+        let state = locked(&slots.state);
+        assert_eq!((state.taken, state.waiting.len()), (0, 0));
+    }
+
+    /// Requests that tell of their beginning and go on when they are told to.
+    struct Requests {
+        slots: Arc<Slots>,
+        begin: mpsc::UnboundedSender<usize>,
+        begun: mpsc::UnboundedReceiver<usize>,
+    }
+
+    impl Requests {
+        fn new(slots: &Arc<Slots>) -> Self {
+            let (begin, begun) = mpsc::unbounded_channel();
+            Self { slots: slots.clone(), begin, begun }
+        }
+
+        fn leave(&self, number: usize) -> (oneshot::Sender<()>, impl Future<Output = Result<usize>> + use<>) {
+            let (go_on, goes_on) = oneshot::channel();
+            let begin = self.begin.clone();
+            let outcome = self.slots.leave_to_a_task(move || async move {
+                begin.send(number).unwrap();
+                goes_on.await.unwrap();
+                Ok(number)
+            });
+            (go_on, outcome)
+        }
+
+        async fn begun(&mut self) -> Vec<usize> {
+            all_that_can_has_gone_on().await;
+            iter::from_fn(|| self.begun.try_recv().ok()).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_who_are_not_polled_hold_up_no_task() {
+        let slots = slots();
+        let idle: Vec<_> = iter::from_fn(|| slots.take()).collect();
+        assert_eq!(idle.len(), AT_ONCE);
+        for number in 0..3 * RESERVE {
+            assert_eq!(soon(slots.leave_to_a_task(async move || Ok(number))).await.unwrap(), number);
+            soon(slots.turn()).await;
+        }
+        drop(idle);
+        all_are_free(&slots).await;
+    }
+
+    #[tokio::test]
+    async fn requests_are_made_in_their_order_and_so_many_at_a_time() {
+        let slots = slots();
+        let mut requests = Requests::new(&slots);
+        let mut callers: Vec<_> = iter::from_fn(|| slots.take()).collect();
+        let mut left: VecDeque<_> = (0..RESERVE + 3).map(|number| requests.leave(number)).collect();
+        assert_eq!(requests.begun().await, (0..RESERVE).collect::<Vec<_>>());
+        // A task's slot is the next one's, and so is a caller's.
+        let (go_on, outcome) = left.pop_front().unwrap();
+        go_on.send(()).unwrap();
+        assert_eq!(soon(outcome).await.unwrap(), 0);
+        assert_eq!(requests.begun().await, [RESERVE]);
+        drop(callers.pop());
+        assert_eq!(requests.begun().await, [RESERVE + 1]);
+        assert!(slots.take().is_none(), "it has been given to a task");
+        drop(callers);
+        assert_eq!(requests.begun().await, [RESERVE + 2]);
+        for (go_on, outcome) in left {
+            go_on.send(()).unwrap();
+            soon(outcome).await.unwrap();
+        }
+        all_are_free(&slots).await;
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_any_more_has_nothing_asked() {
+        let slots = slots();
+        let mut requests = Requests::new(&slots);
+        let callers: Vec<_> = iter::from_fn(|| slots.take()).collect();
+        let (_go_on, mut left): (Vec<_>, Vec<_>) = (0..=RESERVE).map(|number| requests.leave(number)).unzip();
+        assert_eq!(requests.begun().await.len(), RESERVE);
+        // One that has not begun, and those that have.
+        drop(left.pop());
+        drop(left);
+        assert!(requests.begun().await.is_empty());
+        drop(callers);
+        all_are_free(&slots).await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_when_the_task_is_gone() {
+        let slots = slots();
+        let _callers: Vec<_> = iter::from_fn(|| slots.take()).collect();
+        let stuck: Vec<_> = (1..RESERVE).map(|_| slots.leave_to_a_task(pending::<Result<()>>)).collect();
+        let panics = slots.leave_to_a_task(async || -> Result<()> { panic!("as the test wants") });
+        let next = slots.leave_to_a_task(async || Ok(()));
+        for outcome in [soon(panics).await, soon(next).await] {
+            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+        soon(slots.leave_to_a_task(async || Ok(()))).await.unwrap();
+        drop(stuck);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_runtime_that_has_ended() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let slots = runtime.block_on(async { slots() });
+        let callers: Vec<_> = iter::from_fn(|| slots.take()).collect();
+        let all: Vec<_> = (0..100_000).map(|_| slots.leave_to_a_task(pending::<Result<()>>)).collect();
+        drop(runtime);
+        drop(callers);
+        for outcome in all.into_iter().chain([slots.leave_to_a_task(pending::<Result<()>>)]) {
+            let error = futures_util::FutureExt::now_or_never(outcome).expect("nobody is there").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+        }
+        assert_eq!(slots.taken(), 0);
+    }
+}
