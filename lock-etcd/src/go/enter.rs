@@ -20,8 +20,7 @@ impl Go {
     pub(super) async fn join(&self, line: &LineId, claim: &Claim) -> Result<Ticket> {
         let standing = self.enrol(line, claim)?.ok_or_else(has_left)?;
         if standing.ticket().is_none() {
-            let joined = self.enter(&standing, true).await;
-            joined.inspect_err(|error| self.forget_unless_sent(&standing, error))?;
+            self.enter(&standing, true).await.map_err(|error| self.failed(&standing, error))?;
             self.stays.note(&standing, &self.runtime);
         }
         standing.ticket().ok_or_else(|| self.not_in_line(&standing))
@@ -36,7 +35,7 @@ impl Go {
     ) -> Result<Option<(Ticket, Grant)>> {
         if let Some(standing) = self.enrol(line, claim)? {
             let tried = self.enter_if_free(&standing).await;
-            if tried.inspect_err(|error| self.forget_unless_sent(&standing, error))? {
+            if tried.map_err(|error| self.failed(&standing, error))? {
                 self.stays.note(&standing, &self.runtime);
                 let ticket = standing.ticket().ok_or_else(|| self.not_in_line(&standing))?;
                 return Ok(Some((ticket, self.granted(&standing).await?)));
@@ -98,16 +97,20 @@ impl Go {
         if may_wait { Ok(landed(standing, &mine)) } else { landed_free(standing, &mine) }
     }
 
-    /// A claim that the store cannot know of need not be remembered.
-    fn forget_unless_sent(&self, standing: &Standing, error: &Error) {
-        if standing.state.read(|state| state.phase == Phase::Outside && !state.doubt()) {
+    /// Why a claim could not enter. One that the store does not know of, and cannot come to know of, is forgotten; any
+    /// other may be in line, and is to leave.
+    fn failed(&self, standing: &Standing, error: Error) -> Error {
+        if standing.state.read(|state| state.created().is_none() && !state.doubt()) {
             self.forget(standing, !error.is_retryable());
+            return error;
         }
+        error.with_unknown_effect()
     }
 
-    fn not_in_line(&self, standing: &Standing) -> Error {
+    /// Why a claim that has entered is not in line: others may take it away at once.
+    pub(super) fn not_in_line(&self, standing: &Standing) -> Error {
         let why = standing.fate.end_reason().unwrap_or(LostReason::Released);
-        self.lease.check().err().unwrap_or_else(|| Error::lost(why))
+        self.failed(standing, self.lease.check().err().unwrap_or_else(|| Error::lost(why)))
     }
 }
 

@@ -18,23 +18,16 @@ impl Go {
     /// Leaves the line, wherever the claim stands; see
     /// [`Session::leave`](lock_core::backend::Session::leave).
     pub(super) async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
-        let standing = {
-            let mut table = locked(&self.table);
-            if claim.session == self.session {
-                table.leaves(claim.number);
-            }
-            table.claim(claim)
-        };
-        let Some(standing) = standing.filter(|standing| standing.line == *line) else { return Ok(()) };
+        let Some(leaving) = self.leaving(line, claim) else { return Ok(()) };
+        let standing = &*leaving.standing;
         standing.fate.end(why_it_leaves(&self.lease));
-        standing.state.update_silently(|state| state.leaving = true);
-        while !self.leave_from(&standing).await? {
+        while !self.leave_from(standing).await? {
             // A session that was abandoned says nothing more.
             if let Health::Lost(reason @ LostReason::Abandoned) = self.lease.health() {
                 return Err(Error::lost(reason));
             }
         }
-        self.forget(&standing, true);
+        leaving.has_left();
         Ok(())
     }
 

@@ -39,6 +39,10 @@ pub(super) struct State {
     pub(super) unanswered: u32,
     /// It has been asked to leave.
     pub(super) leaving: bool,
+    /// Calls under way that have it leave.
+    pub(super) leaves: u32,
+    /// One of them has come to its end.
+    pub(super) left: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +72,17 @@ impl From<&KeyValue> for Ahead {
 
 impl State {
     pub(super) fn new(record: Record) -> Self {
-        let phase = Phase::Outside;
-        Self { phase, record, written: 0, shows_token: true, ahead: None, unanswered: 0, leaving: false }
+        Self {
+            phase: Phase::Outside,
+            record,
+            written: 0,
+            shows_token: true,
+            ahead: None,
+            unanswered: 0,
+            leaving: false,
+            leaves: 0,
+            left: false,
+        }
     }
 
     /// When the claim came into line, if it is there.

@@ -92,19 +92,21 @@ impl Queue {
         Ok(Some((ticket, self.granted(standing).await?)))
     }
 
-    /// Why a claim could not enter, or not hold at once. One that the store cannot know of need not be remembered;
-    /// any other may be in line, whichever step has failed, and is to leave.
+    /// Why a claim could not enter, or not hold at once. One that the store does not know of, and cannot come to know of,
+    /// is forgotten; any other may be in line, whichever step has failed, and is to leave.
     fn failed(&self, standing: &Standing, error: Error) -> Error {
-        if standing.state.read(|state| state.phase == Phase::Outside && !state.doubt()) {
+        if standing.state.read(|state| matches!(state.phase, Phase::Outside | Phase::Gone) && !state.doubt())
+        {
             self.forget(standing, !error.is_retryable());
             return error;
         }
         error.with_unknown_effect()
     }
 
+    /// Why a claim that has entered is not in line: others may take it away at once.
     fn not_in_line(&self, standing: &Standing) -> Error {
         let why = standing.fate.end_reason().unwrap_or(LostReason::Released);
-        self.lease.check().err().unwrap_or_else(|| Error::lost(why))
+        self.failed(standing, self.lease.check().err().unwrap_or_else(|| Error::lost(why)))
     }
 
     /// Sees to it that what an answer said is followed up.
@@ -508,6 +510,21 @@ mod tests {
             locked(&queue.table).left.insert(standing.who.id.number);
         });
         assert_eq!(leaves.await, Effect::Unknown, "it leaves");
+    }
+
+    #[tokio::test]
+    async fn who_is_evicted_before_its_join_is_answered_is_forgotten_or_leaves() {
+        let queue = queue();
+        let (line, claim) = claim(&queue, Mode::Exclusive);
+        let standing = queue.enrol(&line, &claim).unwrap().unwrap();
+        standing.hear(News::Evicted, 7).unwrap();
+        standing.state.update(|state| state.unanswered = 1);
+        assert_eq!(queue.not_in_line(&standing).effect(), Effect::Unknown, "a join may still land");
+        standing.state.update(|state| state.unanswered = 0);
+        let error = queue.not_in_line(&standing);
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::NotHeld, Effect::None));
+        let table = locked(&queue.table);
+        assert!(table.claims.is_empty() && table.lines.is_empty() && table.left.contains(0));
     }
 
     const AHEAD: ClaimId = ClaimId { session: SessionId::new(2), number: 0 };
