@@ -8,7 +8,7 @@ use lock_core::{
 
 use crate::{
     connection::Connection,
-    error::{not_granted, unknown_if_unavailable},
+    error::{not_granted, unknown_unless_refused},
     guarded::Seat,
     queue::Queue,
     request::{Reply, created_at, delete, get, untouched},
@@ -52,7 +52,7 @@ pub(crate) async fn forget(connection: &Connection, key: &str) -> Result<()> {
         let Some(cell) = Reply::from(read).key() else { return Ok(()) };
         let as_read = untouched(key, cell.mod_revision());
         let forget = Txn::new().when(vec![as_read]).and_then(vec![delete(key)]);
-        if connection.transact(forget).await.map_err(unknown_if_unavailable)?.succeeded() {
+        if connection.transact(forget).await.map_err(unknown_unless_refused)?.succeeded() {
             return Ok(());
         }
     }

@@ -9,7 +9,7 @@ use etcd_client::{
 use lock_core::{Error, ErrorKind, Lease, Moment, Result};
 
 use crate::{
-    error::{is_hung_up, unknown_if_unavailable},
+    error::{is_hung_up, unknown_unless_refused},
     links::{Link, Links},
     request::Reply,
     slots::Slots,
@@ -135,7 +135,7 @@ impl Connection {
             let mut kv = client.kv_client();
             async move { kv.delete(key, options).await }
         };
-        self.ask(self.links.limits.request_timeout, call).await.map_err(unknown_if_unavailable)
+        self.ask(self.links.limits.request_timeout, call).await.map_err(unknown_unless_refused)
     }
 
     /// Whether a lease has not ended: else its ttl is -1. In its last second it is 0.
@@ -162,7 +162,7 @@ impl Connection {
             let mut leases = client.lease_client();
             async move { leases.revoke(lease).await }
         };
-        self.ask(self.links.limits.request_timeout, call).await.map(drop).map_err(unknown_if_unavailable)
+        self.ask(self.links.limits.request_timeout, call).await.map(drop).map_err(unknown_unless_refused)
     }
 
     /// Asks, and moves on to another member when this one says nothing at all within `limit`. Which of the callers make

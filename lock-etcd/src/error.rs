@@ -52,6 +52,7 @@ pub(crate) fn not_reached(error: io::Error) -> Error {
 
 const UNREACHABLE: &str = "etcd cannot be reached";
 
+const NO_SPACE: &str = "etcd has no space left (mvcc: database space exceeded)";
 const LEASE_ENDED: &str = "etcd has ended the session's lease";
 
 /// What is wrong with a member. Others may do better.
@@ -65,9 +66,7 @@ fn described(verdict: Verdict) -> String {
 fn refusal(status: i32, text: &str) -> (ErrorKind, &'static str) {
     let denied = |message| (ErrorKind::Denied, message);
     match status {
-        code::RESOURCE_EXHAUSTED if text.contains("space exceeded") => {
-            (ErrorKind::Full, "etcd has no space left (mvcc: database space exceeded)")
-        }
+        code::RESOURCE_EXHAUSTED if text.contains("space exceeded") => (ErrorKind::Full, NO_SPACE),
         code::NOT_FOUND if text.contains("lease not found") => (ErrorKind::SessionLost, LEASE_ENDED),
         // A token that was made before somebody changed a user or a role: a new connection has a new one.
         code::INVALID_ARGUMENT if text.contains("auth store is old") => {
@@ -144,9 +143,18 @@ fn answered(error: &Error) -> Option<&tonic::Status> {
     StdError::source(error).and_then(|source| source.downcast_ref()).and_then(answer)
 }
 
-/// Marks what failed on the way: the request may have been carried out.
-pub(crate) fn unknown_if_unavailable(error: Error) -> Error {
-    if error.kind() == ErrorKind::Unavailable { error.with_unknown_effect() } else { error }
+/// Marks what may have been carried out: what failed on the way, and what a full store refuses, since it says so after
+/// the fact as well (`quotaApplierV3` in etcd's `apply.go`).
+pub(crate) fn unknown_unless_refused(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Full => error.with_unknown_effect(),
+        _ => error,
+    }
+}
+
+/// A full store has refused a request, and a look has shown that it was not carried out.
+pub(crate) fn full() -> Error {
+    Error::new(ErrorKind::Full, NO_SPACE)
 }
 
 /// What a claim that goes on without its turn answers.

@@ -7,7 +7,7 @@ use lock_core::{Error, ErrorKind, Guard, Result};
 
 use crate::{
     connection::Connection,
-    error::{not_granted, unknown_if_unavailable},
+    error::{not_granted, unknown_unless_refused},
     go::GoSession,
     request::{Reply, created_at, get},
     session::EtcdSession,
@@ -48,6 +48,7 @@ pub(crate) struct Held<'a> {
 ///   guard's turn any more, and nothing was carried out;
 /// - [`Unavailable`](ErrorKind::Unavailable): no answer, and it may have been carried out
 ///   ([`Effect::Unknown`](lock_core::Effect));
+/// - [`Full`](ErrorKind::Full): etcd has no room, and it may have been carried out: etcd says so after the fact, too;
 /// - [`Unsupported`](ErrorKind::Unsupported): the guard is not of this store.
 ///
 /// # Cancel safety
@@ -76,7 +77,7 @@ async fn under(guard: &Guard, when: Vec<Compare>, then: Vec<TxnOp>) -> Result<Tx
         let holds = [created_at(&*key, created)];
         let request =
             Txn::new().when([&holds[..], &when].concat()).and_then(then.clone()).or_else(vec![get(&*key)]);
-        let answer = connection.transact(request).await.map_err(unknown_if_unavailable)?;
+        let answer = connection.transact(request).await.map_err(unknown_unless_refused)?;
         let mut reply = Reply::from(answer.clone());
         if reply.succeeded || reply.key().is_some_and(|seat| seat.create_revision() == created) {
             return Ok(answer);

@@ -7,11 +7,11 @@ use lock_core::{Claim, Effect, Error, ErrorKind, Grant, LineId, LostReason, Resu
 
 use super::{
     Go,
-    standing::{Ahead, Phase, Standing},
+    standing::{Ahead, Standing},
     txn,
 };
 use crate::{
-    error::has_left,
+    error::{full, has_left},
     request::{Reply, get, some_keys},
 };
 
@@ -80,7 +80,7 @@ impl Go {
             return Err(has_left());
         }
         let answer = match self.change(request).await {
-            Err(full) if full.kind() == ErrorKind::Full => self.though_full(standing, may_wait, full).await,
+            Err(error) if error.kind() == ErrorKind::Full => self.though_full(standing, may_wait).await,
             answer => answer
                 .and_then(|reply| if may_wait { joined(standing, reply) } else { tried(standing, reply) }),
         };
@@ -91,9 +91,9 @@ impl Go {
     }
 
     /// A store that is full may have done what it refuses: it says so after the fact.
-    async fn though_full(&self, standing: &Standing, may_wait: bool, full: Error) -> Result<bool> {
+    async fn though_full(&self, standing: &Standing, may_wait: bool) -> Result<bool> {
         let mut reply = self.look(vec![get(&*standing.key)]).await.map_err(Error::with_unknown_effect)?;
-        let mine = reply.key().ok_or(full)?;
+        let mine = reply.key().ok_or_else(full)?;
         if may_wait { Ok(landed(standing, &mine)) } else { landed_free(standing, &mine) }
     }
 

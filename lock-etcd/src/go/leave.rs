@@ -1,7 +1,7 @@
 //! Withdrawing and releasing, which are one transaction; and doing so to somebody else.
 
 use etcd_client::{KeyValue, Txn};
-use lock_core::{ClaimId, Error, Health, LineId, LostReason, Result, sync::locked};
+use lock_core::{ClaimId, Error, Health, LineId, LostReason, Result};
 
 use super::{
     Go,

@@ -42,7 +42,7 @@ pub(crate) use self::{keys::Room, session::GoSession};
 use self::{standing::Standing, stay::Stays, table::Table};
 use crate::{
     connection::{Connection, retry_pause},
-    error::{not_held, unknown_if_unavailable},
+    error::{not_held, unknown_unless_refused},
     keys::lease_of,
     request::Reply,
     watch::Watcher,
@@ -102,7 +102,7 @@ impl Go {
 
     /// Asks for a change.
     async fn change(&self, txn: Txn) -> Result<Reply> {
-        self.connection.transact(txn).await.map_err(unknown_if_unavailable).map(Reply::from)
+        self.connection.transact(txn).await.map_err(unknown_unless_refused).map(Reply::from)
     }
 
     /// Before something is tried again.

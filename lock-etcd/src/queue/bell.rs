@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use etcd_client::{Event, EventType};
-use lock_core::{Lease, LostReason, sync::locked};
+use etcd_client::{Event, EventType, Txn};
+use lock_core::{ErrorKind, Lease, LostReason, sync::locked};
 
 use super::{
     Queue,
     standing::{Phase, Standing},
 };
 use crate::{
+    error::is_forbidden,
     news::{News, Ring},
-    request::get,
+    request::{absent, get, put_leased},
     watch::Sink,
 };
 
@@ -30,8 +31,12 @@ impl Sink for Bell {
     fn event(&self, event: &Event) {
         let rings = match (event.event_type(), event.kv()) {
             (EventType::Put, Some(kv)) => Ring::read(kv.value()).map(|rings| (rings, kv.mod_revision())),
-            // Deleted: by a store that is full, or by hand.
-            _ => None,
+            // Deleted: by who hands over in a store that is full, or by hand.
+            _ => {
+                let queue = self.queue.clone();
+                self.queue.runtime.spawn(Box::pin(async move { queue.put_the_bell_back().await }));
+                None
+            }
         };
         let Some((rings, revision)) = rings else { return self.queue.news_were_missed() };
         for ring in rings {
@@ -81,6 +86,25 @@ impl Queue {
                     queue.make_sure(&standing).await;
                 }
             }));
+        }
+    }
+
+    /// Nobody hears that a bell is deleted which is not there. Once it is back, and meanwhile every now and then, the
+    /// session looks whether it was told something that it could not hear.
+    async fn put_the_bell_back(self: &Arc<Self>) {
+        let key = self.namespace.bell(self.session);
+        let put = Txn::new().when(vec![absent(&*key)]).and_then(vec![put_leased(key, "", self.session)]);
+        while self.lease.check().is_ok() {
+            match self.change(put.clone()).await {
+                Ok(_) => return self.news_were_missed(),
+                Err(error) if error.kind() == ErrorKind::Unavailable => self.pause().await,
+                Err(error) if error.kind() == ErrorKind::Full => {
+                    self.pause_while_full().await;
+                    self.news_were_missed();
+                }
+                Err(error) if is_forbidden(&error) => return self.lease.lose(LostReason::Denied),
+                Err(error) => return tracing::warn!(%error, "cannot put its bell back"),
+            }
         }
     }
 

@@ -138,7 +138,7 @@ impl Queue {
         }
         let gaps = self.gaps();
         let answer = match self.change(request).await {
-            Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing, error).await,
+            Err(error) if error.kind() == ErrorKind::Full => self.entered_though_full(standing).await,
             answer => answer.and_then(|reply| match (mode, way) {
                 (Mode::Present, _) => straight_in(standing, reply),
                 (_, Way::Join(_)) => joined(standing, reply),
@@ -172,11 +172,15 @@ impl Queue {
     }
 
     /// A store that is full may have done what it refuses: it says so after the fact.
-    async fn entered_though_full(&self, standing: &Standing, full: Error) -> Result<Entered> {
+    async fn entered_though_full(&self, standing: &Standing) -> Result<Entered> {
         let (who, mode) = (&standing.who, standing.state.read(|state| state.mode));
         let look = vec![get(who.keys.seat(mode, who.id)), get(who.keys.node(who.id))];
         let mut reply = self.look(look).await.map_err(Error::with_unknown_effect)?;
-        if landed(standing, reply.key(), reply.key(), Phase::Outside)? { Ok(Entered::In) } else { Err(full) }
+        if landed(standing, reply.key(), reply.key(), Phase::Outside)? {
+            Ok(Entered::In)
+        } else {
+            Err(error::full())
+        }
     }
 
     /// Reads the answer to somebody who follows another.

@@ -56,7 +56,7 @@ use self::{
 };
 use crate::{
     connection::{Connection, retry_pause},
-    error::{self, garbled, not_held, unknown_if_unavailable},
+    error::{self, garbled, not_held, unknown_unless_refused},
     keys::{LineKeys, Namespace, Part},
     request::{Reply, get},
     watch::Watcher,
@@ -184,7 +184,7 @@ impl Queue {
 
     /// Asks for a change.
     pub(crate) async fn change(&self, txn: Txn) -> Result<Reply> {
-        match self.connection.transact(txn).await.map_err(unknown_if_unavailable) {
+        match self.connection.transact(txn).await.map_err(unknown_unless_refused) {
             Err(error) if error.kind() == ErrorKind::SessionLost => Err(self.whose_lease(error).await),
             answer => answer.map(Reply::from),
         }
@@ -207,6 +207,11 @@ impl Queue {
     /// Before something is tried again.
     pub(crate) async fn pause(&self) {
         jitter(&*self.runtime, retry_pause(&self.lease)).await;
+    }
+
+    /// Before a full store is asked once more.
+    async fn pause_while_full(&self) {
+        jitter(&*self.runtime, 4 * retry_pause(&self.lease)).await;
     }
 
     /// The claim's node is not there any more: an operator's doing, unless the whole session has ended.

@@ -68,6 +68,11 @@ impl Queue {
                     jitter(&*self.runtime, pause).await;
                     pause = (pause * 2).min(retry_pause(&self.lease) * 4);
                 }
+                // It has its place, and need not be linked to be found: who hands over in a full store looks who is next.
+                Err(error) if error.kind() == ErrorKind::Full && matches!(step, Step::Link(_)) => {
+                    tracing::debug!(claim = %standing.who.id, %error, "links once there is room");
+                    self.pause_while_full().await;
+                }
                 Err(error) if error.kind() == ErrorKind::SessionLost => self.lease.lose(LostReason::Expired),
                 Err(error) if is_forbidden(&error) => self.lease.lose(LostReason::Denied),
                 Err(error) => standing.stop(&error),

@@ -4,11 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use etcd_client::{Client, Compare, CompareOp, TxnOp};
-use lock_core::{Coordinator, ErrorKind, Guard, Memory, Mutex, Options};
+use futures_util::{StreamExt as _, stream};
+use lock_core::{Coordinator, Effect, ErrorKind, Guard, Memory, Mutex, Options};
 use lock_etcd::{Etcd, Layout, transact};
 use lock_testkit::{
     live::{soon, until},
     proxy::{Direction, Fault},
+    server::etcd::EtcdOptions,
 };
 use tokio::task::JoinHandle;
 
@@ -139,4 +141,26 @@ async fn c13_a_guarded_write_says_what_became_of_it() {
     let elsewhere = memory.mutex("x").unwrap().lock().await.unwrap();
     assert_eq!(transact(&elsewhere, [], write()).await.unwrap_err().kind(), ErrorKind::Unsupported);
     user.close().await.unwrap();
+}
+
+/// etcd looks whether there is room before a write and after it: one that it has carried out may be refused.
+#[tokio::test]
+async fn c13_a_guarded_write_that_a_full_store_refuses_says_that_it_may_have_been_carried_out() {
+    let quota_backend_bytes = Some(256 * 1024);
+    let cluster = Cluster::start(EtcdOptions { quota_backend_bytes, ..EtcdOptions::default() }).await;
+    let user = cluster.user(Duration::from_secs(10)).await;
+    let guard = mutex(&user, 0).lock().await.unwrap();
+    let write = async |number| {
+        let write = TxnOp::put(key(number), "#".repeat(1024), None);
+        (number, transact(&guard, [], [write]).await)
+    };
+    let outcomes = stream::iter(0..).map(write).buffer_unordered(50);
+    let refused = outcomes.filter_map(async |(number, outcome)| Some((number, outcome.err()?)));
+    let refused: Vec<_> = soon("refusals", refused.take(100).collect()).await;
+    let mut carried_out = 0;
+    for (number, error) in &refused {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Full, Effect::Unknown), "{error}");
+        carried_out += usize::from(value(&cluster, *number).await.is_some());
+    }
+    println!("of {} writes that were refused, {carried_out} had been carried out", refused.len());
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use etcd_client::{Client, ConnectOptions};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions};
 
 use lock_core::{Coordinator, Effect, ErrorKind, Options};
 use lock_etcd::{Config, Etcd, Layout};
@@ -159,10 +159,16 @@ async fn full_store(filler: &str, layout: Layout) {
     let config = cluster.config().layout(layout);
     let user = async || cluster.try_user(config.clone(), TTL).await.unwrap();
     let (holder, waiter, late) = (user().await, user().await, user().await);
-    let guard = holder.mutex("x").unwrap().lock().await.unwrap();
-    let wait = waiting(&waiter.mutex("x").unwrap()).await;
+    let mut turns = Vec::new();
+    for name in ["x", "another"] {
+        let guard = holder.mutex(name).unwrap().lock().await.unwrap();
+        turns.push((guard, waiting(&waiter.mutex(name).unwrap()).await));
+    }
     if layout == Layout::Native {
-        crate::network::linked(&cluster).await;
+        until("both are linked", async || {
+            cluster.keys().await.iter().filter(|key| key.ends_with("/next")).count() == turns.len()
+        })
+        .await;
     }
     // Not polled for: it takes hundreds.
     while cluster.etcd.kv_client().put("filler", filler, None).await.is_ok() {}
@@ -175,13 +181,34 @@ async fn full_store(filler: &str, layout: Layout) {
     let error = soon("an answer", late.mutex("y").unwrap().try_lock()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Full, "{error}");
     assert!(cluster.try_user(config, TTL).await.is_err_and(|error| error.kind() == ErrorKind::Full));
-    // Whoever holds can hand over, and the next one learns of it.
-    guard.release().await.unwrap();
-    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    // Whoever holds can hand over, and the next one learns of it; so does the next one of that session, whose bell has
+    // been deleted for the first.
+    for (guard, wait) in turns {
+        guard.release().await.unwrap();
+        soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    }
+    if layout == Layout::Native {
+        make_room(&cluster).await;
+        let bells = async || cluster.keys().await.into_iter().filter(|key| key.ends_with("/bell")).count();
+        until("its bell is back", async || bells().await == 3).await;
+    }
     for user in [holder, waiter, late] {
         user.close().await.unwrap();
     }
     cluster.is_empty().await;
+}
+
+async fn make_room(cluster: &Cluster) {
+    let mut etcd = cluster.etcd.clone();
+    let revision = etcd.delete("filler", None).await.unwrap().header().unwrap().revision();
+    etcd.compact(revision, Some(CompactionOptions::new().with_physical())).await.unwrap();
+    etcd.defragment().await.unwrap();
+    let alarms = etcd.alarm(AlarmAction::Get, AlarmType::None, None).await.unwrap();
+    for alarm in alarms.alarms() {
+        let mut of = AlarmOptions::new();
+        of.with_member(alarm.member_id());
+        etcd.alarm(AlarmAction::Deactivate, alarm.alarm(), Some(of)).await.unwrap();
+    }
 }
 
 #[tokio::test]
