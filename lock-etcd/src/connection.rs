@@ -176,7 +176,10 @@ impl Connection {
         T: Send + 'static,
         F: Future<Output = Result<T, etcd_client::Error>> + Send + 'static,
     {
-        if let Some(_slot) = self.slots.take() {
+        // Who renews a client's token keeps all others from it until it has been answered, and so must go on.
+        if !self.links.way.logs_in()
+            && let Some(_slot) = self.slots.take()
+        {
             return self.links.ask(limit, call).await;
         }
         let links = self.links.clone();
@@ -191,7 +194,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        links::tests::links,
+        config::Config,
+        links::tests::{links, links_by},
         slots::{AT_ONCE, RESERVE},
     };
 
@@ -214,5 +218,21 @@ mod tests {
         // Who has given up keeps none.
         drop(idle);
         assert!(connection.slots.take().is_some());
+    }
+    /// Another would wait for its login.
+    #[tokio::test]
+    async fn who_may_have_to_log_in_has_a_task_ask() {
+        let runtime = Arc::new(TokioRuntime::current().unwrap());
+        let config = Config::new(["127.0.0.1:1"]).unwrap().credentials("user", "password");
+        let connection = Connection::new(links_by(config, &runtime), "key".to_owned());
+        let mut idle = Box::pin(connection.transact(Txn::new()));
+        assert!((&mut idle).now_or_never().is_none());
+        assert_eq!(connection.slots.taken(), 1);
+        let end = runtime.now() + Duration::from_secs(30);
+        while connection.slots.taken() > 0 {
+            assert!(runtime.now() < end, "it waits for who is not polled");
+            tokio::task::yield_now().await;
+        }
+        assert!(idle.await.is_err(), "nobody is there");
     }
 }

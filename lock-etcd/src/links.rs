@@ -213,7 +213,10 @@ pub(crate) mod tests {
 
     /// To members of which none is there.
     pub(crate) fn links(runtime: &Arc<TokioRuntime>) -> Arc<Links> {
-        let config = Config::new(["127.0.0.1:1", "127.0.0.1:2"]).unwrap();
+        links_by(Config::new(["127.0.0.1:1", "127.0.0.1:2"]).unwrap(), runtime)
+    }
+
+    pub(crate) fn links_by(config: Config, runtime: &Arc<TokioRuntime>) -> Arc<Links> {
         let limit = Duration::from_mins(1);
         let limits = Limits { connect_timeout: limit, reconnect_timeout: limit, request_timeout: limit };
         Links::new(Way::members(config, limit, 0).unwrap(), runtime.clone(), limits)

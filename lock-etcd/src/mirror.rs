@@ -10,6 +10,10 @@ use lock_core::{Error, ErrorKind, Lease, Line, Result, sync::Signal};
 
 use crate::watch::{Keys, Sink, Watch, Watcher};
 
+/// How many events are kept while the keys are read: more than come in meanwhile. A reader who is away reads when it comes
+/// back, and needs none of them.
+const MAX_EARLY: usize = 4096;
+
 /// Where an observer's keys come from, and what they mean.
 #[async_trait]
 pub(crate) trait Source: Send + Sync + 'static {
@@ -79,9 +83,10 @@ struct Mirror(Signal<Mirrored>);
 
 #[derive(Default)]
 struct Mirrored {
-    /// How often the watch was opened: what was read before the last time may lack what came in between.
-    openings: u64,
-    /// Whether the keys have been read since the watch was opened.
+    /// How often the keys were to be read: when the watch is opened, and when more has come since than is kept. What was
+    /// read before the last time may lack what came in between.
+    beginnings: u64,
+    /// Whether they have been read since.
     loaded: bool,
     seen: Seen,
     /// What came before the keys were read.
@@ -91,8 +96,13 @@ struct Mirrored {
 }
 
 impl Mirrored {
-    fn load(&mut self, opening: u64, revision: i64, all: Vec<KeyValue>) {
-        if opening != self.openings {
+    fn begin(&mut self) {
+        let seen = Seen { revision: self.seen.revision, ..Seen::default() };
+        *self = Self { beginnings: self.beginnings + 1, seen, ..Self::default() };
+    }
+
+    fn load(&mut self, beginning: u64, revision: i64, all: Vec<KeyValue>) {
+        if beginning != self.beginnings {
             return;
         }
         let keys = all.into_iter().map(|kv| (kv.key().to_vec(), kv)).collect();
@@ -104,11 +114,7 @@ impl Mirrored {
 
 impl Sink for Mirror {
     fn opened(&self) {
-        self.0.update(|mirrored| {
-            let (openings, revision) = (mirrored.openings + 1, mirrored.seen.revision);
-            let seen = Seen { revision, ..Seen::default() };
-            *mirrored = Mirrored { openings, seen, ..Mirrored::default() };
-        });
+        self.0.update(Mirrored::begin);
     }
 
     fn event(&self, event: &Event) {
@@ -120,11 +126,20 @@ impl Sink for Mirror {
             let mut message = std::mem::take(&mut mirrored.message);
             if mirrored.loaded {
                 mirrored.seen.apply(&message);
-            } else {
-                mirrored.early.append(&mut message);
+            } else if !keep(&mut mirrored.early, &mut message) {
+                mirrored.begin();
             }
         });
     }
+}
+
+/// Keeps what came before the keys were read, unless that is too much.
+fn keep<E>(early: &mut Vec<E>, message: &mut Vec<E>) -> bool {
+    let keeps = early.len() + message.len() <= MAX_EARLY;
+    if keeps {
+        early.append(message);
+    }
+    keeps
 }
 
 struct Observer<S> {
@@ -141,7 +156,7 @@ impl<S: Source> Observer<S> {
             let last = self.last;
             let news = self.mirror.0.wait(|mirrored| {
                 let changed = last.is_none_or(|last| mirrored.seen.revision > last);
-                (mirrored.openings > 0 && (!mirrored.loaded || changed)).then_some(mirrored.loaded)
+                (mirrored.beginnings > 0 && (!mirrored.loaded || changed)).then_some(mirrored.loaded)
             });
             let loaded = tokio::select! { biased;
                 reason = self.source.lease().lost() => return Err(Error::lost(reason)),
@@ -159,11 +174,11 @@ impl<S: Source> Observer<S> {
     }
 
     async fn load(&self) -> Result<()> {
-        let opening = self.mirror.0.read(|mirrored| mirrored.openings);
+        let beginning = self.mirror.0.read(|mirrored| mirrored.beginnings);
         loop {
             match self.source.all().await {
                 Ok((revision, all)) => {
-                    self.mirror.0.update_silently(|mirrored| mirrored.load(opening, revision, all));
+                    self.mirror.0.update_silently(|mirrored| mirrored.load(beginning, revision, all));
                     return Ok(());
                 }
                 Err(error)
@@ -174,5 +189,25 @@ impl<S: Source> Observer<S> {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_begun_to_be_read_before_too_much_came_is_read_anew() {
+        let mut mirrored = Mirrored::default();
+        mirrored.begin();
+        let (mut early, mut message) = (vec![0; MAX_EARLY - 1], vec![0]);
+        assert!(keep(&mut early, &mut message) && message.is_empty());
+        assert!(!keep(&mut early, &mut vec![0]));
+        assert_eq!(early.len(), MAX_EARLY);
+        mirrored.begin();
+        mirrored.load(1, 7, Vec::new());
+        assert!(!mirrored.loaded);
+        mirrored.load(2, 8, Vec::new());
+        assert!(mirrored.loaded && mirrored.seen.revision == 8);
     }
 }

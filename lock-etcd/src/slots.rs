@@ -1,6 +1,6 @@
 //! How many requests of a session are under way at a time, and who makes them.
 //!
-//! A caller makes a request itself when it may, which costs least. Beyond that, requests wait in a line, and a few
+//! A caller makes a request itself when there is a slot, which costs least. Beyond that, requests wait in a line, and a few
 //! tasks make one after another: thousands of claims that join at once cost no task each, and a caller who is not polled
 //! any more, like those that [`buffer_unordered`](futures_util::StreamExt::buffer_unordered) keeps, holds up nobody.
 

@@ -48,6 +48,15 @@ impl Way {
         }
     }
 
+    /// Whether a request may have to log in before it is made: with credentials, or with a client of the user's own, whatever
+    /// that has.
+    pub(crate) fn logs_in(&self) -> bool {
+        match self {
+            Self::Client(_) => true,
+            Self::Members(members) => members.config.credentials.is_some(),
+        }
+    }
+
     /// A client of the member whose turn it is.
     pub(crate) async fn client(&self, number: u64, runtime: &SharedRuntime) -> Result<Client> {
         let members = match self {

@@ -93,6 +93,16 @@ impl Table {
 impl Go {
     /// Makes the claim known here, before anything is said to the store; `None` when it has left.
     pub(super) fn enrol(&self, line: &LineId, claim: &Claim) -> Result<Option<Arc<Standing>>> {
+        // One that is refused does not come back.
+        let refused = |_: &_| {
+            if claim.id.session == self.session {
+                locked(&self.table).left.insert(claim.id.number);
+            }
+        };
+        self.enter_the_table(line, claim).inspect_err(refused)
+    }
+
+    fn enter_the_table(&self, line: &LineId, claim: &Claim) -> Result<Option<Arc<Standing>>> {
         if claim.mode != Mode::Exclusive {
             let message = format!("there are no {} claims in the layout of Go", claim.mode);
             return Err(Error::new(ErrorKind::Unsupported, message));
@@ -244,6 +254,14 @@ mod tests {
         assert_ne!(enrol(&go, 2).key, gone.key);
         drop(second);
         assert_eq!(enrol(&go, 3).key, gone.key);
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_is_refused_leaves_no_gap_among_those_that_have_left() {
+        let go = go();
+        let shared = Claim { mode: Mode::Shared, ..claim(&go, 0) };
+        assert_eq!(go.enrol(&line(), &shared).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(locked(&go.table).left.contains(0));
     }
 
     #[tokio::test]
