@@ -269,6 +269,40 @@ async fn c23_one_whose_round_was_settled_as_its_session_was_lost_has_passed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c23_one_that_went_before_the_others_came_has_not_passed_with_them() {
+    for on_loss in [OnLoss::Fail, OnLoss::GoOn] {
+        let world = World::new();
+        let parties = parties(&world, 4, 2, on_loss).await;
+        let slow = parties[0].comes(&world).await;
+        world.memory.expire_now(parties[0].coordinator.session_id());
+        world.until_in_line(0).await;
+        let second = parties[1].wait();
+        parties[2].barrier.wait().await.unwrap();
+        second.await.unwrap().unwrap();
+        let slow = background(slow);
+        world.sleep(TTL).await;
+        assert!(!slow.is_finished(), "three have passed a round of two");
+        parties[3].barrier.wait().await.unwrap();
+        slow.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c23_one_that_was_evicted_before_the_others_came_has_not_passed_with_them() {
+    for on_loss in [OnLoss::Fail, OnLoss::GoOn] {
+        let world = World::new();
+        let parties = parties(&world, 3, 2, on_loss).await;
+        let slow = parties[0].comes(&world).await;
+        let claim = parties[1].barrier.inspect().await.unwrap().places[0].claim;
+        assert!(parties[1].barrier.evict(claim).await.unwrap());
+        let second = parties[1].wait();
+        parties[2].barrier.wait().await.unwrap();
+        second.await.unwrap().unwrap();
+        assert_eq!(kind(slow.await), Some(ErrorKind::NotHeld));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn c23_whoever_comes_later_with_another_number_is_refused() {
     let world = World::new();
     let party = Party::new(&world, 2, OnLoss::Fail).await;

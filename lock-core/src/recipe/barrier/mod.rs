@@ -8,7 +8,7 @@
 //!
 //! Participants are claims that are present in one line, in the order in which they came. Whoever sees that a
 //! round is complete writes so into the line's cell, before anybody leaves. So one that is slow is woken by
-//! those who leave, and finds there what they found.
+//! those who leave, and finds there what they found; also when it was lost meanwhile, if it was counted.
 
 mod double;
 mod rounds;
@@ -134,6 +134,6 @@ impl Meeting {
         if rounds == before || self.entrance.is(Mutant::NotReady) {
             return Ok(Amendment::Stands(verdict));
         }
-        Ok(Amendment::Write(written::write(&rounds, "rounds of a barrier")?, verdict))
+        Ok(Amendment::Write(rounds.write()?, verdict))
     }
 }

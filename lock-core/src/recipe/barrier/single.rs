@@ -62,7 +62,9 @@ impl Barrier {
     /// Comes, and waits until all of the round have come, however long that takes.
     ///
     /// When the session is lost meanwhile, the others see this participant go, and it comes again, at the
-    /// back; unless its round was settled by then.
+    /// back; unless a round was settled by then that it was counted in. The cell has room to say who was
+    /// counted in the last round, up to some hundreds, and, as long as somebody of them is in line, in a few
+    /// before. One that was counted where there was none comes again too.
     ///
     /// # Errors
     ///
