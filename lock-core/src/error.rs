@@ -152,6 +152,15 @@ impl Error {
         self
     }
 
+    /// The same, where what was done before it had this effect.
+    #[must_use]
+    pub(crate) fn after(self, effect: Effect) -> Self {
+        match effect {
+            Effect::None => self,
+            Effect::Unknown => self.with_unknown_effect(),
+        }
+    }
+
     /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {

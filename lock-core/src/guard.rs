@@ -166,7 +166,7 @@ impl Guard {
             reason = self.grant.fate.ended() => reason,
             reason = self.place.via().lease.lost() => reason,
         };
-        self.first_reason(reason)
+        self.place.via().first_reason(reason)
     }
 
     /// Runs `work` while it is your turn: drops it as soon as the guard is lost. The clock is read at each
@@ -268,7 +268,7 @@ impl Guard {
 
     fn loss(&self) -> Option<LostReason> {
         if let Some(reason) = self.grant.fate.end_reason() {
-            return Some(self.first_reason(reason));
+            return Some(self.place.via().first_reason(reason));
         }
         let now = self.now();
         let max_hold = || self.hold_until.filter(|end| now >= *end).map(|_| LostReason::MaxHold);
@@ -283,12 +283,6 @@ impl Guard {
     /// As [`lost`](Self::lost), with all that there is to say.
     pub(crate) async fn lost_how(&self) -> Lost {
         self.lost_by(self.lost().await)
-    }
-
-    /// A session that was lost is closed afterwards, and that is not what ended its guards.
-    fn first_reason(&self, reason: LostReason) -> LostReason {
-        let session = || self.place.via().lease.loss_at(self.now());
-        if reason == LostReason::Closed { session().unwrap_or(reason) } else { reason }
     }
 
     fn lost_by(&self, reason: LostReason) -> Lost {

@@ -1,6 +1,8 @@
 //! The lock-delay: waited for after an unclean end, and after no other.
 
 use std::{
+    pin::pin,
+    sync::Arc,
     task::{Context, Waker},
     time::Duration,
 };
@@ -10,7 +12,10 @@ use lock_core::{
 };
 use tokio::task::JoinHandle;
 
-use crate::support::{MILLI, SECOND, TTL, World, background, settle};
+use crate::{
+    support::{MILLI, SECOND, TTL, World, background, settle},
+    unpolled::begins,
+};
 
 const DELAY: Duration = Duration::from_secs(60);
 /// By what the clock may be late.
@@ -326,4 +331,22 @@ async fn c6_a_store_that_does_not_answer_when_it_is_asked_for_the_record_is_an_e
     world.memory.lose_all_replies(coordinator.session_id(), false);
     world.assert_clean_soon("a try that was given up").await;
     assert!(world.runtime.now().saturating_since(start) < TTL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c10_one_who_waits_for_the_delay_and_learns_first_of_the_end_of_its_lost_session_queues_anew() {
+    let world = World::new();
+    let _a = evicted(&world).await;
+    let machine = world.runtime.machine(2, 1.0);
+    let options = world.options().runtime(machine.shared());
+    let coordinator = Coordinator::open(Arc::new(world.memory.clone()), options).await.unwrap();
+    let (x, y) = (mutex(&coordinator), coordinator.mutex("y").unwrap());
+    let mut waiting = pin!(x.lock());
+    begins(waiting.as_mut());
+    assert_eq!(world.memory.residue().claims, 1, "it stands there");
+    let lost = coordinator.session_id();
+    machine.suspend(TTL);
+    y.lock().await.unwrap().release().await.unwrap();
+    world.until_in_line(0).await;
+    assert_ne!(waiting.await.unwrap().claim().session, lost);
 }

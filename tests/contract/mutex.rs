@@ -1,13 +1,17 @@
 //! The mutex: exclusion, order, tokens, tries, loss and recovery.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use lock_core::{Coordinator, Effect, ErrorKind, Guard, Health, LostReason, runtime::Runtime};
 
-use crate::support::{MILLI, SECOND, TTL, World, background, settle, waiting};
+use crate::{
+    support::{MILLI, SECOND, TTL, World, background, settle, waiting},
+    unpolled::begins,
+};
 
 #[tokio::test(start_paused = true)]
 async fn c2_c3_waiters_are_served_in_order_with_rising_tokens() {
@@ -535,4 +539,25 @@ async fn c7_a_guard_whose_session_was_lost_says_so_also_when_that_has_been_close
     assert_eq!(guard.check().unwrap_err().reason, LostReason::Deadline);
     assert_eq!(guard.lost().await, LostReason::Deadline);
     assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::SessionLost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c10_a_waiter_that_learns_first_of_the_end_of_its_lost_session_queues_anew() {
+    let world = World::new();
+    let held = world.coordinator().await.mutex("x").unwrap().lock().await.unwrap();
+    let machine = world.runtime.machine(2, 1.0);
+    let options = world.options().runtime(machine.shared());
+    let coordinator = Coordinator::open(Arc::new(world.memory.clone()), options).await.unwrap();
+    let (x, y) = (coordinator.mutex("x").unwrap(), coordinator.mutex("y").unwrap());
+    let mut waiting = pin!(x.lock());
+    begins(waiting.as_mut());
+    let lost = coordinator.session_id();
+    machine.suspend(TTL);
+    let _other = y.lock().await.unwrap();
+    // The lost session is closed.
+    world.until_in_line(2).await;
+    begins(waiting.as_mut());
+    assert_eq!(world.memory.residue().claims, 3, "it is in line anew");
+    held.release().await.unwrap();
+    assert_ne!(waiting.await.unwrap().claim().session, lost);
 }

@@ -11,7 +11,7 @@ use lock_core::Coordinator;
 use crate::support::World;
 
 /// Polls once, and finds that it waits.
-fn begins<T>(future: Pin<&mut impl Future<Output = T>>) {
+pub(crate) fn begins<T>(future: Pin<&mut impl Future<Output = T>>) {
     assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it does not wait");
 }
 

@@ -134,6 +134,21 @@ impl Via {
         }
     }
 
+    /// Why a claim has ended, of which the store says this: a session that was lost is closed afterwards, and
+    /// that is not what ended its claims.
+    pub(crate) fn first_reason(&self, reason: LostReason) -> LostReason {
+        let session = || self.lease.loss_at(self.runtime.now());
+        if reason == LostReason::Closed { session().unwrap_or(reason) } else { reason }
+    }
+
+    /// The same for a call.
+    fn first_cause(&self, error: Error) -> Error {
+        match self.lease.check() {
+            Err(lost) if error.kind() == ErrorKind::Closed => lost.after(error.effect()),
+            _ => error,
+        }
+    }
+
     /// Repeats an idempotent call, after its first answer, while the store does not answer, the session lives
     /// (as it does at first), and `end` has not come.
     pub(crate) async fn repeat<T, F: IntoFuture<Output = Result<T>>>(
@@ -148,7 +163,7 @@ impl Via {
         loop {
             let error = match answer.await {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
+                Err(error) => self.first_cause(error),
             };
             if error.effect() == Effect::Unknown {
                 effect = Effect::Unknown;
@@ -159,7 +174,7 @@ impl Via {
             }
             let too_late = end.is_some_and(|end| self.runtime.now() >= end) || self.lease.check().is_err();
             if error.kind() != ErrorKind::Unavailable || too_late {
-                return Err(if effect == Effect::Unknown { error.with_unknown_effect() } else { error });
+                return Err(error.after(effect));
             }
             tracing::debug!(%error, "will be repeated");
             jitter(&*self.runtime, pause).await;

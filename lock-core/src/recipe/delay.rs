@@ -151,7 +151,7 @@ impl Entrance {
 async fn stand_until((place, grant, _): &Taken, end: Moment) -> Result<()> {
     let via = place.via();
     tokio::select! { biased;
-        reason = grant.fate.ended() => Err(Error::lost(reason)),
+        reason = grant.fate.ended() => Err(Error::lost(via.first_reason(reason))),
         reason = via.lease.lost() => Err(Error::lost(reason)),
         () = via.runtime.sleep_until(end) => Ok(()),
     }
