@@ -168,6 +168,56 @@ async fn c9_a_lost_reply_to_a_write_of_the_limit_is_no_disagreement() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c19_who_queues_anew_goes_by_the_number_that_is_there_then() {
+    for patience in [None, Some(TTL * 6)] {
+        let world = World::new();
+        let (a, b) = (world.coordinator().await, world.coordinator().await);
+        let operator = semaphore(&b, 2);
+        let (one, other) = (operator.acquire().await.unwrap(), operator.acquire().await.unwrap());
+        let waiting = background({
+            let semaphore = semaphore(&a, 2);
+            async move {
+                match patience {
+                    None => semaphore.acquire().await,
+                    Some(patience) => semaphore.try_acquire_for(patience).await.map(Option::unwrap),
+                }
+            }
+        });
+        world.until_in_line(3).await;
+        operator.resize(1).await.unwrap();
+        world.memory.expire_now(a.session_id());
+        assert_eq!(world.memory.residue().claims, 2);
+        world.until_in_line(3).await;
+        let modes: Vec<_> = operator.inspect().await.unwrap().waiters().map(|waiter| waiter.mode).collect();
+        assert_eq!(modes, [Mode::Permits { count: 1, limit: 1 }]);
+        one.release().await.unwrap();
+        settle().await;
+        assert!(!waiting.is_finished(), "two are held of one");
+        other.release().await.unwrap();
+        waiting.await.unwrap().unwrap().release().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c19_who_queues_anew_and_disagrees_by_then_gets_an_error() {
+    let world = World::new();
+    let (a, b) = (world.coordinator().await, world.coordinator().await);
+    let operator = semaphore(&b, 2);
+    let _held = operator.acquire_many(2).await.unwrap();
+    let waiting = background({
+        let semaphore = semaphore(&a, 2);
+        async move { semaphore.acquire().await }
+    });
+    world.until_in_line(2).await;
+    operator.resize(1).await.unwrap();
+    operator.resize(3).await.unwrap();
+    world.memory.expire_now(a.session_id());
+    let outcome = world.within(TTL, "the next attempt", waiting).await;
+    assert_eq!(outcome.unwrap().unwrap_err().kind(), ErrorKind::Disagreement);
+    assert_eq!(world.memory.residue().claims, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn c6_a_store_that_does_not_answer_is_an_error_soon() {
     let world = World::new();
     let coordinator = world.coordinator().await;

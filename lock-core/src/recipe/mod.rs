@@ -150,14 +150,17 @@ impl Entrance {
     async fn acquire(&self, operation: &'static str, request: &Request) -> Result<Guard> {
         work::check(&self.shared, &self.line, request.mode).map_err(self.context(operation))?;
         let claimed = self.now();
-        let attempt = |via| async {
-            let taken = self.turn(via, request).await?;
-            match request.terms.lock_delay {
-                None => Ok(self.guard(taken, claimed, request)),
-                Some(delay) => Box::pin(self.after_delay(taken, claimed, request, delay)).await,
-            }
-        };
+        let attempt = |via| self.wait_under(via, request, claimed);
         self.under_a_session(operation, request, None, claimed, attempt).await
+    }
+
+    /// Waits for a turn while one session lives.
+    async fn wait_under(&self, via: Arc<Via>, request: &Request, claimed: Moment) -> Result<Guard> {
+        let taken = self.turn(via, request).await?;
+        match request.terms.lock_delay {
+            None => Ok(self.guard(taken, claimed, request)),
+            Some(delay) => Box::pin(self.after_delay(taken, claimed, request, delay)).await,
+        }
     }
 
     /// Waits for a turn as long as `patience` lasts.
@@ -168,14 +171,23 @@ impl Entrance {
         patience: Patience,
     ) -> Result<Option<Guard>> {
         let claimed = self.now();
-        let attempt = |via| async {
-            let Some(taken) = self.try_turn(via, request, patience).await? else { return Ok(None) };
-            match request.terms.lock_delay {
-                None => Ok(Some(self.guard(taken, claimed, request))),
-                Some(delay) => Box::pin(self.try_after_delay(taken, claimed, request, delay, patience)).await,
-            }
-        };
+        let attempt = |via| self.try_under(via, request, patience, claimed);
         self.under_a_session(operation, request, Some(patience), claimed, attempt).await
+    }
+
+    /// The same while one session lives.
+    async fn try_under(
+        &self,
+        via: Arc<Via>,
+        request: &Request,
+        patience: Patience,
+        claimed: Moment,
+    ) -> Result<Option<Guard>> {
+        let Some(taken) = self.try_turn(via, request, patience).await? else { return Ok(None) };
+        match request.terms.lock_delay {
+            None => Ok(Some(self.guard(taken, claimed, request))),
+            Some(delay) => Box::pin(self.try_after_delay(taken, claimed, request, delay, patience)).await,
+        }
     }
 
     async fn turn(&self, via: Arc<Via>, request: &Request) -> Result<Taken> {

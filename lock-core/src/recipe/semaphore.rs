@@ -17,6 +17,7 @@ use crate::{
     guard::Guard,
     line::Mode,
     recipe::{Amendment, Entrance, Mutant, Patience, Request, Terms, written},
+    work,
 };
 
 /// A number of permits that holders take some of, first come, first served. Cheap to clone.
@@ -266,13 +267,22 @@ impl Semaphore {
     }
 
     async fn acquired(&self, operation: &'static str, count: u32) -> Result<Guard> {
-        let request = self.request(operation, count, None).await?;
-        self.entrance.acquire(operation, &request).await
+        let (asked, claimed) = (self.at_least(count), self.entrance.now());
+        let attempt = |via| async {
+            let request = self.request(operation, count, None).await?;
+            work::check(&self.entrance.shared, &self.entrance.line, request.mode)?;
+            self.entrance.wait_under(via, &request, claimed).await
+        };
+        self.entrance.under_a_session(operation, &asked, None, claimed, attempt).await
     }
 
     async fn tried(&self, operation: &'static str, count: u32, patience: Patience) -> Result<Option<Guard>> {
-        let request = self.request(operation, count, Some(patience)).await?;
-        self.entrance.try_acquire(operation, &request, patience).await
+        let (asked, claimed) = (self.at_least(count), self.entrance.now());
+        let attempt = |via| async {
+            let request = self.request(operation, count, Some(patience)).await?;
+            self.entrance.try_under(via, &request, patience, claimed).await
+        };
+        self.entrance.under_a_session(operation, &asked, Some(patience), claimed, attempt).await
     }
 
     fn until(&self, patience: Duration) -> Patience {
@@ -283,24 +293,27 @@ impl Semaphore {
         self.stated.load(Ordering::Relaxed)
     }
 
-    /// A request for so many permits of those that there are now. A try does not ask the store for longer
-    /// than it asks it for the turn.
+    fn permits(&self, count: u32, limit: u32) -> Request {
+        Request { terms: self.terms, ..Request::new(Mode::Permits { count, limit }) }
+    }
+
+    /// What is asked for before it is known how many permits there are. What nobody can be granted, and what
+    /// the store cannot do, is refused whatever the cell says.
+    fn at_least(&self, count: u32) -> Request {
+        self.permits(count, self.stated().max(count))
+    }
+
+    /// A request for so many permits of those that there are now: who queues anew asks anew. A try does not
+    /// ask the store for longer than it asks it for the turn.
     async fn request(
         &self,
         operation: &'static str,
         count: u32,
         patience: Option<Patience>,
     ) -> Result<Request> {
-        let permits = |limit| Request { terms: self.terms, ..Request::new(Mode::Permits { count, limit }) };
-        // What nobody can be granted, and what the store cannot do, is refused whatever the cell says.
-        let at_least = permits(self.stated().max(count));
-        loop {
-            self.entrance.prepare(operation, &at_least, patience, self.entrance.now()).await?;
-            match self.entrance.ask(patience, self.agreed_limit(operation)).await {
-                Err(error) if error.kind() == ErrorKind::SessionLost => {}
-                limit => return limit.map(permits).map_err(self.entrance.context(operation)),
-            }
-        }
+        let limit = self.entrance.ask(patience, self.agreed_limit(operation)).await?;
+        let request = self.permits(count, limit);
+        request.mode.validate().map(|()| request)
     }
 
     /// What the cell says, after it was written if need be, and if this handle agrees.
