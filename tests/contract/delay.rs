@@ -8,7 +8,8 @@ use std::{
 };
 
 use lock_core::{
-    Coordinator, ErrorKind, Guard, Kind, LineId, Memory, Mode, Mutex, RwLock, WriteGuard, runtime::Runtime,
+    Coordinator, Effect, ErrorKind, Guard, Kind, LineId, Memory, Mode, Mutex, RwLock, WriteGuard,
+    runtime::Runtime,
 };
 use tokio::task::JoinHandle;
 
@@ -349,4 +350,23 @@ async fn c10_one_who_waits_for_the_delay_and_learns_first_of_the_end_of_its_lost
     y.lock().await.unwrap().release().await.unwrap();
     world.until_in_line(0).await;
     assert_ne!(waiting.await.unwrap().claim().session, lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_an_error_after_a_mark_whose_reply_was_lost_says_that_it_may_be_there() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let (session, mutex) = (coordinator.session_id(), mutex(&coordinator));
+    world.memory.lose_reply(session, 2);
+    let mut locking = pin!(mutex.lock());
+    begins(locking.as_mut());
+    assert_eq!(world.memory.lost_replies(session), 1);
+    // The repeated write is refused, for the first one was carried out; that is heard of after the end.
+    world.memory.delay_replies(session, MILLI);
+    world.sleep(SOON).await;
+    begins(locking.as_mut());
+    world.sleep(SOON).await;
+    coordinator.abandon();
+    let error = locking.await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Closed, Effect::Unknown));
 }

@@ -168,6 +168,62 @@ async fn c9_a_lost_reply_to_a_write_of_the_limit_is_no_disagreement() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c9_a_resize_whose_reply_is_lost_does_not_undo_a_later_one() {
+    let world = World::new();
+    let (a, b) = (world.coordinator().await, world.coordinator().await);
+    let (ours, theirs) = (semaphore(&a, 5), semaphore(&b, 5));
+    drop(theirs.acquire().await.unwrap());
+    world.memory.lose_reply(a.session_id(), 1);
+    let resizing = background({
+        let ours = ours.clone();
+        async move { ours.resize(10).await }
+    });
+    settle().await;
+    assert_eq!((world.memory.lost_replies(a.session_id()), theirs.limit().await.unwrap()), (1, 10));
+    theirs.resize(7).await.unwrap();
+    resizing.await.unwrap().unwrap();
+    assert_eq!(theirs.limit().await.unwrap(), 7);
+    // Those who state what it was before live on.
+    drop(ours.acquire().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c9_a_resize_that_may_have_been_overtaken_is_not_made_twice() {
+    let world = World::new();
+    let (a, b) = (world.coordinator().await, world.coordinator().await);
+    let (ours, theirs) = (semaphore(&a, 5), semaphore(&b, 5));
+    drop(theirs.acquire().await.unwrap());
+    world.memory.lose_reply(a.session_id(), 1);
+    let resizing = background(async move { ours.resize(10).await });
+    settle().await;
+    theirs.resize(7).await.unwrap();
+    theirs.resize(8).await.unwrap();
+    let error = resizing.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Disagreement, Effect::Unknown));
+    assert_eq!(
+        error.to_string(),
+        "resize semaphore \"x\": the reply to a write was lost, and others have written since \
+         (may have taken effect)"
+    );
+    assert_eq!(theirs.limit().await.unwrap(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_an_error_after_a_write_whose_reply_was_lost_says_that_it_may_be_there() {
+    let world = World::new();
+    let (a, b) = (world.coordinator().await, world.coordinator().await);
+    let claims = b.claims(lock_core::LineId::new(lock_core::Kind::Semaphore, "x".parse().unwrap()));
+    let guard = claims.acquire(Mode::Present).await.unwrap();
+    world.memory.lose_reply(a.session_id(), 1);
+    let resizing = background(async move { semaphore(&a, 5).resize(10).await });
+    settle().await;
+    let written = claims.cell().await.unwrap().version;
+    claims.put_cell(written, b"{]", &guard).await.unwrap();
+    let error = resizing.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Garbled, Effect::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
 async fn c19_who_queues_anew_goes_by_the_number_that_is_there_then() {
     for patience in [None, Some(TTL * 6)] {
         let world = World::new();

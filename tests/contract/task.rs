@@ -1,13 +1,19 @@
 //! The scheduled task: each tick completes once, whatever happens to those who run it.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use lock_core::{Effect, ErrorKind, Outcome, runtime::Runtime};
 
-use crate::support::{MILLI, SECOND, TTL, World, background};
+use crate::{
+    support::{MILLI, SECOND, TTL, World, background},
+    unpolled::begins,
+};
 
 #[tokio::test(start_paused = true)]
 async fn c17_a_tick_is_completed_by_one_of_many() {
@@ -168,4 +174,23 @@ async fn a_done_tick_costs_one_look_and_a_forgotten_one_leaves_nothing() {
     assert_eq!(world.memory.requests(coordinator.session_id()), before + 1);
     task.forget().await.unwrap();
     assert_eq!(world.memory.residue().cells, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_an_error_after_a_start_whose_reply_was_lost_says_that_it_may_be_on_record() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let (session, task) = (coordinator.session_id(), coordinator.task("report").unwrap());
+    world.memory.lose_reply(session, 3);
+    let mut running = pin!(task.run(1, async {}));
+    begins(running.as_mut());
+    assert_eq!(world.memory.lost_replies(session), 1);
+    // The repeated write is refused, for the first one was carried out; that is heard of after the end.
+    world.memory.delay_replies(session, MILLI);
+    world.sleep(SECOND).await;
+    begins(running.as_mut());
+    world.sleep(SECOND).await;
+    coordinator.abandon();
+    let error = running.await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Closed, Effect::Unknown));
 }

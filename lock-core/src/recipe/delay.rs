@@ -16,7 +16,7 @@ use crate::{
     backend::{Cell, CellVersion},
     claim::{Grant, Place, Ticket, Via},
     coordinator::Shared,
-    error::{Error, ErrorKind, Result},
+    error::{Effect, Error, ErrorKind, Result},
     guard::Guard,
     line::Mode,
     name::LineId,
@@ -221,11 +221,14 @@ pub(crate) async fn say_released(
 /// readers who write the same.
 async fn write(via: &Via, ticket: &Ticket, expected: CellVersion, record: Record) -> Result<CellVersion> {
     let (line, bytes, mut expected) = (&ticket.line, record.write()?, expected);
+    let mut effect = Effect::None;
     loop {
-        match via.guarded(|| via.session.put_cell(line, expected, &bytes, Some(ticket))).await {
+        let written = via.guarded(|| via.session.put_cell(line, expected, &bytes, Some(ticket))).await;
+        match written.map_err(|error| error.after(effect)) {
             // Also when the reply to the write was lost (C9).
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                let cell = via.look(|| via.session.cell(line)).await?;
+                effect = error.effect();
+                let cell = via.look(|| via.session.cell(line)).await.map_err(|error| error.after(effect))?;
                 if *cell.bytes == *bytes {
                     return Ok(cell.version);
                 }

@@ -100,7 +100,8 @@ impl Latch {
     /// a claim is in line, and that goes afterwards, be it by the end of its session.
     async fn count_in(&self, name: &Name) -> Result<u32> {
         let guard = self.entrance.acquire(COUNT_DOWN, &Request::new(Mode::Present)).await?;
-        let counted = self.entrance.amend_cell(COUNT_DOWN, Some(&guard), |cell| self.with(cell, name)).await;
+        let amend = |cell: &Cell, _| self.with(cell, name);
+        let counted = self.entrance.amend_cell(COUNT_DOWN, Some(&guard), amend).await;
         release(guard).await;
         counted
     }

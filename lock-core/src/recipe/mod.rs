@@ -409,7 +409,8 @@ impl Entrance {
         let put = via.guarded(|| via.session.put_cell(&self.line, expected, bytes, under)).await;
         match put {
             Err(error) if error.kind() == ErrorKind::Conflict && error.effect() == Effect::Unknown => {
-                let cell = via.look(|| via.session.cell(&self.line)).await.map_err(&context)?;
+                let cell = via.look(|| via.session.cell(&self.line)).await;
+                let cell = cell.map_err(|look| context(look.after(error.effect())))?;
                 if *cell.bytes == *bytes {
                     return Ok(cell.version);
                 }
@@ -420,34 +421,42 @@ impl Entrance {
         }
     }
 
-    /// Changes the cell until it says what it must, whoever else writes: `amend` looks at it and says what is
-    /// to be written. It must find its own change when it looks again, for the reply to a write may be lost
-    /// (C9). With `guard`, only while that holds (C17).
+    /// Changes the cell until it says what it must, whoever else writes: `amend` looks at it, knowing what
+    /// effect earlier writes had, and says what is to be written. It must find its own change when it looks
+    /// again, for the reply to a write may be lost (C9). With `guard`, only while that holds (C17).
     async fn amend_cell<T>(
+        &self,
+        operation: &'static str,
+        guard: Option<&Guard>,
+        amend: impl Fn(&Cell, Effect) -> Result<Amendment<T>>,
+    ) -> Result<T> {
+        let mut effect = Effect::None;
+        loop {
+            let outcome = self.amend_once(operation, guard, |cell| amend(cell, effect)).await;
+            match outcome.map_err(|error| error.after(effect)) {
+                // Somebody else was faster, or the reply to our own write was lost.
+                Err(error) if error.kind() == ErrorKind::Conflict => effect = error.effect(),
+                outcome => return outcome.map_err(self.context(operation)),
+            }
+        }
+    }
+
+    async fn amend_once<T>(
         &self,
         operation: &'static str,
         guard: Option<&Guard>,
         amend: impl Fn(&Cell) -> Result<Amendment<T>>,
     ) -> Result<T> {
-        let context = self.context(operation);
-        loop {
-            let cell = self.cell(operation).await?;
-            let (bytes, then) = match amend(&cell).map_err(&context)? {
-                Amendment::Stands(value) => return Ok(value),
-                Amendment::Write(bytes, then) => (bytes, then),
-            };
-            let (via, under) = match guard {
-                Some(guard) => (guard.place().via().clone(), Some(guard.place().ticket())),
-                None => (self.session(None, self.now()).await.map_err(&context)?, None),
-            };
-            let put = via.guarded(|| via.session.put_cell(&self.line, cell.version, &bytes, under)).await;
-            match put {
-                Ok(_) => return Ok(then),
-                // Somebody else was faster, or the reply to our own write was lost.
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => return Err(context(error)),
-            }
-        }
+        let cell = self.cell(operation).await?;
+        let (bytes, then) = match amend(&cell)? {
+            Amendment::Stands(value) => return Ok(value),
+            Amendment::Write(bytes, then) => (bytes, then),
+        };
+        let (via, under) = match guard {
+            Some(guard) => (guard.place().via().clone(), Some(guard.place().ticket())),
+            None => (self.session(None, self.now()).await?, None),
+        };
+        via.guarded(|| via.session.put_cell(&self.line, cell.version, &bytes, under)).await.map(|_| then)
     }
 
     /// Whether the recipe is broken in this way, on purpose.

@@ -11,9 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backend::{Cell, CellVersion, Line},
+    backend::{Cell, Line},
     claim::ClaimId,
-    error::{Error, ErrorKind, Result},
+    error::{Effect, Error, ErrorKind, Result},
     guard::Guard,
     line::Mode,
     recipe::{Amendment, Entrance, Mutant, Patience, Request, Terms, written},
@@ -204,21 +204,24 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`](ErrorKind::InvalidOption) for 0, before any I/O; [`Garbled`](ErrorKind::Garbled)
-    /// when the cell holds something else; when the store cannot be asked.
+    /// [`InvalidOption`](ErrorKind::InvalidOption) for 0, before any I/O;
+    /// [`Disagreement`](ErrorKind::Disagreement) when the reply of the store was lost, and others have changed
+    /// the number meanwhile, so that it is not known whether this call did before them;
+    /// [`Garbled`](ErrorKind::Garbled) when the cell holds something else; when the store cannot be asked.
     ///
     /// # Cancel safety
     ///
     /// When the future is dropped, the number may have changed or not.
     pub async fn resize(&self, limit: u32) -> Result<()> {
         check_limit(limit).map_err(self.entrance.context("resize"))?;
-        let amend = |cell: &Cell| {
-            let before = Record::read(cell)?.map_or_else(|| self.stated(), |record| record.limit);
-            if cell.version != CellVersion::ABSENT && before == limit {
-                return Ok(Amendment::Stands(()));
+        let amend = |cell: &Cell, written: Effect| match Record::read(cell)? {
+            Some(found) if found.limit == limit => Ok(Amendment::Stands(())),
+            found if written == Effect::Unknown => overtaken(limit, found),
+            found => {
+                let before = found.map_or_else(|| self.stated(), |found| found.limit);
+                let before = Some(before).filter(|before| *before != limit);
+                Ok(Amendment::Write(Record { limit, before }.write()?, ()))
             }
-            let before = Some(before).filter(|before| *before != limit);
-            Ok(Amendment::Write(Record { limit, before }.write()?, ()))
         };
         self.entrance.amend_cell("resize", None, amend).await?;
         self.stated.store(limit, Ordering::Relaxed);
@@ -322,7 +325,7 @@ impl Semaphore {
         if self.entrance.is(Mutant::AnyLimit) {
             return Ok(stated);
         }
-        let amend = |cell: &Cell| match Record::read(cell)? {
+        let amend = |cell: &Cell, _| match Record::read(cell)? {
             None => Ok(Amendment::Write(Record { limit: stated, before: None }.write()?, stated)),
             Some(Record { limit, before }) if limit == stated || before == Some(stated) => {
                 Ok(Amendment::Stands(limit))
@@ -345,6 +348,16 @@ impl Record {
     fn write(self) -> Result<Vec<u8>> {
         written::write(&self, "limit of a semaphore")
     }
+}
+
+/// What a resize to `limit` makes of another number there, when the reply to its write was lost. To write once
+/// more might undo what others did after it.
+fn overtaken(limit: u32, found: Option<Record>) -> Result<Amendment<()>> {
+    if found.is_some_and(|found| found.before == Some(limit)) {
+        return Ok(Amendment::Stands(()));
+    }
+    let why = "the reply to a write was lost, and others have written since";
+    Err(Error::new(ErrorKind::Disagreement, why))
 }
 
 fn check_limit(limit: u32) -> Result<()> {

@@ -95,7 +95,8 @@ impl Meeting {
         let mut seen = Vec::new();
         loop {
             let there = participants(&watch.next(operation).await?).map_err(&context)?;
-            let write_down = |cell: &Cell| self.settle(cell, &there, |rounds| judge(rounds, &there, &seen));
+            let write_down =
+                |cell: &Cell, _| self.settle(cell, &there, |rounds| judge(rounds, &there, &seen));
             match self.entrance.amend_cell(operation, None, write_down).await {
                 Ok(Verdict::Settled(state)) => return Ok(state),
                 Ok(Verdict::Gone) => {

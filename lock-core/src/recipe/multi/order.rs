@@ -63,7 +63,7 @@ impl Entrance {
         }
         let here = Self::new(self.shared.clone(), LineId::new(Kind::Store, "id".parse()?));
         // Everybody looks who does not know it yet: who is not polled keeps nobody else waiting.
-        let id = here.amend_cell(operation, None, |cell| here.id_in(cell)).await?;
+        let id = here.amend_cell(operation, None, |cell, _| here.id_in(cell)).await?;
         Ok(*self.shared.store_id.get_or_init(|| id))
     }
 
