@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct Left {
     /// All below this number are in the set.
     below: u64,
-    /// First number of each run above that, and the number after its last.
+    /// First number of each run above that, and its last.
     runs: BTreeMap<u64, u64>,
 }
 
@@ -17,7 +17,7 @@ impl Left {
     /// Whether it is in the set.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
-        number < self.below || self.runs.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
+        number < self.below || self.runs.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
     }
 
     #[cfg(test)]
@@ -30,15 +30,16 @@ impl Left {
         if self.contains(number) {
             return;
         }
-        let end = self.runs.remove(&(number + 1)).unwrap_or(number + 1);
+        let next = number.checked_add(1).and_then(|next| self.runs.remove(&next));
+        let last = next.unwrap_or(number);
         if number == self.below {
-            self.below = end;
+            self.below = last.saturating_add(1);
             return;
         }
         match self.runs.range_mut(..number).next_back() {
-            Some((_, before)) if *before == number => *before = end,
+            Some((_, before)) if *before + 1 == number => *before = last,
             _ => {
-                self.runs.insert(number, end);
+                self.runs.insert(number, last);
             }
         }
     }
@@ -51,6 +52,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_greatest_number_is_one_like_others() {
+        for numbers in [[u64::MAX, u64::MAX - 1], [u64::MAX - 1, u64::MAX]] {
+            let mut left = Left::default();
+            numbers.iter().for_each(|number| left.insert(*number));
+            assert!(numbers.iter().all(|number| left.contains(*number)) && !left.contains(u64::MAX - 2));
+            assert_eq!(left.runs(), 1);
+        }
+    }
 
     proptest! {
         #[test]
