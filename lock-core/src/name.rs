@@ -71,14 +71,21 @@ fn objection(c: char) -> Option<&'static str> {
         // Java sees a character beyond U+FFFF as two surrogates, which ZooKeeper refuses like private use and
         // specials.
         '\u{E000}'..='\u{F8FF}' | '\u{FFF0}'.. => Some("holds a character that ZooKeeper forbids"),
-        // Separators, zero-width characters and direction marks: an operator could not tell two names apart.
+        // Separators, and what Unicode calls default ignorable: zero-width characters, fillers, variation selectors,
+        // direction marks. An operator could not tell two names apart.
         '\u{AD}'
+        | '\u{34F}'
         | '\u{61C}'
-        | '\u{180E}'
+        | '\u{115F}'..='\u{1160}'
+        | '\u{17B4}'..='\u{17B5}'
+        | '\u{180B}'..='\u{180F}'
         | '\u{200B}'..='\u{200F}'
         | '\u{2028}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}'
-        | '\u{FEFF}' => Some("holds an invisible character"),
+        | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}'
+        | '\u{FFA0}' => Some("holds an invisible character"),
         _ => None,
     }
 }
@@ -318,6 +325,30 @@ mod tests {
         }
         for text in bad {
             assert_eq!(text.parse::<Name>().unwrap_err().kind(), ErrorKind::InvalidName, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn characters_that_show_nothing_are_refused() {
+        // All that Unicode calls default ignorable, up to U+FFFF.
+        let ranges = [
+            0xAD..=0xAD,
+            0x34F..=0x34F,
+            0x61C..=0x61C,
+            0x115F..=0x1160,
+            0x17B4..=0x17B5,
+            0x180B..=0x180F,
+            0x200B..=0x200F,
+            0x202A..=0x202E,
+            0x2060..=0x206F,
+            0x3164..=0x3164,
+            0xFE00..=0xFE0F,
+            0xFEFF..=0xFEFF,
+            0xFFA0..=0xFFA0,
+            0xFFF0..=0xFFF8,
+        ];
+        for c in ranges.into_iter().flatten().filter_map(char::from_u32) {
+            assert_eq!(format!("a{c}b").parse::<Name>().unwrap_err().kind(), ErrorKind::InvalidName, "{c:?}");
         }
     }
 
