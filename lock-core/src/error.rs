@@ -186,7 +186,13 @@ impl Error {
         self.0.line.as_ref()
     }
 
-    /// Whether the same call may succeed later, unchanged.
+    /// Whether nothing is wrong with what was asked for: the store could not be reached, or the session was
+    /// lost and the next call opens another. The same call may be made again at once, unchanged.
+    ///
+    /// What stands in the way of other calls may be over at some time too: others leave a line that is full
+    /// ([`QueueFull`](ErrorKind::QueueFull)), somebody makes room in the store ([`Full`](ErrorKind::Full)),
+    /// and after a round that is [`Broken`](ErrorKind::Broken) comes another. Whether to come back then is
+    /// for the caller to say.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.0.kind.is_retryable()

@@ -38,10 +38,11 @@ use crate::{
 ///
 /// # Drop
 ///
-/// Leaves the line, and never blocks or panics. The in-process store is left at once; any other in the
-/// background, on the runtime that the coordinator was opened on, so the next in line is granted soon after,
-/// not at once: [`release`](Self::release) waits for it. When that runtime has ended, the ttl frees the line.
-/// A guard that is lost has nothing to leave.
+/// Leaves the line, and never blocks or panics. The in-process store is left at once, unless the guard has
+/// to write first that it ends well, for the sake of a [`lock_delay`](crate::Mutex::lock_delay); else the
+/// line is left in the background, on the runtime that the coordinator was opened on, so the next in line is
+/// granted soon after, not at once: [`release`](Self::release) waits for it. When that runtime has ended, the
+/// ttl frees the line. A guard that is lost has nothing to leave.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
