@@ -1,8 +1,9 @@
 //! Dropping handles: inside a runtime, outside one, after it ended (C14); and what kind of values they are.
 
 use std::{
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Wake},
     time::Duration,
 };
 
@@ -151,7 +152,7 @@ fn futures_may_be_driven_outside_the_runtime() {
 
 struct Unpark(std::thread::Thread);
 
-impl std::task::Wake for Unpark {
+impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
@@ -188,4 +189,54 @@ fn c14_after_the_runtime_ended_handles_are_dead_and_the_ttl_frees_the_line() {
         let _guard = other.mutex("x").unwrap().lock().await.unwrap();
         assert_eq!(memory.residue().sessions, 1);
     });
+}
+
+/// Drops what it wakes, at once.
+struct Dropping(std::sync::Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Dropping {
+    /// Begins it, and finds that it waits.
+    fn begins(future: impl Future<Output = ()> + Send + 'static) {
+        let dropping = Arc::new(Self(std::sync::Mutex::new(Some(Box::pin(future)))));
+        let waker = dropping.clone().into();
+        let mut waiting = dropping.0.lock().unwrap();
+        let polled = waiting.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending(), "it does not wait");
+    }
+}
+
+impl Wake for Dropping {
+    fn wake(self: Arc<Self>) {
+        let woken = self.0.lock().unwrap().take();
+        drop(woken);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c14_who_is_woken_may_be_dropped_at_once() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let (mutex, latch) = (coordinator.mutex("x").unwrap(), coordinator.latch("l", 2).unwrap());
+    let held = mutex.lock().await.unwrap();
+    let wait = |mutex: &Mutex| {
+        let mutex = mutex.clone();
+        Dropping::begins(async move { drop(mutex.lock().await) });
+    };
+    wait(&mutex);
+    let waiting = mutex.inspect().await.unwrap().places[1].claim;
+    assert!(mutex.evict(waiting).await.unwrap());
+    assert_eq!(world.memory.residue().claims, 1);
+    // As many as it takes for one of them to lie beside the holder in the store's tables.
+    for _ in 0..100 {
+        wait(&mutex);
+    }
+    held.release().await.unwrap();
+    assert_eq!(world.memory.residue().claims, 0);
+    Dropping::begins({
+        let latch = latch.clone();
+        async move { latch.wait().await.unwrap() }
+    });
+    assert_eq!(world.memory.residue().observers, 1);
+    latch.count_down("a").await.unwrap();
+    assert_eq!(world.memory.residue().observers, 0);
 }

@@ -49,12 +49,26 @@ impl Fate {
 
     /// It is this claim's turn, unless it has ended.
     pub fn grant(&self, token: FencingToken) {
-        self.advance(State::Granted(token), |state| state == State::Waiting);
+        if self.advance(State::Granted(token), |state| state == State::Waiting) {
+            self.ring();
+        }
     }
 
     /// The claim is no longer in line. The first reason stands.
     pub fn end(&self, reason: LostReason) {
-        self.advance(State::Ended(reason), |state| !matches!(state, State::Ended(_)));
+        if self.end_silently(reason) {
+            self.ring();
+        }
+    }
+
+    /// The same, for those who [`ring`](Self::ring) later, if it tells them to: what is woken may need what they
+    /// have locked.
+    pub(crate) fn end_silently(&self, reason: LostReason) -> bool {
+        self.advance(State::Ended(reason), |state| !matches!(state, State::Ended(_)))
+    }
+
+    pub(crate) fn ring(&self) {
+        self.changed.ring();
     }
 
     /// Waits for the grant.
@@ -104,11 +118,9 @@ impl Fate {
         State::decode(self.state.load(Ordering::Acquire))
     }
 
-    fn advance(&self, to: State, from: impl Fn(State) -> bool) {
+    fn advance(&self, to: State, from: impl Fn(State) -> bool) -> bool {
         let next = |state| from(State::decode(state)).then(|| to.encode());
-        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok() {
-            self.changed.ring();
-        }
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
     }
 }
 

@@ -29,7 +29,8 @@ use crate::{
 /// How many parts lines and claims are spread over, so that unrelated ones seldom meet at a lock.
 const PARTS: usize = 16;
 
-/// Locks are taken in this order: one stripe of a member, then one shard.
+/// Locks are taken in this order: one stripe of a member, then one shard. Nobody is woken under one: what a waker
+/// runs may come back to this store.
 #[derive(Debug)]
 pub(super) struct Store {
     clock: Clock,
@@ -113,6 +114,29 @@ struct Shard {
     observed: FxHashMap<LineId, Observed>,
     /// A line comes and goes with each turn that nobody else waits for: what it allocated serves the next.
     spare: Option<Queue>,
+}
+
+/// Who is to be woken, once nothing is locked.
+#[must_use]
+struct News {
+    ended: Option<Arc<Fate>>,
+    granted: Granted,
+    observers: Option<Arc<Notify>>,
+}
+
+impl News {
+    /// The one who goes hears of it before the one who comes.
+    fn tell(self) {
+        if let Some(fate) = self.ended {
+            fate.ring();
+        }
+        if let Some(observers) = self.observers {
+            observers.notify_waiters();
+        }
+        for (fate, token) in self.granted {
+            fate.grant(token);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -243,8 +267,8 @@ impl Store {
             }
         }
         claims.sort_by_key(|claim| std::cmp::Reverse(claim.place));
-        for claim in &claims {
-            self.depart(claim, reason);
+        for claim in claims {
+            self.depart(claim, reason).tell();
         }
     }
 
@@ -262,9 +286,11 @@ impl Store {
         if stripe.left.contains(number) {
             return Err(Error::new(ErrorKind::NotHeld, "this claim has left the line"));
         }
-        let there = self.enter(&mut locked(self.shard(line)), line, claim)?;
+        let (there, news) = self.enter(&mut locked(self.shard(line)), line, claim)?;
         let ticket = there.ticket(claim.id);
         stripe.in_line.insert(number, there);
+        drop(stripe);
+        news.tell();
         Ok(ticket)
     }
 
@@ -288,21 +314,23 @@ impl Store {
             stripe.left.insert(number);
             return Ok(None);
         }
-        let there = self.enter(&mut shard, line, claim)?;
+        let (there, news) = self.enter(&mut shard, line, claim)?;
         drop(shard);
-        let granted = there.granted(claim.id)?;
+        let granted = there.granted(claim.id);
         stripe.in_line.insert(number, there);
-        Ok(Some(granted))
+        drop(stripe);
+        news.tell();
+        granted.map(Some)
     }
 
-    fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<InLine> {
+    fn enter(&self, shard: &mut Shard, line: &LineId, claim: &Claim) -> Result<(InLine, News)> {
         // Numbered under the shard's lock: places of one line rise in the order in which they are taken.
         let token = FencingToken::new(self.next_number())?;
         let Shard { queues, spare, .. } = shard;
         let queue = queues.entry(line.clone()).or_insert_with(|| spare.take().unwrap_or_default());
         let fate = queue.join(claim.clone(), token);
-        shard.ring(line);
-        Ok(InLine { line: line.clone(), place: token.get(), fate })
+        let news = News { ended: None, granted: Granted::new(), observers: shard.change(line) };
+        Ok((InLine { line: line.clone(), place: token.get(), fate }, news))
     }
 
     /// What becomes of the claim, while it is in line.
@@ -325,7 +353,11 @@ impl Store {
         if stripe.in_line.get(&number).is_some_and(|there| there.line != *line) {
             return Err(Error::new(ErrorKind::InvalidOption, "the claim is in another line"));
         }
-        self.withdraw(&mut stripe, number, LostReason::Released);
+        let news = self.withdraw(&mut stripe, number, LostReason::Released);
+        drop(stripe);
+        if let Some(news) = news {
+            news.tell();
+        }
         Ok(())
     }
 
@@ -338,30 +370,35 @@ impl Store {
             return Ok(false);
         }
         stripe.evicted.insert(number);
-        self.withdraw(&mut stripe, number, LostReason::Evicted);
+        let news = self.withdraw(&mut stripe, number, LostReason::Evicted);
+        drop(stripe);
+        if let Some(news) = news {
+            news.tell();
+        }
         Ok(true)
     }
 
     /// Takes the claim out of its line, if it is in one, for good.
-    fn withdraw(&self, stripe: &mut Stripe, number: u64, reason: LostReason) {
+    fn withdraw(&self, stripe: &mut Stripe, number: u64, reason: LostReason) -> Option<News> {
         stripe.left.insert(number);
-        if let Some(there) = stripe.in_line.remove(&number) {
-            self.depart(&there, reason);
-        }
+        let there = stripe.in_line.remove(&number)?;
+        Some(self.depart(there, reason))
     }
 
-    /// The one who goes knows it before the one who comes.
-    fn depart(&self, claim: &InLine, reason: LostReason) {
-        claim.fate.end(reason);
-        let mut shard = locked(self.shard(&claim.line));
-        let Some(queue) = shard.queues.get_mut(&claim.line) else { return };
-        let Some(granted) = queue.leave(claim.place, self.next_number()) else { return };
+    /// The guard of the one who goes is invalid before anybody else comes.
+    fn depart(&self, claim: InLine, reason: LostReason) -> News {
+        let InLine { line, place, fate } = claim;
+        let ended = fate.end_silently(reason).then_some(fate);
+        let mut news = News { ended, granted: Granted::new(), observers: None };
+        let mut shard = locked(self.shard(&line));
+        let Some(queue) = shard.queues.get_mut(&line) else { return news };
+        let Some(granted) = queue.leave(place, self.next_number()) else { return news };
+        news.granted = granted;
         if queue.is_empty() {
-            shard.spare = shard.queues.remove(&claim.line);
+            shard.spare = shard.queues.remove(&line);
         }
-        shard.ring(&claim.line);
-        drop(shard);
-        grant(granted);
+        news.observers = shard.change(&line);
+        news
     }
 
     pub(super) fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
@@ -390,9 +427,9 @@ impl Store {
         let granted = queue
             .change(ticket.place, ticket.claim, self.next_number(), |claim| outcome = change(claim))
             .ok_or_else(not_held)?;
-        shard.ring(&ticket.line);
+        let news = News { ended: None, granted, observers: shard.change(&ticket.line) };
         drop(shard);
-        grant(granted);
+        news.tell();
         outcome
     }
 
@@ -507,11 +544,11 @@ impl Member {
 }
 
 impl Shard {
-    fn ring(&mut self, line: &LineId) {
-        if let Some(observed) = self.observed.get_mut(line) {
-            observed.changes += 1;
-            observed.changed.notify_waiters();
-        }
+    /// Counts a change of the line, and says who is to be woken.
+    fn change(&mut self, line: &LineId) -> Option<Arc<Notify>> {
+        let observed = self.observed.get_mut(line)?;
+        observed.changes += 1;
+        Some(observed.changed.clone())
     }
 }
 
@@ -558,12 +595,6 @@ impl Drop for Observer {
 
 fn not_held() -> Error {
     Error::new(ErrorKind::NotHeld, "the claim is not granted")
-}
-
-fn grant(granted: Granted) {
-    for (fate, token) in granted {
-        fate.grant(token);
-    }
 }
 
 fn nanos(duration: Duration) -> u64 {
