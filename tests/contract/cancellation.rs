@@ -32,12 +32,27 @@ struct Yielding<T> {
 
 impl<T> Yielding<T> {
     async fn around<R>(&self, call: &str, inner: impl Future<Output = R>) -> R {
+        self.between(call, tokio::task::yield_now, inner).await
+    }
+
+    /// The same for calls that are made in a task, which goes on while nobody polls: more slowly than the test does.
+    #[expect(clippy::disallowed_methods, reason = "it has no machine of its own")]
+    async fn around_slowly<R>(&self, call: &str, inner: impl Future<Output = R>) -> R {
+        self.between(call, || tokio::time::sleep(4 * MILLI), inner).await
+    }
+
+    async fn between<R, P: Future<Output = ()>>(
+        &self,
+        call: &str,
+        pause: impl Fn() -> P,
+        inner: impl Future<Output = R>,
+    ) -> R {
         *self.here.lock().unwrap() = format!("before {call}");
-        tokio::task::yield_now().await;
+        pause().await;
         *self.here.lock().unwrap() = format!("in {call}");
         let result = inner.await;
         *self.here.lock().unwrap() = format!("after {call}");
-        tokio::task::yield_now().await;
+        pause().await;
         result
     }
 }
@@ -83,7 +98,7 @@ impl Session for Yielding<SharedSession> {
         )
     }
     async fn update(&self, ticket: &Ticket, payload: Payload) -> Result<()> {
-        self.around("update", self.inner.update(ticket, payload)).await
+        self.around_slowly("update", self.inner.update(ticket, payload)).await
     }
     async fn set_mode(&self, ticket: &Ticket, weaker: Mode) -> Result<()> {
         self.around("set_mode", self.inner.set_mode(ticket, weaker)).await
@@ -113,7 +128,7 @@ impl Session for Yielding<SharedSession> {
         self.around("evict", self.inner.evict(line, claim)).await
     }
     async fn close(&self) -> Result<()> {
-        self.around("close", self.inner.close()).await
+        self.around_slowly("close", self.inner.close()).await
     }
     fn abandon(&self) {
         self.inner.abandon();

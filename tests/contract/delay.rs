@@ -13,10 +13,7 @@ use lock_core::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{
-    support::{MILLI, SECOND, TTL, World, background, settle},
-    unpolled::begins,
-};
+use crate::support::{MILLI, SECOND, TTL, World, background, begins, settle};
 
 const DELAY: Duration = Duration::from_secs(60);
 /// By what the clock may be late.

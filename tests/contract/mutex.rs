@@ -8,10 +8,7 @@ use std::{
 
 use lock_core::{Coordinator, Effect, ErrorKind, Guard, Health, LostReason, runtime::Runtime};
 
-use crate::{
-    support::{MILLI, SECOND, TTL, World, background, settle, waiting},
-    unpolled::begins,
-};
+use crate::support::{MILLI, SECOND, TTL, World, background, begins, settle, waiting};
 
 #[tokio::test(start_paused = true)]
 async fn c2_c3_waiters_are_served_in_order_with_rising_tokens() {

@@ -1,6 +1,12 @@
 //! A simulated machine with a store, and ways to wait for what must happen.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use lock_core::{
     Coordinator, Line, Memory, Options, SessionId, SessionOptions,
@@ -99,6 +105,11 @@ pub(crate) fn background<T: Send + 'static>(
 #[expect(clippy::disallowed_methods, reason = "a test on the real clock")]
 pub(crate) async fn in_real_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_mins(1), future).await.expect("it hangs")
+}
+
+/// Polls once, and finds that it waits.
+pub(crate) fn begins<T>(future: Pin<&mut impl Future<Output = T>>) {
+    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it does not wait");
 }
 
 /// Lets every task that can run do so, without time passing.

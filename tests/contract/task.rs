@@ -10,10 +10,7 @@ use std::{
 
 use lock_core::{Effect, ErrorKind, Outcome, runtime::Runtime};
 
-use crate::{
-    support::{MILLI, SECOND, TTL, World, background},
-    unpolled::begins,
-};
+use crate::support::{MILLI, SECOND, TTL, World, background, begins};
 
 #[tokio::test(start_paused = true)]
 async fn c17_a_tick_is_completed_by_one_of_many() {

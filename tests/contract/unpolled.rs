@@ -1,19 +1,10 @@
 //! A future that is alive and not polled, as beside another in a `select!` by reference, keeps nobody else waiting.
 
-use std::{
-    pin::{Pin, pin},
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::{pin::pin, time::Duration};
 
 use lock_core::Coordinator;
 
-use crate::support::World;
-
-/// Polls once, and finds that it waits.
-pub(crate) fn begins<T>(future: Pin<&mut impl Future<Output = T>>) {
-    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it does not wait");
-}
+use crate::support::{SECOND, World, begins};
 
 async fn whose_session_was_lost(world: &World) -> Coordinator {
     let coordinator = world.coordinator().await;
@@ -49,4 +40,32 @@ async fn c16_closing_does_not_wait_for_who_is_not_polled() {
     world.within(SOON, "close", coordinator.close()).await.unwrap();
     assert_eq!(world.memory.residue().sessions, 0, "the session that was being opened has escaped");
     assert!(world.within(SOON, "a lock", waiting).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_who_proclaims_and_is_not_polled_may_proclaim_something_newer() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let election = coordinator.election("x").unwrap();
+    let leadership = election.campaign("a").await.unwrap();
+    world.memory.delay_replies(coordinator.session_id(), SECOND);
+    let mut first = pin!(leadership.proclaim("b"));
+    begins(first.as_mut());
+    world.within(SOON, "the second", leadership.proclaim("c")).await.unwrap();
+    world.within(SOON, "the first", first).await.unwrap();
+    assert_eq!(election.leader().await.unwrap().unwrap().value(), "c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c22_a_member_that_is_changed_by_who_is_not_polled_can_be_changed_again() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    let group = coordinator.group("x").unwrap();
+    let membership = group.join("a", "1").await.unwrap();
+    world.memory.delay_replies(coordinator.session_id(), SECOND);
+    let mut first = pin!(membership.update("2"));
+    begins(first.as_mut());
+    world.within(SOON, "the second", membership.update("3")).await.unwrap();
+    world.within(SOON, "the first", first).await.unwrap();
+    assert_eq!(group.members().await.unwrap().get("a").unwrap().value(), "3");
 }

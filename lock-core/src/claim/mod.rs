@@ -9,7 +9,7 @@ mod via;
 pub use fate::Fate;
 pub use left::Left;
 pub(crate) use place::Place;
-pub(crate) use unfinished::Unfinished;
+pub(crate) use unfinished::{Unfinished, in_a_task};
 pub(crate) use via::Via;
 
 use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};

@@ -5,7 +5,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::runtime::{BoxFuture, SharedRuntime};
+use tokio::sync::oneshot;
+
+use crate::{
+    error::{Error, Result},
+    runtime::{BoxFuture, SharedRuntime},
+    session::LostReason,
+};
 
 /// A call that must not be torn: when it is dropped half way, the runtime finishes it, and drops what it
 /// returns.
@@ -37,4 +43,18 @@ impl<T: Send + 'static> Drop for Unfinished<T> {
             self.runtime.spawn(Box::pin(async move { drop(call.await) }));
         }
     }
+}
+
+/// What `call` comes to in a task of its own. For calls that others wait for: whoever asks may not be polled for a
+/// while. It goes on when the future is dropped.
+pub(crate) async fn in_a_task<T: Send + 'static>(
+    runtime: &SharedRuntime,
+    call: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let (tell, told) = oneshot::channel();
+    runtime.spawn(Box::pin(async move {
+        // Nobody may be listening any more.
+        let _heard = tell.send(call.await);
+    }));
+    told.await.unwrap_or_else(|_| Err(Error::lost(LostReason::RuntimeStopped).with_unknown_effect()))
 }

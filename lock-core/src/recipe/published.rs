@@ -2,7 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::{backend::SharedSession, claim::Payload, error::Result, guard::Guard, sync::locked};
+use crate::{
+    backend::SharedSession,
+    claim::{Payload, in_a_task},
+    error::Result,
+    guard::Guard,
+    sync::locked,
+};
 
 /// What a claim shows. Of several values that are set one after the other, the last one stands: whoever sends,
 /// sends the newest. Clones are the same.
@@ -35,7 +41,9 @@ impl Published {
 
     /// Has the claim behind `guard` show the newest. Dropping the future does not take it back.
     pub(super) async fn send(&self, guard: &Guard) -> Result<()> {
-        let (ticket, published) = (guard.place().ticket().clone(), self.clone());
+        let (via, ticket, published) =
+            (guard.place().via().clone(), guard.place().ticket().clone(), self.clone());
+        let runtime = via.runtime.clone();
         let update = move |session: SharedSession| {
             let (ticket, published) = (ticket.clone(), published.clone());
             async move {
@@ -43,6 +51,6 @@ impl Published {
                 session.update(&ticket, published.newest()).await
             }
         };
-        guard.place().via().change(update).await
+        in_a_task(&runtime, async move { via.change(update).await }).await
     }
 }
