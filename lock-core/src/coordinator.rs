@@ -12,7 +12,7 @@ use crate::{
     backend::Backend,
     bug::Bug,
     capability::{Capabilities, Requirement},
-    claim::{Claim, ClaimId, Payload, Unfinished, Via},
+    claim::{Claim, ClaimId, Payload, Unfinished, Via, in_a_task},
     error::{Error, ErrorKind, Result},
     line::Mode,
     name::{Kind, LineId},
@@ -22,7 +22,7 @@ use crate::{
         RwLock, Semaphore, Task,
         delay::{Endings, UncleanEnds},
     },
-    replacement::Replacement,
+    replacement::{LostOnes, Replacement},
     runtime::{BoxFuture, Moment, SharedRuntime, jitter},
     session::{Health, LostReason, SessionId, SessionOptions},
     sync::Signal,
@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     /// The session in use.
     open: Signal<Arc<Via>>,
     pub(crate) replacement: Replacement,
+    lost_ones: LostOnes,
     /// Held while the session is closed.
     closing: tokio::sync::Mutex<()>,
     /// Set once, when the user is done.
@@ -87,6 +88,7 @@ impl Coordinator {
                 options,
                 open: Signal::new(open),
                 replacement: Replacement::default(),
+                lost_ones: LostOnes::default(),
                 closing: tokio::sync::Mutex::default(),
                 ended: OnceLock::new(),
                 unclean_ends: UncleanEnds::default(),
@@ -324,15 +326,17 @@ impl Coordinator {
             return Ok(());
         }
         shared.open.ring();
-        let call = Box::pin(async move {
+        let call = async move {
             shared.let_guards_end().await;
             shared.current().lease.lose(LostReason::Closed);
             let _alone = shared.closing.lock().await;
             // A session that is just being opened must not escape.
             shared.replacement.ended().await;
-            shared.current().close().await
-        });
-        Unfinished::new(&self.shared.runtime, call).await.map_err(|error| error.during("close"))
+            let closed = shared.current().close().await;
+            shared.let_lost_ones_end().await;
+            closed
+        };
+        in_a_task(&self.shared.runtime, call).await.map_err(|error| error.during("close"))
     }
 
     /// Ends all guards and stops talking to the store, as a crash would: others wait for the ttl. For tests
@@ -396,11 +400,12 @@ impl Shared {
         let open = Via::open(&*self.backend, &self.options).await?;
         let lost = self.open.update(|current| std::mem::replace(current, open.clone()));
         tracing::warn!(lost = %lost.id, opened = %open.id, "a new session replaces the lost one");
+        let closing = self.lost_ones.one_more();
         self.runtime.spawn(Box::pin(async move {
-            // It is lost here, but the store may keep its claims for a while yet.
             if let Err(error) = lost.close().await {
                 tracing::debug!(%error, "could not close the lost session; the ttl will");
             }
+            drop(closing);
         }));
         match self.ended.get() {
             None => Ok(open),
@@ -421,6 +426,15 @@ impl Shared {
             () = self.endings.are_over() => {}
             _ = open.lease.lost() => {}
             () = self.runtime.sleep_until(self.runtime.now() + LAST_WORDS) => {}
+        }
+    }
+
+    /// Sessions that were replaced are over soon, and at the latest by their ttl (C16).
+    async fn let_lost_ones_end(&self) {
+        let ttl = self.current().lease.ttl();
+        tokio::select! { biased;
+            () = self.lost_ones.are_closed() => {}
+            () = self.runtime.sleep_until(self.runtime.now() + ttl) => {}
         }
     }
 

@@ -27,6 +27,32 @@ struct UnderWay {
     outcome: Option<Result<Arc<Via>>>,
 }
 
+/// How many sessions that were replaced are being closed: they are lost here, but the store may keep their claims for a
+/// while yet.
+#[derive(Debug, Default)]
+pub(crate) struct LostOnes(Arc<Signal<usize>>);
+
+/// One of them.
+pub(crate) struct LostOne(Arc<Signal<usize>>);
+
+impl LostOnes {
+    pub(crate) fn one_more(&self) -> LostOne {
+        self.0.update_silently(|closing| *closing += 1);
+        LostOne(self.0.clone())
+    }
+
+    /// Waits until each has been closed, or that has failed.
+    pub(crate) async fn are_closed(&self) {
+        self.0.wait(|closing| (*closing == 0).then_some(())).await;
+    }
+}
+
+impl Drop for LostOne {
+    fn drop(&mut self) {
+        self.0.update(|closing| *closing -= 1);
+    }
+}
+
 impl Shared {
     /// A session that is not lost, from the attempt that is under way or else from a new one.
     ///

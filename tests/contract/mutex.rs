@@ -482,6 +482,24 @@ async fn c16_close_leaves_the_store_as_it_was_and_ends_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c16_close_waits_for_the_session_that_was_replaced_while_it_may_be_there() {
+    let world = World::new();
+    for (seed, delay) in [(2, SECOND * 5), (3, TTL * 100)] {
+        // The clock of its machine has moved on, that of the store has not.
+        let machine = world.runtime.machine(seed, 1.0);
+        let options = world.options().runtime(machine.shared());
+        let coordinator = Coordinator::open(Arc::new(world.memory.clone()), options).await.unwrap();
+        world.memory.delay_replies(coordinator.session_id(), delay);
+        machine.suspend(TTL);
+        let _guard = coordinator.mutex("x").unwrap().lock().await.unwrap();
+        let replaced = world.runtime.now();
+        coordinator.close().await.unwrap();
+        let (least, waited) = (delay.min(TTL), world.runtime.now().saturating_since(replaced));
+        assert!(waited > least - SECOND && waited < least + SECOND, "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_health_is_followed_over_loss_and_replacement() {
     let world = World::new();
     let coordinator = world.coordinator().await;

@@ -43,6 +43,17 @@ async fn c16_closing_does_not_wait_for_who_is_not_polled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c16_closing_does_not_wait_for_who_closes_and_is_not_polled() {
+    let world = World::new();
+    let coordinator = world.coordinator().await;
+    world.memory.delay_replies(coordinator.session_id(), SECOND);
+    let mut first = pin!(coordinator.close());
+    begins(first.as_mut());
+    world.within(SOON, "the second", coordinator.close()).await.unwrap();
+    world.within(SOON, "the first", first).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_who_proclaims_and_is_not_polled_may_proclaim_something_newer() {
     let world = World::new();
     let coordinator = world.coordinator().await;
