@@ -1,7 +1,9 @@
 //! Dropping handles: inside a runtime, outside one, after it ended (C14); and what kind of values they are.
 
 use std::{
-    pin::Pin,
+    future::pending,
+    ops::ControlFlow,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Wake},
     time::Duration,
@@ -9,12 +11,12 @@ use std::{
 
 use lock_core::{
     Coordinator, Election, ErrorKind, Group, Guard, Leadership, LostReason, Membership, Memory, MultiGuard,
-    MultiLock, Mutex, Options, ReentrantGuard, ReentrantMutex, RwLock, Semaphore, Task, WriteGuard,
+    MultiLock, Mutex, Options, ReentrantGuard, ReentrantMutex, RwLock, Semaphore, Standing, Task, WriteGuard,
     runtime::SimulatedRuntime,
 };
 use tokio::runtime::Builder;
 
-use crate::support::{MILLI, TTL, World, in_real_time};
+use crate::support::{MILLI, TTL, World, begins, in_real_time};
 
 fn owned_and_shareable<T: Send + Sync + 'static>() {}
 fn sendable<T: Send>(value: T) -> T {
@@ -138,16 +140,48 @@ fn futures_may_be_driven_outside_the_runtime() {
         tokio.block_on(Coordinator::open(Arc::new(memory.clone()), Options::default())).unwrap();
     let mutex = coordinator.mutex("x").unwrap();
     let guard = tokio.block_on(mutex.lock()).unwrap();
-    // A timer, polled by a thread that knows no runtime.
-    let mut waiting = std::pin::pin!(mutex.try_lock_for(Duration::from_millis(50)));
+    // With a timer.
+    let taken = driven_here(mutex.try_lock_for(Duration::from_millis(50))).unwrap();
+    assert!(taken.is_none() && guard.is_valid());
+}
+
+#[test]
+fn c14_futures_that_are_driven_outside_the_runtime_end_with_it() {
+    let open = || {
+        let tokio = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let memory = Memory::new();
+        let opening = Coordinator::open(Arc::new(memory.clone()), Options::default());
+        let coordinator = tokio.block_on(opening).unwrap();
+        (tokio, memory, coordinator)
+    };
+
+    let (tokio, _memory, coordinator) = open();
+    let election = coordinator.election("x").unwrap();
+    let mut leading = pin!(election.run("a", async |_| pending::<ControlFlow<()>>().await));
+    begins(leading.as_mut());
+    assert!(matches!(election.standing(), Standing::Leader { .. }));
+    drop(tokio);
+    assert_eq!(driven_here(leading).unwrap_err().kind(), ErrorKind::RuntimeStopped);
+
+    let (tokio, memory, coordinator) = open();
+    let mutex = coordinator.mutex("x").unwrap();
+    memory.lose_all_replies(coordinator.session_id(), true);
+    let mut locking = pin!(mutex.lock());
+    begins(locking.as_mut());
+    drop(tokio);
+    assert_eq!(driven_here(locking).unwrap_err().kind(), ErrorKind::RuntimeStopped);
+}
+
+/// What `future` comes to, polled by this thread, which knows no runtime.
+fn driven_here<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
     let woken = Arc::new(Unpark(std::thread::current()));
-    let taken = loop {
-        match waiting.as_mut().poll(&mut Context::from_waker(&woken.clone().into())) {
-            Poll::Ready(taken) => break taken.unwrap(),
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&woken.clone().into())) {
+            Poll::Ready(outcome) => return outcome,
             Poll::Pending => std::thread::park(),
         }
-    };
-    assert!(taken.is_none() && guard.is_valid());
+    }
 }
 
 struct Unpark(std::thread::Thread);

@@ -2,6 +2,7 @@
 //! spawns or draws a random number (clippy's `disallowed-methods` sees to it), so a simulation owns every
 //! source of chance.
 
+mod end;
 #[cfg(feature = "testkit")]
 mod simulated;
 mod tokio_runtime;
@@ -102,7 +103,8 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// The date and time, for people to read: good to some milliseconds. Nothing is decided by it.
     fn wall_clock(&self) -> SystemTime;
 
-    /// Waits until [`now`](Self::now) is at least `at`. After a suspend it fires soon after the resume.
+    /// Waits until [`now`](Self::now) is at least `at`. After a suspend it fires soon after the resume. Once the
+    /// runtime has ended, it waits no longer: whoever sleeps again and again has to learn of that elsewhere.
     fn sleep_until(&self, at: Moment) -> BoxFuture<()>;
 
     /// Runs `task` to its end in the background. Never panics: when the runtime has ended, `task` is dropped.

@@ -10,8 +10,8 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{BoxFuture, Moment, Runtime, SharedRuntime};
-use crate::{error::Result, runtime::TokioRuntime, sync::locked};
+use super::{BoxFuture, Moment, Runtime, SharedRuntime, tokio_runtime::timed};
+use crate::{error::Result, sync::locked};
 
 /// One machine of a simulation: its clock may run fast or slow and jump over a suspend; its random numbers
 /// come from a seed.
@@ -50,8 +50,7 @@ impl SimulatedRuntime {
     ///
     /// [`RuntimeStopped`](crate::ErrorKind::RuntimeStopped) outside a tokio runtime.
     pub fn new(seed: u64) -> Result<Self> {
-        TokioRuntime::current()?;
-        Ok(Self::with(Handle::current(), tokio::time::Instant::now(), seed, 1.0))
+        Ok(Self::with(timed()?, tokio::time::Instant::now(), seed, 1.0))
     }
 
     /// Another machine of the same simulation, whose clock runs at `rate` (1.01: one percent fast).

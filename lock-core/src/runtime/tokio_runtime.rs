@@ -1,13 +1,17 @@
 //! The real runtime.
 
 use std::{
+    future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::yield_now};
 
-use super::{BoxFuture, Moment, Runtime};
+use super::{BoxFuture, Moment, Runtime, end::End};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::bug::Bug;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,31 +25,43 @@ const SLICE: Duration = Duration::from_secs(1);
 /// What is spawned through it runs there, from whatever thread it is spawned: that is how a guard may be
 /// dropped outside a runtime (clause C14).
 #[derive(Clone, Debug)]
-pub struct TokioRuntime {
+pub struct TokioRuntime(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     handle: Handle,
+    end: End,
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
 impl TokioRuntime {
     /// The runtime that this is called in.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RuntimeStopped`] outside a tokio runtime, and in one that has no timers.
+    /// [`ErrorKind::RuntimeStopped`] outside a tokio runtime, and in one that has no timers. A program that is built
+    /// to abort on panics is aborted there: tokio does not tell otherwise.
     pub fn current() -> Result<Self> {
-        let handle = Handle::try_current().map_err(|source| {
-            Error::new(ErrorKind::RuntimeStopped, "no tokio runtime is running here").with_source(source)
-        })?;
-        // tokio panics when a runtime has no timers and does not tell beforehand.
-        let timers = std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
-        if timers.is_err() {
-            return Err(Error::new(
-                ErrorKind::RuntimeStopped,
-                "the tokio runtime was built without timers (enable_time)",
-            ));
-        }
-        Ok(Self { handle })
+        let handle = timed()?;
+        let end = End::of(&handle);
+        Ok(Self(Arc::new(Inner { handle, end })))
     }
+}
+
+/// The runtime that this is called in, which has timers.
+#[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
+pub(super) fn timed() -> Result<Handle> {
+    let handle = Handle::try_current().map_err(|source| {
+        Error::new(ErrorKind::RuntimeStopped, "no tokio runtime is running here").with_source(source)
+    })?;
+    // tokio panics when a runtime has no timers and does not tell beforehand.
+    let timers = std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
+    if timers.is_err() {
+        return Err(Error::new(
+            ErrorKind::RuntimeStopped,
+            "the tokio runtime was built without timers (enable_time)",
+        ));
+    }
+    Ok(handle)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the seam that the rest goes through")]
@@ -59,7 +75,7 @@ impl Runtime for TokioRuntime {
     }
 
     fn sleep_until(&self, at: Moment) -> BoxFuture<()> {
-        let handle = self.handle.clone();
+        let inner = self.0.clone();
         Box::pin(async move {
             loop {
                 let left = at.saturating_since(boot_clock());
@@ -67,17 +83,24 @@ impl Runtime for TokioRuntime {
                     return;
                 }
                 // Whoever polls this may do so outside a runtime.
-                let slice = {
-                    let _inside = handle.enter();
+                let mut slice = pin!({
+                    let _inside = inner.handle.enter();
                     tokio::time::sleep(left.min(SLICE))
-                };
-                slice.await;
+                });
+                let elapsed = poll_fn(|cx| match inner.end.unless_it_has_come(|| slice.as_mut().poll(cx)) {
+                    Some(elapsed) => elapsed.map(|()| true),
+                    None => Poll::Ready(false),
+                });
+                if !elapsed.await {
+                    // Whoever sleeps again and again is told by something else beside this.
+                    return yield_now().await;
+                }
             }
         })
     }
 
     fn spawn(&self, task: BoxFuture<()>) {
-        self.handle.spawn(task);
+        self.0.handle.spawn(task);
     }
 
     fn random_u64(&self) -> u64 {
@@ -132,6 +155,8 @@ pub(crate) fn boot_clock() -> Moment {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[test]
@@ -146,6 +171,55 @@ mod tests {
             tokio.block_on(async { TokioRuntime::current().unwrap_err().kind() }),
             ErrorKind::RuntimeStopped
         );
+    }
+
+    #[test]
+    fn c14_a_timer_of_a_runtime_that_has_ended_is_over() {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio.block_on(async { TokioRuntime::current().unwrap() });
+        let later = runtime.now() + Duration::from_hours(1);
+        let (mut begun, mut unpolled) = (runtime.sleep_until(later), runtime.sleep_until(later));
+        let polls = |sleep: &mut BoxFuture<()>| sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polls(&mut begun).is_pending());
+        drop(tokio);
+        for sleep in [&mut begun, &mut unpolled, &mut runtime.sleep_until(later)] {
+            assert!(polls(sleep).is_pending(), "others beside it are polled first");
+            assert!(polls(sleep).is_ready());
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a thread that knows no runtime")]
+    fn c14_a_runtime_may_end_while_its_timers_are_polled() {
+        for _ in 0..100 {
+            let tokio =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+            let runtime = tokio.block_on(async { TokioRuntime::current().unwrap() });
+            let (begins, begun) = std::sync::mpsc::channel();
+            let polls = std::thread::spawn(move || {
+                let mut sleep = runtime.sleep_until(runtime.now() + Duration::from_hours(1));
+                while sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                    let _first = begins.send(());
+                }
+            });
+            begun.recv().unwrap();
+            drop(tokio);
+            polls.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_running_when_the_last_handle_is_gone() {
+        let tasks = || Handle::current().metrics().num_alive_tasks();
+        let before = tasks();
+        let runtime = TokioRuntime::current().unwrap();
+        let sleep = runtime.sleep_until(runtime.now());
+        drop(runtime);
+        assert!(tasks() > before, "a timer that is left needs it");
+        drop(sleep);
+        while tasks() > before {
+            yield_now().await;
+        }
     }
 
     #[tokio::test]
