@@ -9,7 +9,7 @@ use std::{
 
 use lock_core::{Effect, ErrorKind, Outcome};
 
-use crate::support::{MILLI, World, background, settle};
+use crate::support::{MILLI, SECOND, World, background, settle};
 
 #[tokio::test(start_paused = true)]
 async fn locking_again_from_the_work_under_the_guard_is_an_error_before_any_request() {
@@ -36,6 +36,25 @@ async fn locking_again_from_the_work_under_the_guard_is_an_error_before_any_requ
     assert_eq!(error.kind(), ErrorKind::Deadlock);
     drop(guard);
     drop(again.lock().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_claim_others_wait_for_is_told_too() {
+    let world = World::new();
+    let mutex = world.coordinator().await.mutex("x").unwrap();
+    let (owner, guard) = (mutex.reentrant(), mutex.lock().await.unwrap());
+    let waiting = background({
+        let owner = owner.clone();
+        async move { owner.lock().await.unwrap() }
+    });
+    world.until_in_line(2).await;
+    let error = world.within(SECOND, "the work", guard.run(owner.lock())).await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Deadlock, Effect::None));
+    assert!(error.to_string().starts_with("lock mutex \"x\": the work that asks for this"), "{error}");
+    // It has its turn by now, and work under the other guard is no reason to wait.
+    drop(guard);
+    let turn = waiting.await.unwrap();
+    drop(turn.run(owner.lock()).await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,3 +80,22 @@ async fn c22_a_member_that_is_changed_by_who_is_not_polled_can_be_changed_again(
     world.within(SOON, "the first", first).await.unwrap();
     assert_eq!(group.members().await.unwrap().get("a").unwrap().value(), "3");
 }
+
+#[tokio::test(start_paused = true)]
+async fn c20_who_is_not_polled_keeps_no_other_call_of_its_owner_from_the_turn() {
+    let world = World::new();
+    let mutex = world.coordinator().await.mutex("x").unwrap();
+    let (owner, held) = (mutex.reentrant(), mutex.lock().await.unwrap());
+    let (mut first, mut second) = (pin!(owner.lock()), pin!(owner.lock()));
+    begins(first.as_mut());
+    begins(second.as_mut());
+    world.until_in_line(2).await;
+    held.release().await.unwrap();
+    let third = world.within(SOON, "the third", owner.lock()).await.unwrap();
+    let first = world.within(SOON, "the first", first).await.unwrap();
+    assert_eq!((first.claim(), owner.depth()), (third.claim(), 2));
+    drop((first, third));
+    let second = world.within(SOON, "the second", second).await.unwrap();
+    drop(second);
+    world.assert_clean_soon("calls that were not polled").await;
+}

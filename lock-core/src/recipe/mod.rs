@@ -20,6 +20,7 @@ mod reentrant;
 mod rwlock;
 mod semaphore;
 mod task;
+mod together;
 mod watch;
 mod written;
 

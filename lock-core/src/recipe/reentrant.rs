@@ -1,7 +1,6 @@
 //! The lock that its owner may take again.
 
 use std::{
-    fmt,
     ops::Deref,
     sync::{
         Arc, Mutex as StdMutex, Weak,
@@ -13,9 +12,10 @@ use std::{
 use crate::{
     error::{Error, Result},
     guard::Guard,
-    recipe::{Mutant, Mutex},
-    runtime::BoxFuture,
+    line::Mode,
+    recipe::{Entrance, Mutant, Mutex, together::Together},
     sync::{Signal, locked},
+    work,
 };
 
 /// A [`Mutex`] for an owner that may take it again while it holds: the same turn, with the same token. It is
@@ -69,15 +69,8 @@ struct Turn {
     shares: AtomicUsize,
 }
 
-/// A claim that several calls wait for. One of them drives it to its grant; when that one is dropped, another
-/// goes on where it was.
-struct SharedClaim(tokio::sync::Mutex<Option<BoxFuture<Result<Guard>>>>);
-
-impl fmt::Debug for SharedClaim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedClaim").finish_non_exhaustive()
-    }
-}
+/// A claim that several calls wait for.
+type SharedClaim = Together<Result<Guard>>;
 
 /// A share in its owner's turn, until it is released, dropped or lost. All that a [`Guard`] tells and does,
 /// it does too, for the turn as a whole.
@@ -116,9 +109,14 @@ impl ReentrantMutex {
     /// When the future is dropped, others of this owner that wait keep their place. The last one to be
     /// dropped withdraws in the background; nothing stays in line.
     pub async fn lock(&self) -> Result<ReentrantGuard> {
-        tokio::select! { biased;
-            again = self.again() => Ok(again),
-            first = self.first() => first,
+        loop {
+            let first = tokio::select! { biased;
+                again = self.again() => return Ok(again),
+                first = self.first() => first,
+            };
+            if let Some(first) = first {
+                return first;
+            }
         }
     }
 
@@ -171,19 +169,20 @@ impl ReentrantMutex {
         }
     }
 
-    /// Waits for the grant of the owner's claim.
-    async fn first(&self) -> Result<ReentrantGuard> {
-        loop {
-            let shared = self.claim();
-            let mut claim = shared.0.lock().await;
-            // Without one, it has failed in the hands of another call.
-            if let Some(waiting) = &mut *claim {
-                let granted = waiting.await;
-                *claim = None;
-                *locked(&self.owner.claim) = Weak::new();
-                return granted.map(|guard| self.begin(guard));
-            }
+    /// Waits for the grant of the owner's claim. `None` when another call has got what it came to.
+    async fn first(&self) -> Option<Result<ReentrantGuard>> {
+        let Entrance { shared, line } = self.mutex.entrance();
+        // Whoever made the claim may not run under a guard, and this call may.
+        if let Err(error) = work::check(shared, line, Mode::Exclusive) {
+            return Some(Err(self.mutex.entrance().context("lock")(error)));
         }
+        let settle = |granted: Result<_>| {
+            *locked(&self.owner.claim) = Weak::new();
+            granted.map(|guard| self.begin_silently(guard))
+        };
+        let begun = self.claim().end(settle).await?;
+        self.owner.turn.ring();
+        Some(begun)
     }
 
     /// The claim of those who wait; a new one when nobody does.
@@ -191,8 +190,7 @@ impl ReentrantMutex {
         let mut claim = locked(&self.owner.claim);
         claim.upgrade().unwrap_or_else(|| {
             let mutex = self.mutex.clone();
-            let waiting: BoxFuture<_> = Box::pin(async move { mutex.lock().await });
-            let shared = Arc::new(SharedClaim(tokio::sync::Mutex::new(Some(waiting))));
+            let shared = Arc::new(SharedClaim::new(async move { mutex.lock().await }));
             *claim = Arc::downgrade(&shared);
             shared
         })
@@ -200,8 +198,15 @@ impl ReentrantMutex {
 
     /// A turn of this owner begins.
     fn begin(&self, guard: Guard) -> ReentrantGuard {
+        let begun = self.begin_silently(guard);
+        self.owner.turn.ring();
+        begun
+    }
+
+    /// Whoever calls this rings for those who wait for the turn.
+    fn begin_silently(&self, guard: Guard) -> ReentrantGuard {
         let turn = Arc::new(Turn { guard, shares: AtomicUsize::new(1) });
-        self.owner.turn.update(|last| *last = Arc::downgrade(&turn));
+        self.owner.turn.update_silently(|last| *last = Arc::downgrade(&turn));
         self.guard(turn)
     }
 
