@@ -311,11 +311,13 @@ impl Coordinator {
 
     /// Ends all guards, leaves all lines, and closes the session. Every handle of this coordinator then
     /// answers with [`ErrorKind::Closed`]. Closing twice is harmless; closing what was abandoned says
-    /// nothing to the store.
+    /// nothing to the store. What a session that was lost and replaced has left there goes too; it is waited for no
+    /// longer than the ttl, which ends it.
     ///
     /// # Errors
     ///
-    /// When the store could not be told: then the ttl frees what was held. May be called again.
+    /// When the store could not be told, or the runtime has ended: then the ttl frees what was held. May be called
+    /// again.
     ///
     /// # Cancel safety
     ///
