@@ -1,26 +1,34 @@
 //! How many requests of a session are under way at a time, and who makes them.
 //!
-//! A caller makes a request itself when there is a slot, which costs least. Beyond that, requests wait in a line, and a few
-//! tasks make one after another: thousands of claims that join at once cost no task each, and a caller who is not polled
-//! any more, like those that [`buffer_unordered`](futures_util::StreamExt::buffer_unordered) keeps, holds up nobody.
+//! As many as keep etcd busy, which commits one after another: more are not answered sooner, only too late, and what the
+//! session needs to be renewed waits behind them. How many that is nobody knows beforehand, and others ask too. So it
+//! is few at first, one more with each answer that comes soon, and half as many when answers come late or not at all, as
+//! TCP does it (Jacobson, "Congestion avoidance and control", 1988).
+//!
+//! A caller makes a request itself when there is a slot, which costs least. Beyond that, requests wait in a line, and a
+//! few tasks make one after another: thousands of claims that join at once cost no task each, and a caller who is not
+//! polled any more, like those that [`buffer_unordered`](futures_util::StreamExt::buffer_unordered) keeps, holds up
+//! nobody.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use lock_core::{
-    Result,
+    Moment, Result,
     runtime::{BoxFuture, SharedRuntime},
     sync::locked,
 };
 
 use crate::task::for_who_waits;
 
-/// How many requests of a session are under way at a time: enough to keep etcd busy. More would not be answered
-/// sooner, since it commits one after another, but too late: ten thousand claims that join at once would all run into
-/// the limit, and be sent again. (etcd itself refuses requests when 5,000 wait to be applied.)
-pub(crate) const AT_ONCE: usize = 64;
+/// How many requests of a session are under way at a time at first, at least, and at most. (etcd itself refuses
+/// requests when 5,000 wait to be applied.)
+pub(crate) const AT_FIRST: usize = 16;
+const AT_LEAST: usize = 4;
+const AT_MOST: usize = 64;
 
 /// How many more there may be, of tasks: callers who are not polled any more may have taken all the others.
 pub(crate) const RESERVE: usize = 8;
@@ -28,26 +36,51 @@ pub(crate) const RESERVE: usize = 8;
 /// Whoever has one makes a request.
 pub(crate) struct Slots {
     runtime: SharedRuntime,
+    /// An answer that takes longer is late.
+    late: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    taken: usize,
+    of_callers: usize,
+    of_tasks: usize,
+    limit: usize,
+    /// When the limit was lowered for the last time: what was asked for before says nothing new.
+    lowered: Option<Moment>,
     /// In the order in which they were asked for. While there are any, tasks take them.
     waiting: VecDeque<BoxFuture<()>>,
 }
 
+impl State {
+    fn taken(&self) -> usize {
+        self.of_callers + self.of_tasks
+    }
+
+    /// Whether another task may make requests: always a few of them, whatever callers do.
+    fn has_room_for_a_task(&self) -> bool {
+        self.of_tasks < RESERVE || self.taken() < self.limit + RESERVE
+    }
+
+    /// Takes a slot for one more task, if there is something for it to do.
+    fn takes_on_a_task(&mut self) -> bool {
+        let takes = !self.waiting.is_empty() && self.has_room_for_a_task();
+        self.of_tasks += usize::from(takes);
+        takes
+    }
+}
+
 impl Slots {
-    pub(crate) fn new(runtime: SharedRuntime) -> Arc<Self> {
-        Arc::new(Self { runtime, state: Mutex::default() })
+    pub(crate) fn new(runtime: SharedRuntime, late: Duration) -> Arc<Self> {
+        let (limit, waiting) = (AT_FIRST, VecDeque::new());
+        let state = State { of_callers: 0, of_tasks: 0, limit, lowered: None, waiting };
+        Arc::new(Self { runtime, late, state: Mutex::new(state) })
     }
 
     /// A slot for a caller, if there is one.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
         let mut state = locked(&self.state);
-        let free = state.taken < AT_ONCE;
-        state.taken += usize::from(free);
+        let free = state.taken() < state.limit;
+        state.of_callers += usize::from(free);
         free.then(|| Slot(self.clone()))
     }
 
@@ -65,10 +98,9 @@ impl Slots {
         let (request, outcome) = for_who_waits(begin);
         let mut state = locked(&self.state);
         state.waiting.push_back(Box::pin(request));
-        let free = state.taken < AT_ONCE + RESERVE;
-        state.taken += usize::from(free);
+        let takes_on = state.takes_on_a_task();
         drop(state);
-        if free {
+        if takes_on {
             self.work();
         }
         outcome
@@ -82,10 +114,25 @@ impl Slots {
         }
     }
 
+    /// Learns from the answer to a request that was begun then, or from its failure, how many may be under way.
+    pub(crate) fn learn(&self, begun: Moment, failed: bool) {
+        let now = self.runtime.now();
+        let took = now.saturating_since(begun);
+        let mut state = locked(&self.state);
+        if state.lowered.is_some_and(|lowered| begun < lowered) {
+            return;
+        }
+        if failed || took > self.late {
+            (state.limit, state.lowered) = ((state.limit / 2).max(AT_LEAST), Some(now));
+        } else if took < self.late / 2 {
+            state.limit = (state.limit + 1).min(AT_MOST);
+        }
+    }
+
     /// How many are taken.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> usize {
-        locked(&self.state).taken
+        locked(&self.state).taken()
     }
 
     /// Has a task make, with a slot that is taken, what waits.
@@ -101,10 +148,10 @@ pub(crate) struct Slot(Arc<Slots>);
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = locked(&self.0.state);
-        if state.waiting.is_empty() {
-            state.taken -= 1;
-        } else {
-            drop(state);
+        state.of_callers -= 1;
+        let takes_on = state.takes_on_a_task();
+        drop(state);
+        if takes_on {
             self.0.work();
         }
     }
@@ -123,11 +170,17 @@ impl Worker {
         }
     }
 
+    /// What is to be done next, unless there is nothing, or too much is under way.
     fn next(&mut self) -> Option<BoxFuture<()>> {
         let mut state = locked(&self.slots.state);
-        let request = state.waiting.pop_front();
-        if request.is_none() {
-            (state.taken, self.done) = (state.taken - 1, true);
+        state.of_tasks -= 1;
+        let request = if state.has_room_for_a_task() { state.waiting.pop_front() } else { None };
+        self.done = request.is_none();
+        state.of_tasks += usize::from(!self.done);
+        let takes_on = !self.done && state.takes_on_a_task();
+        drop(state);
+        if takes_on {
+            self.slots.work();
         }
         request
     }
@@ -140,7 +193,7 @@ impl Drop for Worker {
         }
         // Its runtime has ended, or a request has panicked: who waits is told, since there may be no other worker.
         let mut state = locked(&self.slots.state);
-        state.taken -= 1;
+        state.of_tasks -= 1;
         let dropped = std::mem::take(&mut state.waiting);
         drop(state);
         drop(dropped);
@@ -159,8 +212,11 @@ mod tests {
 
     use super::*;
 
+    const LATE: Duration = Duration::from_secs(1);
+
+    /// With as many as there are at first.
     fn slots() -> Arc<Slots> {
-        Slots::new(Arc::new(TokioRuntime::current().unwrap()))
+        Slots::new(Arc::new(TokioRuntime::current().unwrap()), LATE)
     }
 
     /// Waits, without hanging when the test fails.
@@ -182,7 +238,7 @@ mod tests {
     async fn all_are_free(slots: &Slots) {
         all_that_can_has_gone_on().await;
         let state = locked(&slots.state);
-        assert_eq!((state.taken, state.waiting.len()), (0, 0));
+        assert_eq!((state.taken(), state.waiting.len()), (0, 0));
     }
 
     /// Requests that tell of their beginning and go on when they are told to.
@@ -219,7 +275,7 @@ mod tests {
     async fn callers_who_are_not_polled_hold_up_no_task() {
         let slots = slots();
         let idle: Vec<_> = iter::from_fn(|| slots.take()).collect();
-        assert_eq!(idle.len(), AT_ONCE);
+        assert_eq!(idle.len(), AT_FIRST);
         for number in 0..3 * RESERVE {
             assert_eq!(soon(slots.leave_to_a_task(async move || Ok(number))).await.unwrap(), number);
             soon(slots.turn()).await;
@@ -279,6 +335,60 @@ mod tests {
         }
         soon(slots.leave_to_a_task(async || Ok(()))).await.unwrap();
         drop(stuck);
+    }
+
+    /// An answer to a request that was begun so long ago.
+    fn answered(slots: &Slots, took: Duration) {
+        slots.learn(slots.runtime.now() - took, false);
+    }
+
+    #[tokio::test]
+    async fn there_are_more_while_answers_come_soon_and_half_as_many_when_they_come_late() {
+        let slots = slots();
+        let limit = || locked(&slots.state).limit;
+        answered(&slots, Duration::ZERO);
+        assert_eq!(limit(), AT_FIRST + 1);
+        (0..100).for_each(|_| answered(&slots, Duration::ZERO));
+        assert_eq!(limit(), AT_MOST);
+        // All that was under way comes late: that is one thing to learn, and not sixty-four.
+        (0..AT_MOST).for_each(|_| answered(&slots, 2 * LATE));
+        assert_eq!(limit(), AT_MOST / 2);
+        answered(&slots, LATE / 4);
+        assert_eq!(limit(), AT_MOST / 2, "it was asked for before");
+        for _ in 0..10 {
+            locked(&slots.state).lowered = None;
+            answered(&slots, 2 * LATE);
+        }
+        assert_eq!(limit(), AT_LEAST);
+        locked(&slots.state).lowered = None;
+        answered(&slots, LATE * 3 / 4);
+        assert_eq!(limit(), AT_LEAST, "neither soon nor late");
+        locked(&slots.state).limit = AT_MOST;
+        slots.learn(slots.runtime.now(), true);
+        assert_eq!(limit(), AT_MOST / 2);
+    }
+
+    #[tokio::test]
+    async fn tasks_come_and_go_with_the_limit_and_a_few_of_them_always_work() {
+        let slots = slots();
+        let mut requests = Requests::new(&slots);
+        let _idle: Vec<_> = iter::from_fn(|| slots.take()).collect();
+        let mut left: VecDeque<_> = (0..100).map(|number| requests.leave(number)).collect();
+        let mut ends = async |requests: &mut Requests| {
+            let (go_on, outcome) = left.pop_front().unwrap();
+            go_on.send(()).unwrap();
+            soon(outcome).await.unwrap();
+            requests.begun().await.len()
+        };
+        assert_eq!(requests.begun().await.len(), RESERVE);
+        locked(&slots.state).limit = AT_FIRST + 10;
+        // The next one to end has another begin beside its own, and so on.
+        assert_eq!(ends(&mut requests).await, 1 + 10);
+        locked(&slots.state).limit = AT_LEAST;
+        for _ in 0..10 {
+            assert_eq!(ends(&mut requests).await, 0);
+        }
+        assert_eq!(ends(&mut requests).await, 1, "callers who are not polled keep all the others");
     }
 
     #[test]
