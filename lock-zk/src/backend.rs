@@ -9,16 +9,16 @@ use lock_core::{
     runtime::SharedRuntime,
 };
 use lock_tls::Tls;
-use zookeeper_client::{self as zk, Acls, Client, MultiWriteError, SessionInfo};
+use zookeeper_client::{Acls, Client, MultiWriteError, SessionInfo};
 
 use crate::{
     beats::Beats,
-    cell::make_own_node,
+    cell::{make_own_node, remove_own_node},
     claims::{Claims, Protocol},
     classic::{Classic, Fleet},
     config::{Config, Layout, default_namespace, invalid, path_of},
-    connection::{Connection, persist},
-    error::{of_change, translated},
+    connection::Connection,
+    error::translated,
     paths::Namespace,
     queue::Native,
     renewal::Renewal,
@@ -130,6 +130,9 @@ impl Zk {
     /// coordinator's and leaves the session alone. Abandoning one leaves its claims in line until the
     /// client's session ends.
     ///
+    /// A guard whose claim may not be deleted any more ends with its coordinator's session
+    /// ([`LostReason::Denied`]), but stays in line until the client's does.
+    ///
     /// `tick` is the ensemble's `tickTime`, if it is known (see [`Config::tick`]).
     ///
     /// One that speaks TLS panics when it connects, where more than one cryptography is compiled in (as it is
@@ -207,16 +210,23 @@ struct Opened {
 }
 
 /// Ends the session that was not opened after all.
-struct UnlessOpened(Option<(Arc<Connection>, SharedRuntime, Option<Owned>)>);
+struct UnlessOpened(Option<(Arc<Connection>, Namespace, SessionId, Option<Owned>)>);
 
 impl Drop for UnlessOpened {
     fn drop(&mut self) {
-        if let Some((connection, runtime, owned)) = self.0.take() {
+        if let Some((connection, namespace, id, owned)) = self.0.take() {
             connection.lease.lose(LostReason::Closed);
-            drop(connection.cut());
-            if let Some(owned) = owned {
-                runtime.spawn(Box::pin(async move { owned.end().await }));
-            }
+            let runtime = connection.runtime.clone();
+            runtime.spawn(Box::pin(async move {
+                match owned {
+                    Some(owned) => {
+                        drop(connection.cut());
+                        drop(owned.end().await);
+                    }
+                    // The user's goes on, and its node may just be made.
+                    None => drop(remove_own_node(&connection, &namespace, id).await),
+                }
+            }));
         }
     }
 }
@@ -248,13 +258,14 @@ impl Zk {
         let (states, namespace, ttl) = (client.state_watcher(), self.place.namespace(), lease.ttl());
         let connection =
             Arc::new(Connection::new(client, namespace.root(), self.acls, lease, runtime.clone()));
-        let mut unless_opened = UnlessOpened(Some((connection.clone(), runtime.clone(), owned.clone())));
+        let unless_opened = (connection.clone(), namespace.clone(), id, owned.clone());
+        let mut unless_opened = UnlessOpened(Some(unless_opened));
         make_own_node(&connection, &namespace, id).await?;
 
         let (claims, driver) = Claims::new(id, namespace, connection.clone(), protocol);
         let way = owned.as_ref().map(|owned| owned.way.clone());
-        runtime.spawn(Box::pin(Renewal { connection, way, states, beats }.run()));
-        runtime.spawn(Box::pin(driver.run()));
+        runtime.spawn(Box::pin(Renewal { connection, way, states, beats, allowed: false }.run()));
+        runtime.spawn(Box::pin(driver.run(owned.clone())));
         unless_opened.0 = None;
         Ok(Arc::new(ZkSession::new(claims, owned, self.slack(ttl))))
     }
@@ -274,7 +285,7 @@ impl Zk {
                 let owned = Owned { way, session: client.session().clone() };
                 if granted > ttl {
                     drop(client);
-                    owned.end().await;
+                    drop(owned.end().await);
                     let message = format!("this ensemble grants no ttl below {granted:?}");
                     return Err(Error::new(ErrorKind::InvalidOption, message));
                 }
@@ -321,31 +332,38 @@ impl Owned {
     /// Tells the ensemble that the session is over, whose client is gone. That one was told not to do so by
     /// itself: a session that is abandoned must end as in a crash. So another client takes it over, and
     /// closes it.
-    async fn end(&self) {
-        let taken_over = self.way.take_over(self.session.clone()).await;
-        match taken_over {
+    async fn end(&self) -> Result<()> {
+        match self.way.take_over(self.session.clone()).await {
             Ok(client) => {
                 let mut states = client.state_watcher();
                 drop(client);
                 while !states.changed().await.is_terminated() {}
+                Ok(())
             }
-            Err(error) => tracing::debug!(%error, "the session could not be closed; its timeout ends it"),
+            Err(error) if error.kind() == ErrorKind::SessionLost => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "the session could not be closed; its timeout ends it");
+                Err(error)
+            }
         }
     }
 }
 
 impl<P: Protocol> Claims<P> {
-    /// Takes away what is left of the session.
-    pub(crate) async fn end_session(&self, owned: Option<&Owned>) -> Result<()> {
-        let (client, own) = (self.connection.client()?, self.namespace.session(self.session));
-        match persist!(self.connection, client.delete(&own, None)) {
-            Ok(()) | Err(zk::Error::NoNode | zk::Error::SessionExpired) => {}
-            Err(error) => return Err(of_change(error)),
-        }
-        drop((client, self.connection.cut()));
-        if let Some(owned) = owned {
-            owned.end().await;
-        }
-        Ok(())
+    /// Takes away what is left of the session; `left`: whether all of its claims have left.
+    ///
+    /// # Errors
+    ///
+    /// Something is left, in a session of our own until its timeout ends it. May be called again.
+    pub(crate) async fn end_session(&self, owned: Option<&Owned>, left: Result<()>) -> Result<()> {
+        let all_left = left.and(remove_own_node(&self.connection, &self.namespace, self.session).await);
+        let Some(owned) = owned else {
+            all_left?;
+            drop(self.connection.cut());
+            return Ok(());
+        };
+        drop(self.connection.cut());
+        // That takes no rights, and whatever is left goes with the session.
+        owned.end().await.or(all_left)
     }
 }

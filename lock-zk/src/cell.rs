@@ -177,6 +177,19 @@ fn version(results: &[zk::MultiWriteResult]) -> Option<CellVersion> {
     }
 }
 
+/// Takes the session's own node away.
+pub(crate) async fn remove_own_node(
+    connection: &Connection,
+    namespace: &Namespace,
+    session: SessionId,
+) -> Result<()> {
+    let (client, own) = (connection.client()?, namespace.session(session));
+    match persist!(connection, client.delete(&own, None)) {
+        Ok(()) | Err(zk::Error::NoNode | zk::Error::SessionExpired) => Ok(()),
+        Err(error) => Err(of_change(error)),
+    }
+}
+
 /// Makes the session's own node, if it is not there.
 pub(crate) async fn make_own_node(
     connection: &Connection,

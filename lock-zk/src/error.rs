@@ -50,6 +50,11 @@ pub(crate) fn of_change(error: zk::Error) -> Error {
     if unanswered { error.with_unknown_effect() } else { error }
 }
 
+/// Whether the session's rights do not reach so far.
+pub(crate) fn is_forbidden(error: &Error) -> bool {
+    error.kind() == ErrorKind::Denied
+}
+
 /// The node at `path` cannot be made.
 pub(crate) fn denied(path: &str) -> Error {
     let message = format!(

@@ -18,6 +18,8 @@ pub(crate) struct Renewal {
     pub(crate) way: Option<Arc<Way>>,
     pub(crate) states: StateWatcher,
     pub(crate) beats: Beats,
+    /// Whether a beat has been allowed, and not only answered.
+    pub(crate) allowed: bool,
 }
 
 /// What comes next.
@@ -86,11 +88,17 @@ impl Renewal {
     }
 
     /// Has the leader carry something out that changes nothing. Whether it did.
-    async fn beat(&self) -> std::result::Result<bool, LostReason> {
+    async fn beat(&mut self) -> std::result::Result<bool, LostReason> {
         let outcome = self.connection.beat().await;
         match outcome.map_err(|_| LostReason::Abandoned)? {
+            Ok(_) => {
+                self.allowed = true;
+                Ok(true)
+            }
+            // Its watches tell nothing any more, and its claims may not leave.
+            Err(Failed { at: Some(_), error: zk::Error::NoAuth }) if self.allowed => Err(LostReason::Denied),
             // A refusal has been through the leader too.
-            Ok(_) | Err(Failed { at: Some(_), .. }) => Ok(true),
+            Err(Failed { at: Some(_), .. }) => Ok(true),
             Err(Failed { error: zk::Error::AuthFailed, .. }) => Err(LostReason::Denied),
             Err(failed) if failed.is_unanswered() => self.wait(failed.error).await.map(|()| false),
             Err(Failed { error, .. }) => {

@@ -162,8 +162,8 @@ impl<P: Protocol> Session for ZkSession<P> {
         if self.closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.claims.leave_all(LostReason::Closed).await;
-        self.claims.end_session(self.owned.as_ref()).await?;
+        let left = self.claims.leave_all(LostReason::Closed).await;
+        self.claims.end_session(self.owned.as_ref(), left).await?;
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }

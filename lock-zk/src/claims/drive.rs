@@ -10,7 +10,11 @@ use tokio::sync::mpsc;
 use zookeeper_client as zk;
 
 use super::{Claims, Protocol, Standing, Watch, vigil::news};
-use crate::{connection::persist, error::translated};
+use crate::{
+    backend::Owned,
+    connection::persist,
+    error::{is_forbidden, translated},
+};
 
 /// Drives the claims of one session.
 pub(crate) struct Driver<P: Protocol> {
@@ -23,15 +27,15 @@ impl<P: Protocol> Driver<P> {
         Self { claims: Arc::downgrade(claims), joined }
     }
 
-    /// Until the session is over.
-    pub(crate) async fn run(mut self) {
+    /// Until the session is over, which is ended if it is ours.
+    pub(crate) async fn run(mut self, owned: Option<Owned>) {
         let Some(lease) = self.claims.upgrade().map(|claims| claims.connection.lease.clone()) else { return };
         let mut driven = FuturesUnordered::new();
         loop {
             tokio::select! { biased;
                 reason = lease.lost() => {
                     drop(driven);
-                    return self.leave_unless_told(reason).await;
+                    return self.leave_unless_told(reason, owned).await;
                 }
                 Some(()) = driven.next(), if !driven.is_empty() => {}
                 joined = self.joined.recv() => match joined {
@@ -43,12 +47,13 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// A session whose deadline has passed may live on in the store, and the client keeps it alive: its
-    /// claims would keep their lines waiting for as long.
-    async fn leave_unless_told(self, reason: LostReason) {
+    /// claims would keep their lines waiting for as long. Where one cannot leave, it takes the end of the session.
+    async fn leave_unless_told(self, reason: LostReason, owned: Option<Owned>) {
         if !matches!(reason, LostReason::Closed | LostReason::Abandoned)
             && let Some(claims) = self.claims.upgrade()
+            && let (Err(error), Some(owned)) = (claims.leave_all(reason).await, &owned)
         {
-            claims.leave_all(reason).await;
+            drop(claims.end_session(Some(owned), Err(error)).await);
         }
     }
 }
@@ -68,6 +73,13 @@ async fn drive<P: Protocol>(claims: Weak<Claims<P>>, standing: Arc<Standing<P>>)
     };
     if let Err(error) = outcome.await {
         tracing::debug!(claim = %standing.id, %error, "is not driven any more");
+        // A holder that is not watched would not hear of its eviction.
+        if is_forbidden(&error)
+            && standing.fate.token().is_some()
+            && let Some(claims) = claims.upgrade()
+        {
+            claims.connection.lease.lose(LostReason::Denied);
+        }
         standing.fail(error);
     }
 }

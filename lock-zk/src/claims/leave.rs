@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use lock_core::{ClaimId, Error, Health, LineId, LostReason, Result, sync::locked};
+use lock_core::{ClaimId, Error, ErrorKind, Health, LineId, LostReason, Result, sync::locked};
 use zookeeper_client as zk;
 
 use super::{Claims, Doubt, Protocol, Seat, Standing, Work};
-use crate::error::{is_unanswered, of_change};
+use crate::error::{is_forbidden, is_unanswered, of_change};
 
 /// How many claims leave at a time when all do.
 const LEAVING_AT_ONCE: usize = 32;
 
 impl<P: Protocol> Claims<P> {
     /// Leaves the line, wherever the claim stands; see
-    /// [`Session::leave`](lock_core::backend::Session::leave).
+    /// [`Session::leave`](lock_core::backend::Session::leave). Who may not do so loses its session: nothing else
+    /// would take the claim out of its line.
     pub(crate) async fn leave(&self, line: &LineId, claim: ClaimId) -> Result<()> {
         let Some(standing) = self.is_leaving(line, claim) else { return Ok(()) };
         standing.end(LostReason::Released);
@@ -28,25 +29,33 @@ impl<P: Protocol> Claims<P> {
         };
         match left.await {
             // All that it had in the store is gone with it.
-            Err(error) if error.kind() == lock_core::ErrorKind::SessionLost => {}
-            outcome => outcome.map_err(Error::with_unknown_effect)?,
+            Err(error) if error.kind() == ErrorKind::SessionLost => {}
+            Err(error) => {
+                if is_forbidden(&error) {
+                    self.connection.lease.lose(LostReason::Denied);
+                }
+                return Err(error.with_unknown_effect());
+            }
+            Ok(()) => {}
         }
         self.forget(&standing, true);
         Ok(())
     }
 
     /// Every claim of the session ends for this `reason` and leaves, each for itself, so that whoever is
-    /// behind need not look. Where that fails, the end of the session will do.
-    pub(crate) async fn leave_all(&self, reason: LostReason) {
+    /// behind need not look.
+    ///
+    /// # Errors
+    ///
+    /// One could not: the end of the session will do.
+    pub(crate) async fn leave_all(&self, reason: LostReason) -> Result<()> {
         let all: Vec<_> = locked(&self.table).claims.values().cloned().collect();
-        stream::iter(all)
-            .for_each_concurrent(LEAVING_AT_ONCE, |standing| async move {
-                standing.end(reason);
-                if let Err(error) = self.leave(&standing.line, standing.id).await {
-                    tracing::debug!(claim = %standing.id, %error, "could not leave; its session ends");
-                }
-            })
-            .await;
+        let left = stream::iter(all).map(|standing| async move {
+            standing.end(reason);
+            let left = self.leave(&standing.line, standing.id).await;
+            left.inspect_err(|error| tracing::debug!(claim = %standing.id, %error, "could not leave"))
+        });
+        left.buffer_unordered(LEAVING_AT_ONCE).fold(Ok(()), async |all, one| all.and(one)).await
     }
 
     /// From here on no join of this claim is sent.

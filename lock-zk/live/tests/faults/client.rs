@@ -2,18 +2,38 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lock_core::{Coordinator, ErrorKind, Options};
-use lock_testkit::live::soon;
+use lock_core::{
+    Coordinator, ErrorKind, Options, Result, SessionId, SessionOptions, backend::Backend as _,
+    runtime::TokioRuntime,
+};
+use lock_testkit::{
+    live::{soon, until},
+    proxy::Fault,
+};
 use lock_zk::{
     Zk,
-    client::{Acls, Client, CreateMode},
+    client::{Acl, Acls, AuthId, Client, CreateMode, Permission},
 };
 
-use crate::support::{Cluster, NAMESPACE, TTL, try_user};
+use crate::support::{Cluster, NAMESPACE, TICK, TTL, try_user};
 
 async fn open(client: &Client) -> Coordinator {
     let zk = Zk::from_client(client.clone(), NAMESPACE, None).unwrap();
     soon("the session", Coordinator::open(Arc::new(zk), Options::default())).await.unwrap()
+}
+
+/// With a session of 5 s.
+async fn connected(servers: &str) -> Client {
+    Client::connector().with_session_timeout(Duration::from_secs(5)).connect(servers).await.unwrap()
+}
+
+/// Knows the tick.
+fn shared(client: &Client) -> Arc<Zk> {
+    Arc::new(Zk::from_client(client.clone(), NAMESPACE, Some(TICK)).unwrap())
+}
+
+async fn try_open(client: &Client) -> Result<Coordinator> {
+    soon("an answer", Coordinator::open(shared(client), Options::default())).await
 }
 
 #[tokio::test]
@@ -35,6 +55,40 @@ async fn a_coordinator_shares_the_session_of_a_client_and_leaves_it_alone() {
     guard.release().await.unwrap();
     other.close().await.unwrap();
     cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn c16_a_session_of_a_client_leaves_nothing_or_says_so() {
+    let cluster = Cluster::proxied(1).await;
+    let client = connected(&cluster.server.endpoints().join(",")).await;
+    let user = try_open(&client).await.unwrap();
+    let guard = user.mutex("x").unwrap().lock().await.unwrap();
+    let queue = cluster.queue("x").await;
+    let but_delete = Permission::READ | Permission::WRITE | Permission::CREATE | Permission::ADMIN;
+    cluster.spy.set_acl(&queue, &[Acl::new(but_delete, AuthId::anyone())], None).await.unwrap();
+    assert_eq!(user.close().await.unwrap_err().kind(), ErrorKind::Denied);
+    assert!(!guard.is_valid());
+    assert_eq!(cluster.claims().await.len(), 1);
+    cluster.spy.set_acl(&queue, &Acls::anyone_all(), None).await.unwrap();
+    user.close().await.unwrap();
+    cluster.is_empty().await;
+
+    // Nor does one that is given up while it is opened.
+    let runtime = Arc::new(TokioRuntime::current().unwrap());
+    let options = SessionOptions { id: SessionId::new(1), ttl: TTL, runtime };
+    let link = cluster.server.servers()[0].client_proxy().unwrap();
+    let zk = shared(&client);
+    let made = async {
+        link.set(Fault::Delay(Duration::from_millis(300)));
+        until("its node is made", async || !cluster.ephemerals().await.is_empty()).await;
+    };
+    tokio::select! { biased;
+        () = made => {}
+        opened = zk.open(options) => opened.unwrap().close().await.unwrap(),
+    }
+    link.set(Fault::Pass);
+    cluster.is_empty().await;
+    client.sync("/").await.unwrap();
 }
 
 #[tokio::test]

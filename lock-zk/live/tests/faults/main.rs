@@ -14,4 +14,5 @@ mod network;
 mod operators;
 mod refusals;
 mod replies;
+mod rights;
 mod support;
