@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lock_core::{
     Error, ErrorKind, Lease, LostReason, Name, Result, SessionId, SessionOptions,
     backend::{Backend, SharedSession},
-    runtime::SharedRuntime,
+    runtime::{SharedRuntime, jitter},
 };
 use lock_tls::Tls;
 use zookeeper_client::{Acls, Client, MultiWriteError, SessionInfo};
@@ -17,8 +17,8 @@ use crate::{
     claims::{Claims, Protocol},
     classic::{Classic, Fleet},
     config::{Config, Layout, default_namespace, invalid, path_of},
-    connection::Connection,
-    error::translated,
+    connection::{Connection, PAUSE},
+    error::{is_unanswered, translated},
     paths::Namespace,
     queue::Native,
     renewal::Renewal,
@@ -130,8 +130,9 @@ impl Zk {
     /// coordinator's and leaves the session alone. Abandoning one leaves its claims in line until the
     /// client's session ends.
     ///
-    /// A guard whose claim may not be deleted any more ends with its coordinator's session
-    /// ([`LostReason::Denied`]), but stays in line until the client's does.
+    /// Once the client's session is over, every call that needs one answers [`ErrorKind::Refused`]: a new client
+    /// takes a new coordinator. A guard whose claim may not be deleted any more ends with its coordinator's
+    /// session ([`LostReason::Denied`]), but stays in line until the client's does.
     ///
     /// `tick` is the ensemble's `tickTime`, if it is known (see [`Config::tick`]).
     ///
@@ -294,7 +295,8 @@ impl Zk {
                 Ok((client, Some(owned), beats))
             }
             Ensemble::Client(client) => {
-                let beats = self.beat_until_known(client, runtime).await?;
+                let known = self.beat_until_known(client, runtime).await;
+                let beats = known.map_err(|error| unless_over(client, error))?;
                 Ok((Client::clone(client), None, beats))
             }
         }
@@ -308,9 +310,15 @@ impl Zk {
                 let sent = runtime.now();
                 let mut writer = client.new_multi_writer();
                 writer.add_check_version("/", -1).map_err(translated)?;
-                // A refusal has been through the leader too.
-                if let Err(MultiWriteError::RequestFailed { source }) = writer.commit().await {
-                    return Err(translated(source));
+                match writer.commit().await {
+                    Err(MultiWriteError::RequestFailed { source }) if is_unanswered(&source) => {
+                        tracing::debug!(error = %source, "a beat was not answered");
+                        jitter(&**runtime, PAUSE).await;
+                        break;
+                    }
+                    Err(MultiWriteError::RequestFailed { source }) => return Err(translated(source)),
+                    // A refusal has been through the leader too.
+                    Ok(_) | Err(MultiWriteError::OperationFailed { .. }) => {}
                 }
                 beats.acknowledged(sent, runtime.now());
             }
@@ -326,6 +334,15 @@ impl Zk {
         let tick = self.tick.unwrap_or(ttl / 2);
         tick + tick / 2 + Duration::from_millis(500)
     }
+}
+
+/// No other session comes after that of a client of the user's.
+fn unless_over(client: &Client, error: Error) -> Error {
+    if client.state().is_terminated() && error.kind() == ErrorKind::SessionLost {
+        let over = "the client's session is over: a coordinator takes a new client";
+        return Error::new(ErrorKind::Refused, over).with_source(error);
+    }
+    error
 }
 
 impl Owned {

@@ -17,7 +17,7 @@ use crate::error::{denied, is_unanswered, translated};
 
 /// How long to wait, at most, before something is asked again: the client itself waits for the next
 /// connection.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// One session with ZooKeeper.
 pub(crate) struct Connection {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lock_core::{
-    Coordinator, ErrorKind, Options, Result, SessionId, SessionOptions, backend::Backend as _,
+    Coordinator, ErrorKind, LostReason, Options, Result, SessionId, SessionOptions, backend::Backend as _,
     runtime::TokioRuntime,
 };
 use lock_testkit::{
@@ -54,6 +54,34 @@ async fn a_coordinator_shares_the_session_of_a_client_and_leaves_it_alone() {
     let guard = other.mutex("x").unwrap().lock().await.unwrap();
     guard.release().await.unwrap();
     other.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn c13_when_a_clients_session_is_over_that_is_told_and_nobody_waits_for_another() {
+    let cluster = Cluster::one().await;
+    let client = connected(&cluster.server.endpoints().join(",")).await;
+    let user = try_open(&client).await.unwrap();
+    let (mutex, mut observer) = (user.mutex("x").unwrap(), user.election("e").unwrap().observe());
+    let guard = mutex.lock().await.unwrap();
+    assert_eq!(soon("a look", observer.next()).await.unwrap(), None);
+    until("it is over", async || {
+        // Who takes it over ends it, unless the client comes back in between.
+        let again = Client::connector().with_session(client.session().clone());
+        drop(again.connect(&cluster.server.endpoints().join(",")).await);
+        client.state().is_terminated()
+    })
+    .await;
+    assert_eq!(soon("lost", guard.lost()).await, LostReason::Expired);
+    for error in [
+        soon("an answer", mutex.lock()).await.unwrap_err(),
+        soon("an answer", observer.next()).await.unwrap_err(),
+        try_open(&client).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Refused, false), "{error}");
+        assert!(error.to_string().contains("client's session is over"), "{error}");
+    }
+    user.close().await.unwrap();
     cluster.is_empty().await;
 }
 
