@@ -52,7 +52,8 @@ impl Register {
             }
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(_) => {
-                let set = |then: &mut yourturn::zookeeper::client::MultiWriter<'_>| {
+                let value = value.to_owned();
+                let set = move |then: &mut yourturn::zookeeper::client::MultiWriter<'_>| {
                     then.add_set_data(Self::NODE, value.as_bytes(), None)
                 };
                 yourturn::zookeeper::transact(guard, set).await?;

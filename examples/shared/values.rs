@@ -137,10 +137,15 @@ impl Values {
             }
             #[cfg(feature = "zookeeper")]
             Self::ZooKeeper(_) => {
-                let set = |then: &mut zookeeper::client::MultiWriter<'_>| {
-                    changes.iter().try_for_each(|change| {
-                        let seen = i32::try_from(change.seen).ok();
-                        then.add_set_data(&node(&change.key), change.number.to_string().as_bytes(), seen)
+                let all: Vec<_> = changes
+                    .iter()
+                    .map(|change| {
+                        (node(&change.key), change.number.to_string(), i32::try_from(change.seen).ok())
+                    })
+                    .collect();
+                let set = move |then: &mut zookeeper::client::MultiWriter<'_>| {
+                    all.iter().try_for_each(|(node, number, seen)| {
+                        then.add_set_data(node, number.as_bytes(), *seen)
                     })
                 };
                 match zookeeper::transact(guard, set).await {

@@ -18,8 +18,8 @@ use crate::{
 /// whose session has ended cannot write any more, whatever it believes, and the resource needs no tokens of
 /// its own. The nodes must be in the same ensemble; they may lie anywhere in it.
 ///
-/// `then` may be called more than once. Answers what came of each of its operations, in their order. When one
-/// fails, nothing is carried out.
+/// `then` may be called more than once, and owns what it needs: it goes with the call to the session's runtime.
+/// Answers what came of each of its operations, in their order. When one fails, nothing is carried out.
 ///
 /// It is not repeated, since only the caller knows whether that is harmless.
 ///
@@ -49,7 +49,7 @@ use crate::{
 /// When the future is dropped, the operations may be carried out or not.
 pub async fn transact(
     guard: &Guard,
-    then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync,
+    then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync + 'static,
 ) -> Result<Vec<MultiWriteResult>> {
     let outcome = under(guard, then).await;
     outcome.map_err(|error| error.during("transact").on(&guard.held().1.line))
@@ -57,29 +57,38 @@ pub async fn transact(
 
 async fn under(
     guard: &Guard,
-    then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync,
+    then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync + 'static,
 ) -> Result<Vec<MultiWriteResult>> {
     guard.check()?;
     let (session, ticket) = guard.held();
     let session: &dyn Any = session;
     if let Some(session) = session.downcast_ref::<ZkSession<Native>>() {
-        return session.claims().transact(ticket, then).await;
+        return session.claims().clone().transact(ticket, then).await;
     }
     if let Some(session) = session.downcast_ref::<ZkSession<Classic>>() {
-        return session.claims().transact(ticket, then).await;
+        return session.claims().clone().transact(ticket, then).await;
     }
     Err(Error::new(ErrorKind::Unsupported, "the guard is not one of ZooKeeper's"))
 }
 
 impl<P: Protocol> Claims<P> {
     async fn transact(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         ticket: &Ticket,
+        then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync + 'static,
+    ) -> Result<Vec<MultiWriteResult>> {
+        let (standing, connection) = (self.standing(ticket)?, self.connection.clone());
+        connection.driven(async move { self.carry_out(&standing, then).await }).await
+    }
+
+    async fn carry_out(
+        &self,
+        standing: &Standing<P>,
         then: impl Fn(&mut MultiWriter<'_>) -> Said<()> + Send + Sync,
     ) -> Result<Vec<MultiWriteResult>> {
-        let (standing, client) = (self.standing(ticket)?, self.connection.client()?);
         loop {
-            let seat = self.seat_of(&standing).await?;
+            let seat = self.holding_at(standing).await?;
+            let client = self.connection.client()?;
             let mut writer = client.new_multi_writer();
             writer.add_check_version(&seat, -1).map_err(translated)?;
             then(&mut writer).map_err(translated)?;
@@ -87,7 +96,7 @@ impl<P: Protocol> Claims<P> {
                 Ok(results) => return Ok(results.into_iter().skip(1).collect()),
                 Err(MultiWriteError::OperationFailed { index: 0, source: zk::Error::NoNode }) => {
                     // A mode that was weakened meanwhile has another seat.
-                    if self.seat_of(&standing).await? == seat {
+                    if self.holding_at(standing).await? == seat {
                         return Err(not_granted());
                     }
                 }
@@ -101,12 +110,6 @@ impl<P: Protocol> Claims<P> {
                 ) => return Err(of_change(source)),
             }
         }
-    }
-
-    /// The node that says that the claim holds; whoever asks keeps nobody waiting.
-    async fn seat_of(self: &Arc<Self>, standing: &Arc<Standing<P>>) -> Result<String> {
-        let (claims, standing) = (self.clone(), standing.clone());
-        self.connection.driven(async move { claims.holding_at(&standing).await }).await
     }
 }
 

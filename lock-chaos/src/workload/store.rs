@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use yourturn::{
-    Coordinator, Effect, Error, Kind, Memory, Options, Result, etcd, etcd::client::TxnOp, zookeeper,
-    zookeeper::client::MultiWriteResult,
+    Coordinator, Effect, Error, Kind, Memory, Options, Result, etcd,
+    etcd::client::TxnOp,
+    zookeeper,
+    zookeeper::client::{MultiWriteResult, MultiWriter},
 };
 
 use super::{Job, held::Held};
@@ -116,8 +118,8 @@ impl Store {
             }
             _ => {
                 let node = format!("/{}", register_of(line));
-                let set = zookeeper::transact(guard, |then| then.add_set_data(&node, value.as_bytes(), None));
-                set.await.map(|results| match results.first() {
+                let set = move |then: &mut MultiWriter<'_>| then.add_set_data(&node, value.as_bytes(), None);
+                zookeeper::transact(guard, set).await.map(|results| match results.first() {
                     Some(MultiWriteResult::SetData { stat }) => stat.mzxid,
                     _ => 0,
                 })

@@ -1,12 +1,16 @@
 //! Calls whose callers keep them and do not poll them keep nobody waiting.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use futures_util::FutureExt as _;
 use lock_core::{ErrorKind, backend::CellVersion};
 use lock_testkit::live::{soon, until, waiting};
+use lock_zk::{
+    client::{Acls, CreateMode},
+    transact,
+};
 
-use crate::support::{Cluster, line, session};
+use crate::support::{Cluster, line, session, try_user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c16_a_lock_that_nobody_polls_does_not_keep_a_session_from_closing() {
@@ -49,4 +53,22 @@ async fn c17_a_write_that_nobody_polls_keeps_no_other_cell_of_its_session_waitin
     let version = put.await.unwrap();
     assert_eq!(session.cell(&one).await.unwrap().version, version);
     session.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c8_a_transaction_that_nobody_polls_keeps_no_session_alive_that_was_abandoned() {
+    let cluster = Cluster::one().await;
+    let user = try_user(cluster.config(), Duration::from_secs(3)).await.unwrap();
+    let guard = user.mutex("x").unwrap().lock().await.unwrap();
+    let mut written = pin!(transact(&guard, |then| then.add_create(
+        "/written",
+        b"",
+        &CreateMode::Persistent.with_acls(Acls::anyone_all())
+    )));
+    assert!(written.as_mut().now_or_never().is_none());
+    user.abandon();
+    cluster.is_empty().await;
+    // It was asked for before.
+    soon("an answer", written).await.unwrap();
+    assert!(cluster.spy.check_stat("/written").await.unwrap().is_some());
 }
