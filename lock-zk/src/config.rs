@@ -145,7 +145,9 @@ impl Config {
         Ok(self)
     }
 
-    /// For how long a session may take to open, all servers tried; 100 ms to 5 min. Default: 5 s.
+    /// For how long a session may take to open, all servers tried; 100 ms to 5 min. Default: 5 s. Of several servers
+    /// each may take a share of it, or a sixth of the ttl, but a second in any case: one that is silent for as long,
+    /// also later, is left for another.
     ///
     /// # Errors
     ///

@@ -19,6 +19,9 @@ use crate::{config::Config, error::translated, tls::Secure, trouble::Trouble};
 /// wait, at most, before it is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// For how long a server may always be silent, unless the ttl is too short for that.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Every server answers this, if only that it is not allowed to. One that speaks TLS takes five bytes to see
 /// that these are none.
 const WORD: &[u8] = b"srvr\n";
@@ -63,7 +66,9 @@ impl Way {
         loop {
             let sent = runtime.now();
             // By itself, the client would try for the ttl, and nobody would know how old a session is.
-            let connector = self.connector().with_session_timeout(ttl).with_detached().with_fail_eagerly();
+            let connector =
+                self.connector().with_session_timeout(ttl).with_connection_timeout(self.patience(ttl));
+            let connector = connector.with_detached().with_fail_eagerly();
             match self.reach(connector).await {
                 Ok(client) => return Ok((sent, client)),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
@@ -79,6 +84,17 @@ impl Way {
     pub(crate) async fn take_over(&self, session: SessionInfo) -> Result<Client> {
         let timeout = self.config.connect_timeout;
         self.reach(self.connector().with_session(session).with_session_timeout(timeout)).await
+    }
+
+    /// How long a server may be silent before another one is tried. When less than half of them are, somebody
+    /// answers before a session must be open. And one that lives may meet two that are silent, one after the other,
+    /// before its guards end: they are valid for another 44 % of the ttl at least.
+    ///
+    /// The client pings when three eighths of it have passed. Silence of less than a second is no reason to leave.
+    fn patience(&self, ttl: Duration) -> Duration {
+        let servers = u32::try_from(self.config.servers().len()).unwrap_or(u32::MAX);
+        let share = self.config.connect_timeout / (servers / 2 + 1);
+        share.min(ttl / 6).max(LEAST_PATIENCE).min(ttl / 5 * 2)
     }
 
     /// Looks for certificates that have been renewed, for the connections to come.

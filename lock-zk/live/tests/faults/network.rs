@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lock_core::{Coordinator, Guard, Health, LostReason, Mutex};
 use lock_testkit::{
     live::{close, soon, until, waiting},
@@ -203,6 +204,34 @@ async fn a_queue_of_waiters_outlives_its_leader_in_order() {
         held = Some(guard);
     }
     held.take().unwrap().release().await.unwrap();
+    close(users).await;
+    cluster.is_empty().await;
+}
+
+/// As one that stands still, or that a firewall cuts off from its clients: it takes connections and says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c7_one_silent_server_keeps_no_session_from_opening_and_ends_none() {
+    const USERS: usize = 20;
+    let cluster = Cluster::proxied(3).await;
+    let silence = |server: usize, fault| cluster.server.servers()[server].client_proxy().unwrap().set(fault);
+    silence(0, Fault::Blackhole);
+    // Each begins with a server drawn at random.
+    let open = async || try_user(cluster.config(), Duration::from_secs(15)).await.unwrap();
+    let users = join_all((0..USERS).map(|_| open())).await;
+    let lock = async |number: usize| users[number].mutex(format!("x{number}")).unwrap().lock().await.unwrap();
+    let guards = join_all((0..USERS).map(lock)).await;
+    silence(0, Fault::Pass);
+    // All are connected to the other two.
+    silence(1, Fault::Blackhole);
+    let before: Vec<_> = guards.iter().map(Guard::deadline).collect();
+    until("all are renewed, or lost", async || {
+        guards.iter().zip(&before).all(|(guard, before)| guard.deadline() > *before || !guard.is_valid())
+    })
+    .await;
+    let lost = guards.iter().filter(|guard| !guard.is_valid()).count();
+    assert_eq!(lost, 0, "of {USERS}");
+    silence(1, Fault::Pass);
+    drop(guards);
     close(users).await;
     cluster.is_empty().await;
 }
