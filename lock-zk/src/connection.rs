@@ -13,7 +13,7 @@ use lock_core::{
 use tokio::sync::oneshot;
 use zookeeper_client::{self as zk, Acls, Client, CreateMode, MultiWriteError, MultiWriteResult, Stat};
 
-use crate::error::{denied, is_unanswered, translated};
+use crate::error::{denied, is_unanswered, no_root, translated};
 
 /// How long to wait, at most, before something is asked again: the client itself waits for the next
 /// connection.
@@ -188,12 +188,12 @@ impl Connection {
         }))
     }
 
-    /// Makes these containers, each in the one before it, as far as they are not there.
+    /// Makes these containers, each in the one before it, as far as they are not there; the first lies in the root.
     pub(crate) async fn make_containers<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<()> {
         self.make_all(CreateMode::Container, paths).await
     }
 
-    /// Makes these nodes, each in the one before it, as far as they are not there.
+    /// Makes these nodes, each in the one before it, as far as they are not there; the first lies in the root.
     pub(crate) async fn make_all<'a>(
         &self,
         mode: CreateMode,
@@ -201,8 +201,9 @@ impl Connection {
     ) -> Result<()> {
         let client = self.client()?;
         let options = mode.with_acls(self.acls);
-        for path in paths {
+        for (depth, path) in paths.enumerate() {
             match persist!(self, client.create(path, b"", &options)) {
+                Err(zk::Error::NoNode) if depth == 0 => return Err(no_root(client.path())),
                 // The server removes one that is empty at any time: who needs it comes again.
                 Ok(_) | Err(zk::Error::NodeExists | zk::Error::NoNode) => {}
                 // In a parent that is not ours, what is there may be ours.

@@ -63,6 +63,12 @@ pub(crate) fn denied(path: &str) -> Error {
     Error::new(ErrorKind::Denied, message).with_source(zk::Error::NoAuth)
 }
 
+/// The root is there, unless the user's client is chrooted.
+pub(crate) fn no_root(chroot: &str) -> Error {
+    let message = format!("ZooKeeper has no node {chroot:?}, which is the client's chroot: make it first");
+    Error::new(ErrorKind::Refused, message).with_source(zk::Error::NoNode)
+}
+
 /// The claim may not join any more.
 pub(crate) fn has_left() -> Error {
     not_held("the claim has left the line")

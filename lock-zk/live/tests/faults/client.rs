@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use lock_core::{
-    Coordinator, ErrorKind, LostReason, Options, Result, SessionId, SessionOptions, backend::Backend as _,
-    runtime::TokioRuntime,
+    Coordinator, Error, ErrorKind, LostReason, Options, Result, SessionId, SessionOptions,
+    backend::Backend as _, runtime::TokioRuntime,
 };
 use lock_testkit::{
     live::{soon, until},
@@ -83,6 +83,25 @@ async fn c13_when_a_clients_session_is_over_that_is_told_and_nobody_waits_for_an
     }
     user.close().await.unwrap();
     cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn c13_a_chroot_that_is_not_there_is_named_at_once() {
+    let cluster = Cluster::proxied(1).await;
+    let client = connected(&format!("{}/app", cluster.server.endpoints().join(","))).await;
+    let is_told = async |error: Error| {
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Refused, false), "{error}");
+        assert!(error.to_string().contains("\"/app\""), "{error}");
+    };
+    let before = cluster.server.requests().unwrap();
+    is_told(try_open(&client).await.unwrap_err()).await;
+    let asked = cluster.server.requests().unwrap() - before;
+    assert!(asked < 100, "{asked}");
+    cluster.put("/app", b"").await;
+    let user = try_open(&client).await.unwrap();
+    cluster.delete_all("/app").await;
+    is_told(soon("an answer", user.mutex("x").unwrap().lock()).await.unwrap_err()).await;
+    user.close().await.unwrap();
 }
 
 #[tokio::test]
