@@ -12,7 +12,7 @@ use lock_tls::Tls;
 use zookeeper_client::{Acls, Client, MultiWriteError, SessionInfo};
 
 use crate::{
-    beats::Beats,
+    beats::{Beats, least_timeout},
     cell::{make_own_node, remove_own_node},
     claims::{Claims, Protocol},
     classic::{Classic, Fleet},
@@ -280,25 +280,42 @@ impl Zk {
     ) -> Result<(Client, Option<Owned>, Beats)> {
         match &self.ensemble {
             Ensemble::Servers(config) => {
+                self.can_keep(ttl)?;
                 let way = Arc::new(Way::new(Config::clone(config))?);
                 let (sent, client) = way.connect(ttl, &**runtime, trouble).await?;
                 let granted = client.session_timeout();
                 let owned = Owned { way, session: client.session().clone() };
-                if granted > ttl {
+                let agreed = if granted > ttl {
+                    Err(invalid(format!("this ensemble grants no ttl below {granted:?}")))
+                } else {
+                    self.can_keep(granted)
+                };
+                if let Err(error) = agreed {
                     drop(client);
                     drop(owned.end().await);
-                    let message = format!("this ensemble grants no ttl below {granted:?}");
-                    return Err(Error::new(ErrorKind::InvalidOption, message));
+                    return Err(error);
                 }
                 let mut beats = Beats::new(granted, self.tick);
                 beats.begun(sent, runtime.now());
                 Ok((client, Some(owned), beats))
             }
             Ensemble::Client(client) => {
+                self.can_keep(client.session_timeout())?;
                 let known = self.beat_until_known(client, runtime).await;
                 let beats = known.map_err(|error| unless_over(client, error))?;
                 Ok((Client::clone(client), None, beats))
             }
+        }
+    }
+
+    /// Whether beats can keep a session of this ttl up, as far as the tick is known.
+    fn can_keep(&self, ttl: Duration) -> Result<()> {
+        match self.tick {
+            Some(tick) if ttl < least_timeout(tick) => {
+                let least = least_timeout(tick);
+                Err(invalid(format!("no ttl below {least:?} can be kept where a tick takes {tick:?}")))
+            }
+            _ => Ok(()),
         }
     }
 

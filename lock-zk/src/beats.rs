@@ -35,13 +35,24 @@ pub(crate) struct Beats {
     base: Option<Moment>,
 }
 
+fn relay(tick: Duration) -> Duration {
+    let half_tick = tick / 2;
+    // A little more: the leader's clock and its timers are not exact.
+    half_tick + half_tick / 20 + Duration::from_millis(20)
+}
+
+/// The shortest timeout with which sessions can be kept. The beat that counts is followed by another one that
+/// does two `relay`s and five round trips later. By then its deadline must not have passed, at 97 % of the
+/// timeout or at 99 % less 100 ms: a tenth of the timeout is left for the round trips.
+pub(crate) fn least_timeout(tick: Duration) -> Duration {
+    (relay(tick) * 2 + Duration::from_millis(100)) * 100 / 87
+}
+
 impl Beats {
     /// None yet. `tick` is the ensemble's `tickTime`; when it is not known, it is at most half the timeout:
     /// servers grant no less, unless they are told to.
     pub(crate) fn new(timeout: Duration, tick: Option<Duration>) -> Self {
-        let half_tick = tick.unwrap_or(timeout / 2) / 2;
-        // A little more: the leader's clock and its timers are not exact.
-        let relay = half_tick + half_tick / 20 + Duration::from_millis(20);
+        let relay = relay(tick.unwrap_or(timeout / 2));
         Self { relay, timeout, beats: VecDeque::new(), base: None }
     }
 

@@ -134,6 +134,9 @@ impl Config {
     /// are valid for longer where the tick is known to be short. Default: half the ttl, which is the most
     /// that an ensemble allows, unless its `minSessionTimeout` is set.
     ///
+    /// No session of less than some 1.2 ticks can be kept up: opening one is an error
+    /// ([`InvalidOption`](ErrorKind::InvalidOption)).
+    ///
     /// One that is longer than what is said here makes guards outlive their sessions. Behind an observer that
     /// follows another server than the leader (`observerMasterPort`), it counts twice.
     ///

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::simulation::World;
+use lock_core::Moment;
+
+use super::{Beats, least_timeout, simulation::World};
 
 const RUNS: u64 = 10_000;
 
@@ -68,5 +70,32 @@ fn without_silences_no_session_ends_and_no_deadline_comes_near() {
         let age = Duration::from_micros(world.oldest_base);
         let timeout = Duration::from_micros(world.timeout);
         assert!(age < timeout * 3 / 4 + Duration::from_millis(500), "seed {seed}: {age:?} of {timeout:?}");
+    }
+}
+
+/// Whether each beat that counts is known before the deadline of the one before, on a healthy ensemble.
+fn is_kept(timeout: Duration, tick: Duration) -> bool {
+    let (mut beats, mut now) = (Beats::new(timeout, Some(tick)), Moment::from_zero(Duration::ZERO));
+    let margin = timeout / 100 + (timeout / 50).max(Duration::from_millis(100));
+    let (trusted, round_trip) = (timeout.saturating_sub(margin), timeout / 60);
+    beats.begun(now, now + round_trip);
+    (0..20).all(|_| {
+        let deadline = beats.base().unwrap() + trusted;
+        now = beats.next().unwrap();
+        for _ in 0..2 {
+            beats.acknowledged(now, now + round_trip);
+            now = now + round_trip;
+        }
+        now < deadline
+    })
+}
+
+#[test]
+fn c7_sessions_of_the_least_timeout_are_kept_and_those_of_one_tick_are_not() {
+    for tick in [50, 100, 500, 2_000, 4_000, 60_000].map(Duration::from_millis) {
+        let least = least_timeout(tick);
+        assert!(is_kept(least, tick), "{tick:?}: {least:?}");
+        assert!(tick < least && least < tick * 13 / 10 + Duration::from_millis(200), "{tick:?}: {least:?}");
+        assert!(!is_kept(tick, tick), "{tick:?}");
     }
 }

@@ -96,6 +96,12 @@ async fn c13_a_ttl_below_the_servers_least_is_refused_and_nothing_stays() {
     let error = try_user(cluster.config(), Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
     assert!(error.to_string().contains("no ttl below 3s"), "{error}");
+    // Renewals that are known too late are none.
+    let ticks = |tick| cluster.config().tick(Duration::from_secs(tick)).unwrap();
+    let error = try_user(ticks(4), Duration::from_secs(4)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+    assert!(error.to_string().contains("no ttl below 4.98"), "{error}");
+    try_user(ticks(4), Duration::from_secs(5)).await.unwrap().close().await.unwrap();
     cluster.is_empty().await;
 }
 
