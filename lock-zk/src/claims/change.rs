@@ -38,7 +38,9 @@ impl<P: Protocol> Claims<P> {
         let record = Record { payload, ..work.record.clone() };
         let data = P::data(&standing, &work.seat, &record);
         let client = self.connection.client()?;
-        match persist!(self.connection, client.set_data(&path, &data, None)) {
+        // Before the session was over, it may have been carried out.
+        let said = async { Ok::<_, Error>(persist!(self.connection, client.set_data(&path, &data, None))) };
+        match said.await.map_err(Error::with_unknown_effect)? {
             Ok(_) => work.record = record,
             Err(zk::Error::NoNode) => return Err(not_granted()),
             Err(error) => return Err(of_change(error)),

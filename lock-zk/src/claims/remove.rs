@@ -11,15 +11,21 @@ impl<P: Protocol> Claims<P> {
     /// next by its own.
     pub(crate) async fn evict(&self, line: &LineId, claim: ClaimId) -> Result<bool> {
         let mut removed = false;
+        let outcome = self.remove_all(line, claim, &mut removed).await;
+        outcome.map_err(|error| if removed { error.with_unknown_effect() } else { error })?;
+        Ok(removed)
+    }
+
+    async fn remove_all(&self, line: &LineId, claim: ClaimId, removed: &mut bool) -> Result<()> {
         loop {
             self.connection.sync(self.namespace.root()).await?;
             // One that moves meanwhile is met again.
             let nodes = P::nodes_of(self, line, claim).await?;
             if nodes.is_empty() {
-                return Ok(removed);
+                return Ok(());
             }
             for node in nodes {
-                removed |= self.remove(&node).await?;
+                *removed |= self.remove(&node).await?;
             }
         }
     }

@@ -11,7 +11,7 @@ use super::{Queue, Standing, Work, place::Place, view::Seen};
 use crate::{
     claims::{At, Doubt, Seat},
     connection::persist,
-    error::{Said, translated},
+    error::{Said, garbled, translated},
     mirror::Mirror,
     paths::{name_of, new_place, sequence},
 };
@@ -77,8 +77,13 @@ impl Queue {
         work.doubt = Some(Doubt::of_what_is_queued(&self.connection));
         match create.await {
             Ok((stat, _)) => standing.sits(work, Seat::Beyond(path), stat.czxid),
-            // Of an earlier request.
-            Err(zk::Error::NodeExists) => self.locate(standing, work).await?,
+            // Of an earlier request, or somebody else's.
+            Err(zk::Error::NodeExists) => {
+                self.locate(standing, work).await?;
+                if work.seat == Seat::Nowhere {
+                    return Err(garbled(&path, "is somebody else's, where a claim of this session is to be"));
+                }
+            }
             Err(error) => {
                 if error == zk::Error::NoNode {
                     work.doubt = None;

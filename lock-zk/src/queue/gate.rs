@@ -215,8 +215,8 @@ impl Queue {
                 }
                 Ok(Ok(()))
             }
-            // Without the right to write there, those behind look for themselves.
-            Err(Failed { at: Some(1), error: zk::Error::NoAuth }) => {
+            // Without the right to write there, or the room, those behind look for themselves.
+            Err(Failed { at: Some(1), error: zk::Error::NoAuth | zk::Error::QuotaExceeded }) => {
                 Ok(self.connection.client()?.delete(path, None).await)
             }
             Err(Failed { error, .. }) => Ok(Err(error)),

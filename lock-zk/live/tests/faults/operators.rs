@@ -1,12 +1,12 @@
 //! Operators: nodes that were written, changed or deleted by hand, and nodes that are not ours.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use lock_core::{ErrorKind, Kind, LineId, LostReason, Mode};
+use lock_core::{Claim, ClaimId, ErrorKind, Kind, LineId, LostReason, Mode, Payload, SessionId};
 use lock_testkit::live::{close, soon, until, waiting};
 use lock_zk::client::{Acls, CreateMode};
 
-use crate::support::{Cluster, NAMESPACE};
+use crate::support::{Cluster, NAMESPACE, session};
 
 /// What an operator deletes, all that is below it included.
 #[derive(Clone, Copy, Debug)]
@@ -227,5 +227,27 @@ async fn c13_a_node_that_is_not_ours_where_a_queue_is_to_be_made_is_named() {
     cluster.delete_all(&foreign).await;
     soon("the grant", mutex.lock()).await.unwrap().release().await.unwrap();
     user.close().await.unwrap();
+    cluster.is_empty().await;
+}
+
+#[tokio::test]
+async fn a_strangers_node_where_a_claim_is_to_be_present_is_named() {
+    let cluster = Cluster::one().await;
+    let session = session(cluster.config(), 1).await;
+    let line = LineId::new(Kind::Group, "x".parse().unwrap());
+    let claim = |number| Claim {
+        id: ClaimId { session: SessionId::new(1), number },
+        mode: Mode::Present,
+        owner: "test".into(),
+        payload: Payload::default(),
+        since: SystemTime::now(),
+    };
+    session.join(&line, &claim(0)).await.unwrap();
+    let theirs = cluster.claim().await.replace(".0", ".1");
+    cluster.put(&theirs, b"theirs").await;
+    let error = soon("an answer", session.join(&line, &claim(1)).into_future()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Garbled, false), "{error}");
+    assert!(error.to_string().contains(&theirs), "{error}");
+    session.close().await.unwrap();
     cluster.is_empty().await;
 }

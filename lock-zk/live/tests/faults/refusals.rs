@@ -166,3 +166,27 @@ async fn c13_who_may_not_write_is_denied_and_nothing_is_left() {
     user.close().await.unwrap();
     cluster.is_empty().await;
 }
+
+#[tokio::test]
+async fn c12_a_quota_that_is_used_up_keeps_nobody_from_leaving() {
+    let properties = vec!["zookeeper.enforceQuota=true".to_owned()];
+    let cluster = Cluster::start(ZooKeeperOptions { properties, ..ZooKeeperOptions::default() }).await;
+    let (holder, waiter) = (cluster.user().await, cluster.user().await);
+    let guard = holder.mutex("x").unwrap().lock().await.unwrap();
+    let wait = waiting(&waiter.mutex("x").unwrap()).await;
+    let mut quota = "/zookeeper/quota".to_owned();
+    for name in cluster.queue("x").await.split('/').skip(1) {
+        quota = format!("{quota}/{name}");
+        cluster.put(&quota, b"").await;
+    }
+    cluster.put(&format!("{quota}/zookeeper_limits"), b"count=-1,bytes=-1,byteHardLimit=1").await;
+    cluster.put(&format!("{quota}/zookeeper_stats"), b"count=0,bytes=0").await;
+    let error = soon("an answer", holder.mutex("x").unwrap().lock()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    soon("released", guard.release()).await.unwrap();
+    soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    for user in [holder, waiter] {
+        user.close().await.unwrap();
+    }
+    cluster.is_empty().await;
+}
