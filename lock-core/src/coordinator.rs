@@ -334,9 +334,8 @@ impl Coordinator {
             let _alone = shared.closing.lock().await;
             // A session that is just being opened must not escape.
             shared.replacement.ended().await;
-            let closed = shared.current().close().await;
-            shared.let_lost_ones_end().await;
-            closed
+            let current = shared.current();
+            tokio::join!(current.close(), shared.let_lost_ones_end()).0
         };
         in_a_task(&self.shared.runtime, call).await.map_err(|error| error.during("close"))
     }

@@ -12,7 +12,7 @@ use crate::{
     error::{is_hung_up, unknown_unless_refused},
     links::{Link, Links},
     request::Reply,
-    slots::Slots,
+    slots::{Became, Slots},
     way::Way,
 };
 
@@ -180,17 +180,22 @@ impl Connection {
         if !self.links.way.logs_in()
             && let Some(_slot) = self.slots.take()
         {
-            return asked(&self.links, &self.slots, limit, call).await;
+            return asked(&self.links, &self.slots, Became::AnsweredCaller, limit, call).await;
         }
         let (links, slots) = (self.links.clone(), self.slots.clone());
-        self.slots.leave_to_a_task(move || async move { asked(&links, &slots, limit, call).await }).await
+        self.slots
+            .leave_to_a_task(
+                move || async move { asked(&links, &slots, Became::AnsweredTask, limit, call).await },
+            )
+            .await
     }
 }
 
-/// Asks, with a slot, and learns from how long that takes.
+/// Asks, with a slot, and learns from how long it takes to be `answered`.
 async fn asked<T, F>(
     links: &Arc<Links>,
     slots: &Slots,
+    answered: Became,
     limit: Duration,
     call: impl FnOnce(&Client) -> F,
 ) -> Result<T>
@@ -199,7 +204,8 @@ where
 {
     let begun = links.runtime.now();
     let outcome = links.ask(limit, call).await;
-    slots.learn(begun, outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable));
+    let failed = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable);
+    slots.learn(begun, links.runtime.now(), if failed { Became::Failed } else { answered });
     outcome
 }
 

@@ -10,9 +10,9 @@ use lock_core::{Error, ErrorKind, Lease, Line, Result, sync::Signal};
 
 use crate::watch::{Keys, Sink, Watch, Watcher};
 
-/// How many events are kept while the keys are read: more than come in meanwhile. A reader who is away reads when it comes
-/// back, and needs none of them.
-const MAX_EARLY: usize = 4096;
+/// How many events are kept while the keys are read: many more than come in meanwhile, unless the reader is not polled
+/// any more.
+const MAX_EARLY: usize = 1 << 16;
 
 /// Where an observer's keys come from, and what they mean.
 #[async_trait]
@@ -86,10 +86,12 @@ struct Mirrored {
     /// How often the keys were to be read: when the watch is opened, and when more has come since than is kept. What was
     /// read before the last time may lack what came in between.
     beginnings: u64,
-    /// Whether they have been read since.
+    /// Whether they are being read: what comes before that is in what is read.
+    reading: bool,
+    /// Whether they have been read.
     loaded: bool,
     seen: Seen,
-    /// What came before the keys were read.
+    /// What has come since they began to be read.
     early: Vec<Event>,
     /// The message that is being told: only whole ones show whole transactions.
     message: Vec<Event>,
@@ -99,6 +101,12 @@ impl Mirrored {
     fn begin(&mut self) {
         let seen = Seen { revision: self.seen.revision, ..Seen::default() };
         *self = Self { beginnings: self.beginnings + 1, seen, ..Self::default() };
+    }
+
+    /// Begins to read the keys.
+    fn read(&mut self) -> u64 {
+        self.reading = true;
+        self.beginnings
     }
 
     fn load(&mut self, beginning: u64, revision: i64, all: Vec<KeyValue>) {
@@ -126,14 +134,14 @@ impl Sink for Mirror {
             let mut message = std::mem::take(&mut mirrored.message);
             if mirrored.loaded {
                 mirrored.seen.apply(&message);
-            } else if !keep(&mut mirrored.early, &mut message) {
+            } else if mirrored.reading && !keep(&mut mirrored.early, &mut message) {
                 mirrored.begin();
             }
         });
     }
 }
 
-/// Keeps what came before the keys were read, unless that is too much.
+/// Keeps what has come while the keys are read, unless that is too much.
 fn keep<E>(early: &mut Vec<E>, message: &mut Vec<E>) -> bool {
     let keeps = early.len() + message.len() <= MAX_EARLY;
     if keeps {
@@ -174,7 +182,7 @@ impl<S: Source> Observer<S> {
     }
 
     async fn load(&self) -> Result<()> {
-        let beginning = self.mirror.0.read(|mirrored| mirrored.beginnings);
+        let beginning = self.mirror.0.update_silently(Mirrored::read);
         loop {
             match self.source.all().await {
                 Ok((revision, all)) => {
@@ -200,14 +208,16 @@ mod tests {
     fn what_was_begun_to_be_read_before_too_much_came_is_read_anew() {
         let mut mirrored = Mirrored::default();
         mirrored.begin();
+        let before = mirrored.read();
         let (mut early, mut message) = (vec![0; MAX_EARLY - 1], vec![0]);
         assert!(keep(&mut early, &mut message) && message.is_empty());
         assert!(!keep(&mut early, &mut vec![0]));
         assert_eq!(early.len(), MAX_EARLY);
         mirrored.begin();
-        mirrored.load(1, 7, Vec::new());
-        assert!(!mirrored.loaded);
-        mirrored.load(2, 8, Vec::new());
+        mirrored.load(before, 7, Vec::new());
+        assert!(!mirrored.loaded && !mirrored.reading, "nothing is kept until it is read");
+        let anew = mirrored.read();
+        mirrored.load(anew, 8, Vec::new());
         assert!(mirrored.loaded && mirrored.seen.revision == 8);
     }
 }

@@ -33,6 +33,14 @@ const AT_MOST: usize = 64;
 /// How many more there may be, of tasks: callers who are not polled any more may have taken all the others.
 pub(crate) const RESERVE: usize = 8;
 
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Became {
+    AnsweredCaller,
+    AnsweredTask,
+    Failed,
+}
+
 /// Whoever has one makes a request.
 pub(crate) struct Slots {
     runtime: SharedRuntime,
@@ -114,15 +122,15 @@ impl Slots {
         }
     }
 
-    /// Learns from the answer to a request that was begun then, or from its failure, how many may be under way.
-    pub(crate) fn learn(&self, begun: Moment, failed: bool) {
-        let now = self.runtime.now();
+    /// Learns from what became, by `now`, of a request that was begun then, how many may be under way. What a caller was
+    /// told late may have been there for long: it may not have been polled.
+    pub(crate) fn learn(&self, begun: Moment, now: Moment, became: Became) {
         let took = now.saturating_since(begun);
         let mut state = locked(&self.state);
         if state.lowered.is_some_and(|lowered| begun < lowered) {
             return;
         }
-        if failed || took > self.late {
+        if became == Became::Failed || became == Became::AnsweredTask && took > self.late {
             (state.limit, state.lowered) = ((state.limit / 2).max(AT_LEAST), Some(now));
         } else if took < self.late / 2 {
             state.limit = (state.limit + 1).min(AT_MOST);
@@ -337,35 +345,34 @@ mod tests {
         drop(stuck);
     }
 
-    /// An answer to a request that was begun so long ago.
-    fn answered(slots: &Slots, took: Duration) {
-        slots.learn(slots.runtime.now() - took, false);
-    }
-
     #[tokio::test]
     async fn there_are_more_while_answers_come_soon_and_half_as_many_when_they_come_late() {
         let slots = slots();
-        let limit = || locked(&slots.state).limit;
-        answered(&slots, Duration::ZERO);
-        assert_eq!(limit(), AT_FIRST + 1);
-        (0..100).for_each(|_| answered(&slots, Duration::ZERO));
-        assert_eq!(limit(), AT_MOST);
-        // All that was under way comes late: that is one thing to learn, and not sixty-four.
-        (0..AT_MOST).for_each(|_| answered(&slots, 2 * LATE));
-        assert_eq!(limit(), AT_MOST / 2);
-        answered(&slots, LATE / 4);
-        assert_eq!(limit(), AT_MOST / 2, "it was asked for before");
-        for _ in 0..10 {
-            locked(&slots.state).lowered = None;
-            answered(&slots, 2 * LATE);
+        let begun = slots.runtime.now();
+        let learn = |begun, took, became| {
+            slots.learn(begun, begun + took, became);
+            locked(&slots.state).limit
+        };
+        let (soon, late) = (LATE / 4, 2 * LATE);
+        assert_eq!(learn(begun, soon, Became::AnsweredTask), AT_FIRST + 1);
+        assert_eq!(learn(begun, soon, Became::AnsweredCaller), AT_FIRST + 2);
+        for _ in 0..100 {
+            learn(begun, soon, Became::AnsweredTask);
         }
-        assert_eq!(limit(), AT_LEAST);
-        locked(&slots.state).lowered = None;
-        answered(&slots, LATE * 3 / 4);
-        assert_eq!(limit(), AT_LEAST, "neither soon nor late");
-        locked(&slots.state).limit = AT_MOST;
-        slots.learn(slots.runtime.now(), true);
-        assert_eq!(limit(), AT_MOST / 2);
+        assert_eq!(learn(begun, late, Became::AnsweredCaller), AT_MOST, "it may have been polled late");
+        // All that was under way comes late: that is one thing to learn, and not sixty-four.
+        for _ in 0..AT_MOST {
+            learn(begun, late, Became::AnsweredTask);
+        }
+        assert_eq!(learn(begun, soon, Became::AnsweredTask), AT_MOST / 2, "it was asked for before");
+        let mut begun = begun + late;
+        assert_eq!(learn(begun, soon, Became::Failed), AT_MOST / 4);
+        for _ in 0..10 {
+            begun = begun + late;
+            learn(begun, late, Became::AnsweredTask);
+        }
+        begun = begun + late;
+        assert_eq!(learn(begun, LATE * 3 / 4, Became::AnsweredTask), AT_LEAST, "neither soon nor late");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Calls that outlive their callers.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -45,12 +46,16 @@ impl<T: Send + 'static> Drop for Unfinished<T> {
     }
 }
 
-/// What `call` comes to in a task of its own. For calls that others wait for: whoever asks may not be polled for a
-/// while. It goes on when the future is dropped.
+/// What `call` comes to, in a task of its own unless it comes to it at once. For calls that others wait for: whoever
+/// asks may not be polled for a while. It goes on when the future is dropped.
 pub(crate) async fn in_a_task<T: Send + 'static>(
     runtime: &SharedRuntime,
     call: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
+    let mut call = Box::pin(call);
+    if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+        return outcome;
+    }
     let (tell, told) = oneshot::channel();
     runtime.spawn(Box::pin(async move {
         // Nobody may be listening any more.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use etcd_client::{Event, EventType, Txn};
-use lock_core::{ErrorKind, Lease, LostReason, sync::locked};
+use lock_core::{ErrorKind, Lease, LostReason, Result, sync::locked};
 
 use super::{
     Queue,
@@ -25,6 +25,10 @@ pub(crate) struct Bell {
 impl Sink for Bell {
     fn opened(&self) {
         self.opened.notify_one();
+        // It may have been deleted meanwhile, and the news of that be lost with the history.
+        if self.queue.gaps() > 0 {
+            self.queue.put_the_bell_back();
+        }
         self.queue.news_were_missed();
     }
 
@@ -33,8 +37,7 @@ impl Sink for Bell {
             (EventType::Put, Some(kv)) => Ring::read(kv.value()).map(|rings| (rings, kv.mod_revision())),
             // Deleted: by who hands over in a store that is full, or by hand.
             _ => {
-                let queue = self.queue.clone();
-                self.queue.runtime.spawn(Box::pin(async move { queue.put_the_bell_back().await }));
+                self.queue.put_the_bell_back();
                 None
             }
         };
@@ -89,23 +92,57 @@ impl Queue {
         }
     }
 
-    /// Nobody hears that a bell is deleted which is not there. Once it is back, and meanwhile every now and then, the
-    /// session looks whether it was told something that it could not hear.
-    async fn put_the_bell_back(self: &Arc<Self>) {
+    /// Nobody hears that a bell is deleted which is not there. Once it is back, the session looks whether it was told
+    /// something that it could not hear.
+    fn put_the_bell_back(self: &Arc<Self>) {
+        let queue = self.clone();
+        self.runtime.spawn(Box::pin(async move {
+            while queue.lease.check().is_ok() {
+                match queue.puts_the_bell_back().await {
+                    Ok(true) => return queue.news_were_missed(),
+                    Ok(false) => return,
+                    Err(error) if error.kind() == ErrorKind::Full => return queue.waits_for_room(),
+                    Err(error) if error.kind() == ErrorKind::Unavailable => queue.pause().await,
+                    Err(error) if is_forbidden(&error) => return queue.lease.lose(LostReason::Denied),
+                    Err(error) => return tracing::warn!(%error, "cannot put its bell back"),
+                }
+            }
+        }));
+    }
+
+    /// Tells whether it was not there.
+    async fn puts_the_bell_back(&self) -> Result<bool> {
         let key = self.namespace.bell(self.session);
         let put = Txn::new().when(vec![absent(&*key)]).and_then(vec![put_leased(key, "", self.session)]);
-        while self.lease.check().is_ok() {
-            match self.change(put.clone()).await {
-                Ok(_) => return self.news_were_missed(),
-                Err(error) if error.kind() == ErrorKind::Unavailable => self.pause().await,
-                Err(error) if error.kind() == ErrorKind::Full => {
-                    self.pause_while_full().await;
-                    self.news_were_missed();
-                }
-                Err(error) if is_forbidden(&error) => return self.lease.lose(LostReason::Denied),
-                Err(error) => return tracing::warn!(%error, "cannot put its bell back"),
-            }
+        self.change(put).await.map(|reply| reply.succeeded)
+    }
+
+    /// The store has no room. One task asks whether it has, and those who need some wait for that. It also looks for what
+    /// the session may have been told meanwhile, without a bell.
+    pub(super) fn waits_for_room(self: &Arc<Self>) {
+        if self.full.swap(true, Ordering::SeqCst) {
+            return;
         }
+        let queue = self.clone();
+        self.runtime.spawn(Box::pin(async move {
+            while queue.lease.check().is_ok() {
+                queue.pause_while_full().await;
+                match queue.puts_the_bell_back().await {
+                    Err(error) if error.kind() == ErrorKind::Full => queue.news_were_missed(),
+                    Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                    _ => {
+                        // First this: those who are told to go on by what follows must not wait once more.
+                        queue.full.store(false, Ordering::SeqCst);
+                        return queue.news_were_missed();
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Whether it has no room, as far as is known.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
     }
 
     /// How often that has happened.

@@ -32,7 +32,10 @@ pub(crate) mod txn;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use etcd_client::{KeyValue, Txn, TxnOp};
@@ -73,6 +76,8 @@ pub(crate) struct Queue {
     table: Mutex<Table>,
     /// How often news may have been missed.
     gaps: AtomicU64,
+    /// Whether the store has no room, as far as is known.
+    full: AtomicBool,
     /// How often the end of another session was noticed, or may have been missed.
     ends: AtomicU64,
     /// Sessions that claims of this one wait for.
@@ -107,8 +112,8 @@ impl Queue {
         watcher: Watcher,
     ) -> Self {
         let (table, lives) = (Mutex::default(), Mutex::default());
-        let (gaps, ends) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { session, namespace, connection, lease, runtime, watcher, table, gaps, ends, lives }
+        let (gaps, ends, full) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        Self { session, namespace, connection, lease, runtime, watcher, table, gaps, full, ends, lives }
     }
 
     /// The claim behind a ticket of this session.
@@ -211,7 +216,9 @@ impl Queue {
 
     /// Before a full store is asked once more.
     async fn pause_while_full(&self) {
-        jitter(&*self.runtime, 4 * retry_pause(&self.lease)).await;
+        let half = 2 * retry_pause(&self.lease);
+        self.runtime.sleep_until(self.runtime.now() + half).await;
+        jitter(&*self.runtime, half).await;
     }
 
     /// The claim's node is not there any more: an operator's doing, unless the whole session has ended.

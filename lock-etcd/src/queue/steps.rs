@@ -51,7 +51,9 @@ impl Queue {
         let mut pause = Duration::from_millis(5);
         loop {
             let step = standing.state.update_silently(|state| {
-                let step = state.next_step();
+                // It has its place, and need not be linked to be found: who hands over in a full store looks who is next.
+                let waits_for_room = |step: &Step| matches!(step, Step::Link(_)) && self.is_full();
+                let step = state.next_step().filter(|step| !waits_for_room(step));
                 state.driven = step.is_some();
                 step
             });
@@ -68,10 +70,9 @@ impl Queue {
                     jitter(&*self.runtime, pause).await;
                     pause = (pause * 2).min(retry_pause(&self.lease) * 4);
                 }
-                // It has its place, and need not be linked to be found: who hands over in a full store looks who is next.
                 Err(error) if error.kind() == ErrorKind::Full && matches!(step, Step::Link(_)) => {
                     tracing::debug!(claim = %standing.who.id, %error, "links once there is room");
-                    self.pause_while_full().await;
+                    self.waits_for_room();
                 }
                 Err(error) if error.kind() == ErrorKind::SessionLost => self.lease.lose(LostReason::Expired),
                 Err(error) if is_forbidden(&error) => self.lease.lose(LostReason::Denied),

@@ -80,7 +80,10 @@ impl Queue {
             // Of an earlier request, or somebody else's.
             Err(zk::Error::NodeExists) => {
                 self.locate(standing, work).await?;
-                if work.seat == Seat::Nowhere {
+                // Unless an earlier one's has been taken away since.
+                if work.seat == Seat::Nowhere
+                    && persist!(self.connection, client.check_stat(&path)).map_err(translated)?.is_some()
+                {
                     return Err(garbled(&path, "is somebody else's, where a claim of this session is to be"));
                 }
             }

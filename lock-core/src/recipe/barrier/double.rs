@@ -88,7 +88,8 @@ impl DoubleBarrier {
     /// # Errors
     ///
     /// As [`Barrier::wait`](crate::Barrier::wait); and when the session was lost as the round was settled, so
-    /// that this participant was taken for one that entered, what it was lost by.
+    /// that this participant was taken for one that entered, what it was lost by. (Where the round was too large
+    /// to say who was taken for that, it comes again, as there.)
     ///
     /// # Cancel safety
     ///

@@ -152,9 +152,14 @@ async fn a_waiter_whose_watch_resumes_after_a_compaction_is_granted() {
     linked(&cluster).await;
     link(&cluster).set(Fault::Refuse);
     guard.release().await.unwrap();
+    // As whoever hands over in a full store does.
+    let bell = format!("session/{}/bell", waiter.session_id());
+    let bell = cluster.keys().await.into_iter().find(|key| key.ends_with(&bell)).unwrap();
+    cluster.etcd.kv_client().delete(&*bell, None).await.unwrap();
     cluster.compact().await;
     link(&cluster).set(Fault::Pass);
     soon("the grant", wait).await.unwrap().unwrap().release().await.unwrap();
+    until("its bell is back", async || cluster.keys().await.contains(&bell)).await;
     cluster.is_quiet().await;
     for user in [holder, waiter] {
         user.close().await.unwrap();
