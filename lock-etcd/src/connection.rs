@@ -242,6 +242,7 @@ mod tests {
         drop(idle);
         assert!(connection.slots.taken() < AT_FIRST);
     }
+
     /// Another would wait for its login.
     #[tokio::test]
     async fn who_may_have_to_log_in_has_a_task_ask() {

@@ -12,7 +12,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -68,13 +68,6 @@ impl State {
     fn has_room_for_a_task(&self) -> bool {
         self.of_tasks < RESERVE || self.taken() < self.limit + RESERVE
     }
-
-    /// Takes a slot for one more task, if there is something for it to do.
-    fn takes_on_a_task(&mut self) -> bool {
-        let takes = !self.waiting.is_empty() && self.has_room_for_a_task();
-        self.of_tasks += usize::from(takes);
-        takes
-    }
 }
 
 impl Slots {
@@ -106,11 +99,7 @@ impl Slots {
         let (request, outcome) = for_who_waits(begin);
         let mut state = locked(&self.state);
         state.waiting.push_back(Box::pin(request));
-        let takes_on = state.takes_on_a_task();
-        drop(state);
-        if takes_on {
-            self.work();
-        }
+        self.take_on(state);
         outcome
     }
 
@@ -143,10 +132,15 @@ impl Slots {
         locked(&self.state).taken()
     }
 
-    /// Has a task make, with a slot that is taken, what waits.
-    fn work(self: &Arc<Self>) {
-        let worker = Worker { slots: self.clone(), done: false };
-        self.runtime.spawn(Box::pin(worker.work()));
+    /// Takes a slot for one more task, if there is something for it to do.
+    fn take_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let takes = !state.waiting.is_empty() && state.has_room_for_a_task();
+        state.of_tasks += usize::from(takes);
+        drop(state);
+        if takes {
+            let worker = Worker { slots: self.clone(), done: false };
+            self.runtime.spawn(Box::pin(worker.work()));
+        }
     }
 }
 
@@ -157,11 +151,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = locked(&self.0.state);
         state.of_callers -= 1;
-        let takes_on = state.takes_on_a_task();
-        drop(state);
-        if takes_on {
-            self.0.work();
-        }
+        self.0.take_on(state);
     }
 }
 
@@ -185,11 +175,7 @@ impl Worker {
         let request = if state.has_room_for_a_task() { state.waiting.pop_front() } else { None };
         self.done = request.is_none();
         state.of_tasks += usize::from(!self.done);
-        let takes_on = !self.done && state.takes_on_a_task();
-        drop(state);
-        if takes_on {
-            self.slots.work();
-        }
+        self.slots.take_on(state);
         request
     }
 }
